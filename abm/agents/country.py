@@ -1,0 +1,38 @@
+"""Countries: each decides on its strategic stocks, one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from abm.agents.table import Column, Row
+
+
+class Country(Row):
+    """A country or bloc as an actor. Arrays are per mineral.
+
+    Reads what the last month left (`price_ratio`, `stockpile`, `shortfall`) and writes intentions
+    (`short`, `purchase_target`); settling moves the goods.
+    """
+
+    code = Column()
+    joined = Column()
+    stockpile = Column()
+    opening_cover = Column()
+    trend_use = Column()
+    price_ratio = Column()
+    short = Column()
+    purchase_target = Column()
+
+    @property
+    def member(self) -> bool:
+        """Whether the country is in the alliance this month."""
+        return bool(self.joined <= self.model.month)
+
+    def decide(self) -> None:
+        """Call an emergency where prices have jumped; set the stock to aim at."""
+        settings = self.model.case.instruments
+        self.short = self.price_ratio > settings.emergency_release.trigger
+        months = self.opening_cover
+        if self.member and settings.stockpiles.active:
+            months = np.maximum(months, settings.stockpiles.target_months)
+        self.purchase_target = np.where(self.short, 0.0, months * self.trend_use)

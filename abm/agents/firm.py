@@ -1,0 +1,185 @@
+"""Firms: mines, refineries and recyclers. One row each, moved as arrays.
+
+A firm offers its running capacity and part of its inventory on a ramp of asking prices. The ramp
+is set so that the opening output is sold at the opening price with the short-run supply elasticity
+of the literature; it then moves with the firm's mark-up and, for a refiner, with the cost of feed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from abm.agents.table import Column, Row
+from abm.config import Behaviour
+from abm.world import MONTHS, World
+
+
+class Firm(Row):
+    """One mine, refinery or recycler."""
+
+    name = Column()
+    market = Column()
+    country = Column()
+    capacity = Column()
+    inventory = Column()
+    markup = Column()
+    sales = Column()
+    output = Column()
+
+
+@dataclass(frozen=True)
+class FirmTraits:
+    """What does not change during a run. All [firm]."""
+
+    market: np.ndarray
+    country: np.ndarray
+    capacity: np.ndarray  # t/month nameplate
+    offer: np.ndarray  # t/month offered in the opening month
+    utilisation: np.ndarray  # share of the offer sold at the opening price
+    width: np.ndarray  # USD/kg from lowest to highest ask
+    low_ask: np.ndarray  # USD/kg
+    cover: np.ndarray  # months of normal output held as finished goods
+    normal_use: np.ndarray  # share of capacity run in normal times
+    price: np.ndarray  # USD/kg opening price in the firm's country
+    lead_months: np.ndarray  # from decision to capacity
+    expansion: np.ndarray  # long-run elasticity of capacity to price
+    feeds: np.ndarray  # bool: buys the mined product
+    power: np.ndarray  # largest mark-up the firm's market share supports, fraction
+
+
+def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
+    """Calibrate the ramps to the opening outputs and prices."""
+    market, country = world.firms.market, world.firms.country
+    here = {name: values[market] for name, values in world.parameters.items()}
+    price = world.origin_price[market, country]
+    cover = here["producer_stock_months"]
+    running = world.firms.output > 0
+    normal = here["utilisation"].copy()
+    normal[running] = world.firms.output[running] / world.firms.capacity[running]
+    inventory = cover * world.firms.output
+    offer = np.where(
+        running,
+        world.firms.capacity + behaviour.inventory_offer * inventory,
+        world.firms.capacity * (1.0 + behaviour.inventory_offer * cover * normal),
+    )
+    sold = np.divide(world.firms.output, offer, out=np.zeros_like(offer), where=offer > 0)
+    typical = normal / (1.0 + behaviour.inventory_offer * cover * normal)
+    sold = np.where(sold > 0, sold, typical)
+    width = price / (here["supply_elasticity"] * sold)
+    return FirmTraits(
+        market=market,
+        country=country,
+        capacity=world.firms.capacity,
+        offer=offer,
+        utilisation=sold,
+        width=width,
+        low_ask=price - sold * width,
+        cover=cover,
+        normal_use=normal,
+        price=price,
+        lead_months=here["lead_time_years"] * MONTHS,
+        # Scrap at hand, not plant, limits recyclers: they grow with use, not with price.
+        expansion=np.where(world.firms.recycler, 0.0, here["longrun_supply_elasticity"]),
+        feeds=_feeds(world),
+        power=_market_power(world, behaviour),
+    )
+
+
+def _feeds(world: World) -> np.ndarray:
+    has_mine = world.mined_market[world.mineral_of_market] >= 0
+    buys = world.is_refined & has_mine
+    return buys[world.firms.market] & ~world.firms.recycler.astype(bool)
+
+
+def _market_power(world: World, behaviour: Behaviour) -> np.ndarray:
+    """Lerner's bound: market share over the elasticity of the demand left to the firm.
+
+    The residual demand of a firm with share s is (e + (1 - s) n) / s for market elasticity e and
+    rivals' supply elasticity n (the dominant firm with a competitive fringe).
+    """
+    market = world.firms.market
+    total = np.bincount(market, world.firms.output, len(world.markets))
+    share = world.firms.output / np.maximum(total, 1e-300)[market]
+    bite = (
+        world.parameters["demand_elasticity"][market]
+        + (1.0 - share) * (world.parameters["supply_elasticity"][market])
+    )
+    lerner = behaviour.market_power * share / bite
+    return np.maximum(behaviour.markup_bound, np.minimum(lerner, 1.0))
+
+
+def running_capacity(
+    planned: np.ndarray, availability: np.ndarray, feed_limit: np.ndarray, traits: FirmTraits
+) -> np.ndarray:
+    """[firm] t/month that can run: planned capacity less outages, and within the feed at hand.
+
+    Parameters
+    ----------
+    feed_limit
+        [market, country] t/month of output the feed on hand allows; infinite where none is needed.
+    """
+    able = planned * availability
+    demand = np.zeros(feed_limit.shape)
+    np.add.at(demand, (traits.market, traits.country), np.where(traits.feeds, able, 0.0))
+    part = np.divide(feed_limit, demand, out=np.ones_like(feed_limit), where=demand > 0)
+    share = np.minimum(part, 1.0)[traits.market, traits.country]
+    return np.where(traits.feeds, able * share, able)
+
+
+def asks(
+    markup: np.ndarray, feed_cost: np.ndarray, world_price: np.ndarray, traits: FirmTraits
+) -> tuple[np.ndarray, np.ndarray]:
+    """[firm] lowest and highest ask, USD/kg.
+
+    Parameters
+    ----------
+    markup
+        [firm] drift of the mark-up since the opening, fraction of the world price.
+    feed_cost
+        [firm] rise of the cost of feed per kg of output since the opening, USD/kg.
+    world_price
+        [market] opening world price, USD/kg.
+    """
+    low = traits.low_ask + markup * world_price[traits.market] + feed_cost
+    return low, low + traits.width
+
+
+def production(
+    sales: np.ndarray,
+    inventory: np.ndarray,
+    target: np.ndarray,
+    limit: np.ndarray,
+    adjustment_months: float,
+) -> np.ndarray:
+    """[firm] t/month made: what is sold, plus part of the gap to the wanted inventory."""
+    return np.clip(sales + (target - inventory) / adjustment_months, 0.0, limit)
+
+
+def drifted_markup(
+    markup: np.ndarray,
+    use_of_offer: np.ndarray,
+    stock_ratio: np.ndarray,
+    traits: FirmTraits,
+    behaviour: Behaviour,
+) -> np.ndarray:
+    """[firm] next month's mark-up: up when sold out or short of stock, down when idle or full."""
+    tight = use_of_offer - traits.utilisation
+    short = 1.0 - np.minimum(stock_ratio, 2.0)
+    pull = tight + 0.2 * short - markup
+    return np.clip(markup + behaviour.markup_speed * pull, -traits.power, traits.power)
+
+
+def invested(
+    expansion: np.ndarray, price_ratio: np.ndarray, traits: FirmTraits, attrition_months: float
+) -> np.ndarray:
+    """[firm] next month's capacity over its plan.
+
+    Capacity follows the long-run supply elasticity to the price firms have come to expect: up over
+    the lead time of new capacity, down at the slow pace at which plant wears out.
+    """
+    target = np.clip(price_ratio, 0.3, 10.0) ** traits.expansion
+    target = np.clip(target, 0.3, 4.0)
+    pace = np.where(target > expansion, traits.lead_months, attrition_months)
+    return expansion + (target - expansion) / pace

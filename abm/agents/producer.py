@@ -1,0 +1,43 @@
+"""Non-allied producers: they set export mark-ups from market power and follow dated controls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from abm.agents.table import Column, Row
+from abm.policy.procurement import countervailing
+
+
+class NonAlliedProducer(Row):
+    """A dominant producer outside the alliance."""
+
+    country = Column()
+    markup = Column()  # [market, destination] intention: fraction over the home price
+    opening_markup = Column()
+    opening_power = Column()
+
+    def decide(self) -> None:
+        """Charge each destination what its dependence allows, less its joint bargaining power."""
+        model = self.model
+        power = dominance(model.purchase_share[:, self.country, :], model.world.parameters)
+        drift = model.behaviour.market_power * (power - self.opening_power)
+        charged = np.maximum(self.opening_markup + drift, 0.0)
+        abroad = model.last_flow[:, self.country, :].copy()
+        abroad[:, self.country] = 0.0
+        charged = charged * countervailing(
+            abroad, model.members, model.case.instruments.joint_procurement
+        )
+        charged[:, self.country] = 0.0
+        self.markup = charged
+
+
+def dominance(share: np.ndarray, parameters: dict[str, np.ndarray]) -> np.ndarray:
+    """[market, destination] mark-up of a dominant seller with a competitive fringe.
+
+    The Lerner index of a seller with share s of a destination is s / (e + (1 - s) n), e the
+    elasticity of demand and n that of rivals' supply; capped at 3 where a monopolist faces
+    inelastic demand and the formula has no finite answer.
+    """
+    demand = parameters["demand_elasticity"][:, None]
+    rivals = parameters["supply_elasticity"][:, None]
+    return np.minimum(share / (demand + (1.0 - share) * rivals), 3.0)

@@ -1,0 +1,362 @@
+"""Every setting of a run: name, unit, default, valid range and where the default comes from.
+
+The dataclasses here are the schema that the command line is checked against. They stay mutable
+because a frozen schema would refuse every override. `check` is the one place that says no.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message is one sentence with the cure."""
+
+
+class Stage(Enum):
+    """Where in the chain a product stands."""
+
+    mined = "mined"
+    refined = "refined"
+
+
+class Instrument(Enum):
+    """What a government does to its exports."""
+
+    none = "none"
+    tax = "tax"
+    quota = "quota"
+    licence = "licence"
+    ban = "ban"
+
+
+class Rights(Enum):
+    """Who holds the right to export under a limit, and so collects its rent."""
+
+    exporters = "exporters"
+    treasury = "treasury"
+
+
+def parameter(default: Any, unit: str, low: float, high: float, source: str) -> Any:
+    """A dataclass field that carries its unit, its valid range and the source of its default."""
+    about = {"unit": unit, "low": low, "high": high, "source": source}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=about)
+    return field(default=default, metadata=about)
+
+
+@dataclass
+class WorldConfig:
+    """Which minerals, and which tables beside the built-in ones."""
+
+    minerals: list[str] = field(default_factory=lambda: ["all"])
+    tables: list[str] = field(default_factory=list)
+    draw_parameters: bool = True
+    scrap_utilisation: float = parameter(
+        0.95, "share of recycling capacity run", 0.5, 1.0, "assumed: scrap at hand limits it"
+    )
+
+
+@dataclass
+class Horizon:
+    """The months that are simulated; the opening month is the 2024 average."""
+
+    start: str = "2025-01"
+    years: int = parameter(10, "years", 1, 100, "choice")
+
+
+@dataclass
+class Circle:
+    """A group of members: a circle of the table memberships, changed by hand where wanted.
+
+    Members join in the month `since`, or on their own date in the table where that is later.
+    """
+
+    table: str = ""
+    add: list[str] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    since: str = "2026-02"
+
+
+@dataclass
+class Membership:
+    """The circles that are compared with a world without any."""
+
+    circles: dict[str, Circle] = field(default_factory=dict)
+
+
+@dataclass
+class Control:
+    """One dated export control.
+
+    `targets` names destinations: country codes, circles of the table memberships, `members` (the
+    circle of the run itself) or `world`. Shares are of the opening flow to those destinations.
+    """
+
+    name: str = "none"
+    instrument: Instrument = Instrument.none
+    by: str = "CHN"
+    targets: list[str] = field(default_factory=lambda: ["washington"])
+    minerals: list[str] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=lambda: [Stage.mined, Stage.refined])
+    announced: str = "2027-01"
+    start: str = "2027-01"
+    end: str = ""
+    rate: float = parameter(0.25, "fraction of the price", 0.0, 5.0, "assumed")
+    quota_share: float = parameter(0.5, "share of opening exports", 0.0, 10.0, "assumed")
+    quota_tonnes: float = parameter(-1.0, "t/year; negative: use the share", -1.0, 1e12, "off")
+    approval_share: float = parameter(
+        0.7, "share of normal exports", 0.0, 10.0, "assumed; within reports on 2023-24 licences"
+    )
+    processing_months: int = parameter(
+        3, "months", 0, 60, "90 days at most to secure a licence: Project Blue 2025"
+    )
+    enforcement: float = parameter(
+        0.75, "share stopped", 0.0, 1.0, "assumed; re-routed flows were reported for 2023-25"
+    )
+    evasion_cost: float = parameter(0.25, "fraction of the price", 0.0, 5.0, "assumed")
+    evasion_response: float = parameter(
+        0.5, "elasticity of re-routed tonnes to the price gap", 0.0, 3.0, "assumed"
+    )
+    rights: Rights = Rights.exporters
+
+
+@dataclass
+class PreferentialTariffs:
+    """Tariffs between members fall."""
+
+    active: bool = True
+    cut: float = parameter(1.0, "share of the tariff removed", 0.0, 1.0, "assumed: duty-free zone")
+
+
+@dataclass
+class JointProcurement:
+    """Members buy together."""
+
+    active: bool = True
+    shared_relationships: float = parameter(0.3, "share of purchases pooled", 0.0, 1.0, "assumed")
+    countervailing_power: float = parameter(
+        0.5, "share of a mark-up removed at full buying power", 0.0, 1.0, "assumed"
+    )
+
+
+@dataclass
+class Stockpiles:
+    """Members build strategic stocks up to a target."""
+
+    active: bool = True
+    target_months: float = parameter(
+        2.0, "months of use", 0.0, 60.0, "60 days: Project Vault, February 2026"
+    )
+    build_months: float = parameter(24.0, "months", 1.0, 240.0, "assumed")
+    price_ceiling: float = parameter(
+        1.15, "multiple of the customary price", 0.5, 10.0, "assumed: no buying in a rally"
+    )
+
+
+@dataclass
+class EmergencyRelease:
+    """Members release their stocks together when one of them runs short.
+
+    Without it each country still releases its own stock for itself, at the same trigger and pace.
+    """
+
+    active: bool = True
+    trigger: float = parameter(1.3, "multiple of the customary price", 1.0, 20.0, "assumed")
+    release_months: float = parameter(9.0, "months to run a full stock down", 1.0, 60.0, "assumed")
+
+
+@dataclass
+class Instruments:
+    """What members do together. Each has its own switch and strength."""
+
+    preferential_tariffs: PreferentialTariffs = field(default_factory=PreferentialTariffs)
+    joint_procurement: JointProcurement = field(default_factory=JointProcurement)
+    stockpiles: Stockpiles = field(default_factory=Stockpiles)
+    emergency_release: EmergencyRelease = field(default_factory=EmergencyRelease)
+
+
+@dataclass
+class Behaviour:
+    """How firms and buyers answer. Common to all minerals."""
+
+    price_memory: float = parameter(0.3, "weight of the last month", 0.01, 1.0, "assumed")
+    customary_memory: float = parameter(0.04, "weight of the last month", 0.0, 1.0, "assumed: 2 y")
+    investment_memory: float = parameter(0.05, "weight of the last month", 0.0, 1.0, "assumed")
+    hoarding: float = parameter(
+        2.0,
+        "extra cover at full risk, share of target",
+        0.0,
+        10.0,
+        "assumed: Japanese users held six to twelve months of rare earths in 2011-12 (from memory)",
+    )
+    contagion: float = parameter(0.2, "risk felt by those not targeted", 0.0, 1.0, "assumed")
+    risk_decay: float = parameter(0.05, "share forgotten a month", 0.0, 1.0, "assumed")
+    adjustment_months: float = parameter(6.0, "months to close a stock gap", 1.0, 60.0, "assumed")
+    drawdown_months: float = parameter(1.5, "months to run spare stock down", 1.0, 60.0, "assumed")
+    minimum_cover: float = parameter(0.3, "share of the target cover", 0.0, 1.0, "assumed")
+    order_width: float = parameter(0.5, "price range of an order, share", 0.01, 5.0, "assumed")
+    distress: float = parameter(
+        3.0,
+        "multiple of the expected price at which minimum cover is given up",
+        1.0,
+        50.0,
+        "assumed",
+    )
+    speculation: float = parameter(
+        0.1, "extra buying when cheap, share of need", 0.0, 2.0, "assumed"
+    )
+    markup_speed: float = parameter(0.05, "a month", 0.0, 1.0, "assumed")
+    markup_bound: float = parameter(0.05, "fraction, firm without power", 0.0, 1.0, "assumed")
+    market_power: float = parameter(
+        0.1, "share of the dominant-firm mark-up charged", 0.0, 1.0, "assumed"
+    )
+    inventory_offer: float = parameter(0.5, "share of inventory on offer", 0.0, 1.0, "assumed")
+    qualification_months: float = parameter(
+        18.0, "months", 1.0, 120.0, "qualifying a supplier takes one to two years; assumed"
+    )
+    attrition_years: float = parameter(
+        5.0, "years", 1.0, 100.0, "assumed: closures after sustained low prices, and wear"
+    )
+
+
+@dataclass
+class Randomness:
+    """Outside events, all drawn before month one."""
+
+    active: bool = True
+    demand_noise: float = parameter(0.02, "standard deviation, world", 0.0, 0.5, "assumed")
+    country_noise: float = parameter(0.01, "standard deviation, country", 0.0, 0.5, "assumed")
+    noise_memory: float = parameter(0.8, "autocorrelation a month", 0.0, 0.99, "assumed")
+    outage_rate: float = parameter(0.004, "a month, at WGI stability 0", 0.0, 0.5, "assumed")
+    outage_months: float = parameter(3.0, "months, mean", 1.0, 60.0, "assumed")
+    stability_effect: float = parameter(
+        0.5, "log rate per point of WGI political stability", 0.0, 3.0, "assumed"
+    )
+
+
+@dataclass
+class Config:
+    """One run of the command."""
+
+    name: str = "membership"
+    world: WorldConfig = field(default_factory=WorldConfig)
+    horizon: Horizon = field(default_factory=Horizon)
+    membership: Membership = field(default_factory=Membership)
+    instruments: Instruments = field(default_factory=Instruments)
+    shock: Control = field(default_factory=Control)
+    controls: list[Control] = field(default_factory=list)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    randomness: Randomness = field(default_factory=Randomness)
+    seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
+    first_seed: int = parameter(0, "seed", 0, 2**31, "choice")
+    workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")
+    results: str = "results"
+
+
+def month_index(text: str, start: str) -> int:
+    """Months from `start` to `text`, both 'YYYY-MM'; negative before the start."""
+    return _months(text) - _months(start)
+
+
+def month_name(start: str, index: int) -> str:
+    """The month `index` months after `start`, as 'YYYY-MM'."""
+    months = _months(start) + index
+    return f"{months // 12:04d}-{months % 12 + 1:02d}"
+
+
+def check(config: Config) -> None:
+    """Refuse values that are out of range or contradict each other.
+
+    Raises
+    ------
+    ConfigError
+        With the setting's full name, its value and the cure, in one sentence.
+    """
+    for path, about, value in _parameters(config, ""):
+        for number in value if isinstance(value, list) else [value]:
+            _check_range(path, about, number)
+    _check_month("horizon.start", config.horizon.start)
+    for name, circle in config.membership.circles.items():
+        _check_circle(name, circle)
+    for path, control in named_controls(config):
+        check_control(path, control)
+
+
+def named_controls(config: Config) -> Iterator[tuple[str, Control]]:
+    """The shock and the extra controls, each with the name a user knows it by."""
+    yield "shock", config.shock
+    for position, control in enumerate(config.controls):
+        yield f"controls[{position}]", control
+
+
+def check_control(path: str, control: Control) -> None:
+    """Refuse a control that cannot be meant, whatever the world is."""
+    for name in ("announced", "start", "end"):
+        value = getattr(control, name)
+        if value or name == "start":
+            _check_month(f"{path}.{name}", value)
+    if control.end and _months(control.end) <= _months(control.start):
+        raise ConfigError(
+            f"{path}.end is {control.end}, not after its start {control.start}; "
+            "give a later month or leave it empty for a control without end"
+        )
+    if control.announced and _months(control.announced) > _months(control.start):
+        raise ConfigError(
+            f"{path}.announced is {control.announced}, after its start {control.start}; "
+            "give the same or an earlier month"
+        )
+    if control.by in control.targets:
+        raise ConfigError(
+            f"{path}.targets contains {control.by}, the country that imposes the control; "
+            "a country cannot restrict exports to itself, so take it out of the list"
+        )
+    if control.instrument is not Instrument.none and not control.minerals:
+        raise ConfigError(f"{path}.minerals is empty; name at least one mineral, or [all]")
+    if control.instrument is not Instrument.none and not control.stages:
+        raise ConfigError(f"{path}.stages is empty; give [mined], [refined] or both")
+
+
+def _parameters(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    for item in fields(node):
+        value, name = getattr(node, item.name), f"{path}{item.name}"
+        if is_dataclass(value):
+            yield from _parameters(value, f"{name}.")
+        elif isinstance(value, list) and value and is_dataclass(value[0]):
+            for position, entry in enumerate(value):
+                yield from _parameters(entry, f"{name}[{position}].")
+        elif "unit" in item.metadata:
+            yield name, item.metadata, value
+
+
+def _check_range(path: str, about: Any, value: float) -> None:
+    if not about["low"] <= value <= about["high"]:
+        raise ConfigError(
+            f"{path} is {value:g} ({about['unit']}); give a value from {about['low']:g} to "
+            f"{about['high']:g}"
+        )
+
+
+def _check_month(path: str, text: str) -> None:
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
+        raise ConfigError(f"{path} is {text!r}; give a month as YYYY-MM, such as 2027-01")
+
+
+def _check_circle(name: str, circle: Circle) -> None:
+    _check_month(f"membership.circles.{name}.since", circle.since)
+    if name == "none":
+        raise ConfigError("membership.circles.none: the name none is kept for the world without")
+    if not circle.table and not circle.add:
+        raise ConfigError(
+            f"membership.circles.{name} has no members; name a circle of the table memberships "
+            "in table, or countries in add"
+        )
+
+
+def _months(text: str) -> int:
+    year, month = text.split("-")
+    return 12 * int(year) + int(month) - 1

@@ -1,0 +1,190 @@
+"""What is to be cleared: a batch of markets as plain arrays, and the checks on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Floats = np.ndarray
+Integers = np.ndarray
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A batch of markets, each one mineral at one stage in one month.
+
+    Axes: B markets, I origins, J destinations, H demand terms, N bids, F firms, G limits,
+    A arcs under limits. Quantities in t/month, prices in USD/kg.
+
+    Supply of a firm at its origin's price p is capacity x clip((p - low)/(high - low), 0, 1), a
+    step where low = high. A demand term wants need x (P/reference)^-elasticity at landed price P,
+    up to the backstop price, then less along a line down to nothing at the choke price; below 1 %
+    of the reference price it runs on along its tangent. A bid is bought in full up to its low price
+    and not at all from its high one. Falling ramps are at least 1e-5 of their price wide.
+
+    The delivered price is price_factor x origin price + price_addition + the rents of every limit
+    on the arc, raised to the floor. Buyers spread their demand over origins as a logit with
+    `dispersion`; an arc is closed by a log weight of -inf, a limit of zero, or an origin without
+    capacity.
+    """
+
+    capacity: Floats  # [F] t/month
+    low_ask: Floats  # [F] USD/kg
+    high_ask: Floats  # [F] USD/kg
+    firm_offset: Integers  # [B, I+1] rows of the firms of market b, origin i
+    need: Floats  # [B, J, H] t/month at the reference price
+    reference_price: Floats  # [B, J, H] USD/kg, > 0 where there is need
+    elasticity: Floats  # [B, J, H] >= 0
+    backstop_price: Floats  # [B, J, H] USD/kg, may be inf
+    choke_price: Floats  # [B, J, H] USD/kg, >= backstop, inf with it
+    bid_quantity: Floats  # [B, J, N] t/month
+    bid_low: Floats  # [B, J, N] USD/kg
+    bid_high: Floats  # [B, J, N] USD/kg
+    log_weight: Floats  # [B, I, J] -inf closes the arc
+    dispersion: Floats  # [B] USD/kg, > 0
+    price_factor: Floats  # [B, I, J] > 0
+    price_addition: Floats  # [B, I, J] USD/kg
+    floor_price: Floats  # [B, I, J] USD/kg, 0 or less is none
+    limit: Floats = field(default_factory=lambda: np.empty(0))  # [G] t/month
+    limit_market: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [G]
+    limit_offset: Integers = field(default_factory=lambda: np.zeros(1, np.int64))  # [G+1]
+    limit_origin: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [A]
+    limit_destination: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [A]
+    market_names: Sequence[str] | None = None
+    country_names: Sequence[str] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Markets, origins, destinations."""
+        markets, origins, destinations = self.log_weight.shape
+        return markets, origins, destinations
+
+    def market(self, b: int) -> str:
+        """How market `b` is called in messages."""
+        return self.market_names[b] if self.market_names is not None else f"market {b}"
+
+    def country(self, i: int) -> str:
+        """How country `i` is called in messages."""
+        return self.country_names[i] if self.country_names is not None else f"country {i}"
+
+    def check(self) -> None:
+        """Refuse a malformed problem: ValueError naming the field, the place and the value."""
+        self._check_shapes()
+        self._check_rows()
+        self._check_numbers()
+
+    def _check_shapes(self) -> None:
+        if np.ndim(self.log_weight) != 3:
+            raise ValueError(
+                "Problem.log_weight must have the axes market, origin, destination; "
+                f"it has shape {np.shape(self.log_weight)}."
+            )
+        b, i, j = self.shape
+        h, n = self.need.shape[-1:], self.bid_quantity.shape[-1:]
+        f, g, a = self.capacity.shape[:1], self.limit.shape[:1], self.limit_origin.shape[:1]
+        wanted = {
+            (b, i, j): ("price_factor", "price_addition", "floor_price"),
+            (b, j, *h): (
+                "need", "reference_price", "elasticity", "backstop_price", "choke_price",
+            ),
+            ("bid", b, j, *n): ("bid_quantity", "bid_low", "bid_high"),
+            f: ("capacity", "low_ask", "high_ask"),
+            ("market", b): ("dispersion",),
+            (b, i + 1): ("firm_offset",),
+            ("limit", *g): ("limit", "limit_market"),
+            ("offset", g[0] + 1): ("limit_offset",),
+            ("arc", *a): ("limit_origin", "limit_destination"),
+        }  # fmt: skip
+        for key, names in wanted.items():
+            shape = tuple(size for size in key if not isinstance(size, str))
+            for name in names:
+                if np.shape(getattr(self, name)) != shape:
+                    raise ValueError(
+                        f"Problem.{name} has shape {np.shape(getattr(self, name))} "
+                        f"where {shape} is needed for {b} markets, {i} origins, {j} destinations."
+                    )
+
+    def _check_rows(self) -> None:
+        b, i, j = self.shape
+        if b and (
+            self.firm_offset.min() < 0
+            or self.firm_offset.max() > self.capacity.shape[0]
+            or (np.diff(self.firm_offset.ravel()) < 0).any()
+        ):
+            raise ValueError(
+                "Problem.firm_offset must rise along origins and markets, between 0 and "
+                f"{self.capacity.shape[0]} firms; each market has firms of its own."
+            )
+        offset = self.limit_offset
+        if offset[0] != 0 or offset[-1] != self.limit_origin.size or (np.diff(offset) < 0).any():
+            raise ValueError("Problem.limit_offset must rise from 0 to the number of limit arcs.")
+        for name, size in (("limit_market", b), ("limit_origin", i), ("limit_destination", j)):
+            rows = getattr(self, name)
+            if rows.size and (rows.min() < 0 or rows.max() >= size):
+                raise ValueError(f"Problem.{name} holds a number outside 0 to {size - 1}.")
+        if self.limit_origin.size:
+            group = np.repeat(np.arange(self.limit.size), np.diff(offset))
+            key = (group * i + self.limit_origin) * j + self.limit_destination
+            if np.unique(key).size < key.size:
+                raise ValueError("A limit lists the same arc twice; list each arc once per limit.")
+
+    def _check_numbers(self) -> None:
+        finite = (
+            "capacity", "low_ask", "high_ask", "need", "reference_price", "elasticity",
+            "bid_quantity", "bid_low", "bid_high", "dispersion", "price_factor", "price_addition",
+            "limit",
+        )  # fmt: skip
+        for name in finite:
+            self._refuse(name, ~np.isfinite(getattr(self, name)), "must be a finite number")
+        for name in ("log_weight", "floor_price"):
+            values = getattr(self, name)
+            bad = np.isnan(values) | (values == np.inf)
+            self._refuse(name, bad, "must be a finite number or -inf")
+        for name in ("backstop_price", "choke_price"):
+            self._refuse(name, np.isnan(getattr(self, name)), "must be a number or inf")
+        for name in ("capacity", "need", "elasticity", "bid_quantity", "limit"):
+            self._refuse(name, getattr(self, name) < 0.0, "must not be negative")
+        for name in ("dispersion", "price_factor"):
+            self._refuse(name, getattr(self, name) <= 0.0, "must be above zero")
+        wanted = self.need > 0.0
+        self._refuse(
+            "reference_price", wanted & (self.reference_price <= 0.0), "must be above zero"
+        )
+        self._refuse("high_ask", self.high_ask < self.low_ask, "must not be below low_ask")
+        self._refuse("bid_high", self.bid_high < self.bid_low, "must not be below bid_low")
+        unchoked = np.isinf(self.choke_price) & np.isfinite(self.backstop_price)
+        disorder = wanted & ((self.choke_price < self.backstop_price) | unchoked)
+        self._refuse(
+            "choke_price", disorder, "must be at or above backstop_price, inf only with it"
+        )
+
+    def _refuse(self, name: str, bad: np.ndarray, rule: str) -> None:
+        """Raise for the first place where `bad` holds."""
+        if not bad.any():
+            return
+        place = tuple(int(n) for n in np.argwhere(bad)[0])
+        values = getattr(self, name)
+        inside = ""
+        if values.ndim > 1 or name == "dispersion":
+            names = [self.market(place[0])] + [self.country(c) for c in place[1:]]
+            inside = f" ({' · '.join(names[: 3 if values.shape == self.log_weight.shape else 2])})"
+        raise ValueError(f"Problem.{name}{list(place)}{inside} is {values[place]}; it {rule}.")
+
+
+def no_limits() -> dict[str, np.ndarray]:
+    """The fields of a problem without limits, to pass on as keywords."""
+    return {
+        "limit": np.empty(0),
+        "limit_market": np.empty(0, np.int64),
+        "limit_offset": np.zeros(1, np.int64),
+        "limit_origin": np.empty(0, np.int64),
+        "limit_destination": np.empty(0, np.int64),
+    }
+
+
+def no_bids(markets: int, destinations: int) -> dict[str, np.ndarray]:
+    """The fields of a problem without bids, to pass on as keywords."""
+    return {
+        name: np.empty((markets, destinations, 0))
+        for name in ("bid_quantity", "bid_low", "bid_high")
+    }

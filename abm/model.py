@@ -1,0 +1,202 @@
+"""The model: the phases of a month, in order. What each does stands in the module it calls."""
+
+from __future__ import annotations
+
+import mesa
+import numpy as np
+
+from abm.agents import firm
+from abm.agents.country import Country
+from abm.agents.firm import Firm
+from abm.agents.producer import NonAlliedProducer, dominance
+from abm.books import Books
+from abm.config import Config, month_name
+from abm.exchange import trade
+from abm.intentions import place_month_orders, releases, trade_terms, trend_need
+from abm.learning import update_firms, update_habits, update_price_gap, update_prices
+from abm.market import Clearing
+from abm.measures import month_measures, origin_shares
+from abm.policy.controls import alarm, measures_in_force, rumour
+from abm.recorder import Record, empty_record
+from abm.scenario import Scenario
+from abm.shocks import OutsideEvents
+from abm.state import (
+    STATE,
+    buyer_traits,
+    country_table,
+    firm_table,
+    opening_state,
+    producer_table,
+)
+from abm.trade import stage_rows
+from abm.trend import undisturbed_trend
+from abm.world import KG, MONTHS, World
+
+
+class MineralModel(mesa.Model):
+    """Ten minerals, two stages, month by month.
+
+    Parameters
+    ----------
+    world
+        The opening world; shared by paired runs and never written to.
+    case
+        Membership, instruments and controls of this run.
+    events
+        Outages and demand swings of the whole run, drawn beforehand.
+    config
+        Horizon and behaviour.
+    """
+
+    def __init__(self, world: World, case: Scenario, events: OutsideEvents, config: Config) -> None:
+        super().__init__(rng=0)  # Mesa's generator is not used: all draws are in `events`
+        self.world, self.case, self.events = world, case, events
+        self.behaviour, self.horizon = config.behaviour, config.horizon
+        self.months = config.horizon.years * MONTHS
+        self.month = 0
+        self.buyers = buyer_traits(world)
+        self.firm_traits = firm.firm_traits(world, self.behaviour)
+        self.trend = undisturbed_trend(
+            world, self.firm_traits, self._stock_months(), config.horizon.start, self.months
+        )
+        self.state = opening_state(world, self.buyers)
+        self.firms = firm_table(world, self.firm_traits)
+        self.countries = country_table(world, case, self.state)
+        self.last_flow = world.flow.copy()
+        self.purchase_share = np.nan_to_num(origin_shares(world.flow))
+        power = dominance(self.purchase_share.transpose(1, 0, 2), world.parameters)
+        self.producers = producer_table(world, power.transpose(1, 0, 2))
+        self.opening_size = self.state.known_size.copy()
+        stages = [stage_rows(world, refined=False), stage_rows(world, refined=True)]
+        self.stages = [stage for stage in stages if stage.markets.size]  # in clearing order
+        self.last_clearing: dict[bool, Clearing] = {}
+        self.desired = np.zeros(self.buyers.need.shape)
+        self.record = empty_record(world, self.months)
+        self._create_agents()
+
+    def step(self) -> None:
+        """One month."""
+        self.strike_shocks()
+        self.perceive()
+        self.decide()
+        self.order()
+        for stage in self.stages:
+            trade(self, stage)
+        self.settle()
+        self.adapt()
+        self.copy_record()
+        self.month += 1
+
+    def run(self) -> Record:
+        """All months of the horizon."""
+        for _ in range(self.months):
+            self.step()
+        return self.record
+
+    @property
+    def members(self) -> np.ndarray:
+        """[country] who is in the alliance this month."""
+        return self.case.members(self.month)
+
+    @property
+    def month_label(self) -> str:
+        """The month as 'YYYY-MM'."""
+        return month_name(self.horizon.start, self.month)
+
+    @property
+    def label(self) -> str:
+        """How the run is called in messages."""
+        return f"membership {self.case.membership}, shock {self.case.shock}"
+
+    # The phases ----------------------------------------------------------------------------
+
+    def strike_shocks(self) -> None:
+        """Outages, demand swings and dated controls of the month come into force."""
+        self.availability = self.events.availability[self.month]
+        self.growth = self.trend.total[self.month]
+        self.measures = measures_in_force(
+            self.world, self.case.controls, self.month, self.growth, self.state.price_gap
+        )
+        self.firms.capacity[:] = self.trend.capacity[self.month] * self.firms.expansion
+        self.books = Books.open(self.world, self.state, self.firms)
+
+    def perceive(self) -> None:
+        """News of controls raises perceived risk; time lets it fade."""
+        news = alarm(self.world, self.case.controls, self.month)
+        hearsay = self.behaviour.contagion * rumour(self.world, self.case.controls, self.month)
+        faded = self.state.risk * (1.0 - self.behaviour.risk_decay)
+        self.state.risk = np.maximum(faded, np.maximum(news, hearsay))
+
+    def decide(self) -> None:
+        """Countries, then non-allied producers, write their intentions one by one."""
+        refined = self.world.refined_market
+        state, table = self.state, self.countries
+        ratio = state.expected_price / state.customary_price
+        table.price_ratio[:] = ratio[refined].T
+        table.stockpile[:] = state.stock[refined, :, STATE].T
+        table.trend_use[:] = trend_need(self)[refined, :, 1:STATE].sum(axis=2).T
+        self.agents_by_type[Country].do("decide")
+        if len(self.producers):
+            self.agents_by_type[NonAlliedProducer].do("decide")
+
+    def order(self) -> None:
+        """Buyers, stockpiles and trade terms for the month, from last month's state."""
+        self.given, self.received = releases(self)
+        self.orders = place_month_orders(self)
+        self.terms = trade_terms(self)
+
+    def settle(self) -> None:
+        """Production, use and stocks are settled, and the identities checked."""
+        books, state, traits = self.books, self.state, self.firm_traits
+        target = traits.cover * traits.normal_use * self.firms.capacity
+        sold = books.sales
+        target = np.where(self.firms.capacity > 0, target, 0.0)
+        made = firm.production(
+            sold, self.firms.inventory, target, self.running, self.behaviour.adjustment_months
+        )
+        books.produce(made, self.firms)
+        books.consume_feed(state, traits)
+        books.release(state, self.given, self.released)
+        books.use_goods(state, self.desired)
+        books.close(state, self.firms, self.month_label)
+
+    def adapt(self) -> None:
+        """Expectations, habits, mark-ups and capacity move towards what was seen."""
+        update_prices(self)
+        update_price_gap(self)
+        update_habits(self)
+        update_firms(self)
+
+    def copy_record(self) -> None:
+        """Copy the month into the record."""
+        record, books, month = self.record, self.books, self.month
+        for name, values in month_measures(self).items():
+            record.measures[name][month] = values
+        record.member[month] = self.members
+        record.flow[month // MONTHS] += books.flow
+        record.value[month // MONTHS] += KG * books.paid
+        record.certificate[month] = books.certificate
+        record.iterations[month] = books.iterations
+        record.tonnes_gap[month] = books.tonnes_gap
+        record.money_gap[month] = books.money_gap
+
+    # Setting up ---------------------------------------------------------------------------
+
+    def _create_agents(self) -> None:
+        for row in range(len(self.countries)):
+            Country(self, self.countries, row)
+        for row in range(len(self.producers)):
+            NonAlliedProducer(self, self.producers, row)
+        for row in range(len(self.firms)):
+            Firm(self, self.firms, row)
+
+    def _stock_months(self) -> np.ndarray:
+        """[market] months of use held along the chain from this market to its final users."""
+        need = self.buyers.need.sum(axis=2)
+        held = (self.buyers.cover + self.buyers.transit[:, :, None]) * self.buyers.need
+        held = held.sum(axis=(1, 2)) / np.maximum(need.sum(axis=1), 1e-300)
+        held = held + self.world.parameters["producer_stock_months"]
+        mined = self.world.mined_market
+        downstream = np.zeros(held.size)
+        downstream[mined[mined >= 0]] = held[self.world.refined_market[mined >= 0]]
+        return held + downstream

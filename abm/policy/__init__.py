@@ -1,0 +1,1 @@
+"""Export controls and alliance instruments, one small file each."""

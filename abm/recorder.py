@@ -1,0 +1,116 @@
+"""What a run leaves behind: arrays over time, then tidy tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from abm.config import month_name
+from abm.world import MONTHS, World
+
+MEASURES = (
+    "landed_price_usd_per_kg",
+    "origin_price_usd_per_kg",
+    "purchases_t",
+    "use_t",
+    "unmet_t",
+    "output_t",
+    "exports_t",
+    "buyer_stock_t",
+    "strategic_stock_t",
+    "cover_months",
+    "non_allied_share",
+    "supplier_hhi",
+    "import_reliance",
+    "perceived_risk",
+    "outlay_usd",
+    "duty_usd",
+    "rent_paid_usd",
+    "rent_received_usd",
+    "treasury_usd",
+    "rerouted_t",
+)
+
+
+@dataclass
+class Record:
+    """[month, market, country] of every measure, and the health of the run."""
+
+    measures: dict[str, np.ndarray]
+    member: np.ndarray  # [month, country] bool
+    flow: np.ndarray  # [year, market, origin, destination] t, summed over the year
+    value: np.ndarray  # [year, market, origin, destination] USD paid, summed over the year
+    certificate: np.ndarray  # [month] largest residual of the month's clearings
+    tonnes_gap: np.ndarray  # [month] largest imbalance of a mineral, share of its volume
+    money_gap: np.ndarray  # [month] largest imbalance of a market, share of its outlay
+    iterations: np.ndarray  # [month] Newton steps of the month
+
+
+def empty_record(world: World, months: int) -> Record:
+    """Room for a run of so many months."""
+    shape = (months, len(world.markets), len(world.countries))
+    years = -(-months // MONTHS)
+    return Record(
+        measures={name: np.full(shape, np.nan) for name in MEASURES},
+        member=np.zeros((months, len(world.countries)), dtype=bool),
+        flow=np.zeros((years, *world.flow.shape)),
+        value=np.zeros((years, *world.flow.shape)),
+        certificate=np.zeros(months),
+        tonnes_gap=np.zeros(months),
+        money_gap=np.zeros(months),
+        iterations=np.zeros(months, dtype=np.int64),
+    )
+
+
+def monthly_table(world: World, record: Record, start: str) -> pd.DataFrame:
+    """One row a month, market and country that buys or sells there."""
+    active = _active(world)
+    months = record.member.shape[0]
+    market, country = np.nonzero(active)
+    names = [month_name(start, month) for month in range(months)]
+    count = market.size
+    stages = np.array([stage for _, stage in world.markets])
+    columns: dict[str, object] = {
+        "month": _category(np.repeat(np.arange(months), count), names),
+        "mineral": _category(
+            np.tile(world.mineral_of_market[market], months), list(world.minerals)
+        ),
+        "stage": pd.Categorical(np.tile(stages[market], months), categories=["mined", "refined"]),
+        "country": _category(np.tile(country, months), list(world.countries)),
+        "member": record.member[:, country].ravel(),
+    }
+    for name, values in record.measures.items():
+        columns[name] = values[:, market, country].ravel().astype(np.float32)
+    return pd.DataFrame(columns)
+
+
+def flow_table(world: World, record: Record, start: str) -> pd.DataFrame:
+    """Tonnes and dollars from origin to destination by calendar year of the run."""
+    year, market, origin, destination = np.nonzero(record.flow > 0)
+    first = int(start[:4])
+    stages = [stage for _, stage in world.markets]
+    places = (year, market, origin, destination)
+    return pd.DataFrame(
+        {
+            "year": (first + year).astype(np.int32),
+            "mineral": _category(world.mineral_of_market[market], list(world.minerals)),
+            "stage": pd.Categorical(np.array(stages)[market], categories=["mined", "refined"]),
+            "origin": _category(origin, list(world.countries)),
+            "destination": _category(destination, list(world.countries)),
+            "quantity_t": record.flow[places].astype(np.float32),
+            "value_usd": record.value[places].astype(np.float32),
+        }
+    )
+
+
+def _category(codes: np.ndarray, names: list[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(names))
+
+
+def _active(world: World) -> np.ndarray:
+    """[market, country] who buys at the opening or has a firm."""
+    active = world.flow.sum(axis=1) > 0
+    active[world.firms.market, world.firms.country] |= world.firms.capacity > 0
+    return active

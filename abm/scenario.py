@@ -1,0 +1,219 @@
+"""What differs between paired runs: who is a member, since when, and which controls are dated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from abm.config import (
+    Circle,
+    Config,
+    ConfigError,
+    Control,
+    Instrument,
+    Instruments,
+    Rights,
+    month_index,
+    named_controls,
+)
+from abm.world import MONTHS, World
+
+NEVER = 1_000_000  # a month no horizon reaches
+
+
+@dataclass(frozen=True)
+class DatedControl:
+    """A control with every name resolved to rows and every date to a month of the run."""
+
+    name: str
+    instrument: Instrument
+    exporter: int
+    markets: np.ndarray
+    destinations: np.ndarray
+    announced: int
+    start: int
+    end: int
+    quota_share: float  # of opening exports, also where the quota is given in tonnes
+    terms: Control
+
+    @property
+    def severity(self) -> float:
+        """Share of normal trade the text of the control puts at stake, 0 to 1: what buyers fear.
+
+        Buyers read the announcement, not the loopholes: enforcement does not enter.
+        """
+        terms = self.terms
+        at_stake = {
+            Instrument.none: 0.0,
+            Instrument.tax: 0.5 * terms.rate,
+            Instrument.quota: 1.0 - self.quota_share,
+            Instrument.licence: 1.0 - terms.approval_share,
+            Instrument.ban: 1.0,
+        }
+        return min(max(at_stake[self.instrument], 0.0), 1.0)
+
+    @property
+    def rights(self) -> Rights:
+        """Who collects the rent of the limit."""
+        return self.terms.rights
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One cell of a paired comparison."""
+
+    membership: str
+    shock: str
+    joined: np.ndarray  # [country] month of joining, NEVER for outsiders
+    instruments: Instruments
+    controls: tuple[DatedControl, ...]
+
+    def members(self, month: int) -> np.ndarray:
+        """[country] who is a member in a month."""
+        return self.joined <= month
+
+
+def scenarios(config: Config, world: World) -> list[Scenario]:
+    """Every circle, and the world without one, with and without the shock."""
+    circles: list[tuple[str, Circle | None]] = [("none", None)]
+    circles += list(config.membership.circles.items())
+    with_shock = [False] + [True] * (config.shock.instrument is not Instrument.none)
+    return [
+        _scenario(config, world, name, circle, shocked)
+        for name, circle in circles
+        for shocked in with_shock
+    ]
+
+
+def members_of(circle: Circle, name: str, world: World) -> list[str]:
+    """Country codes of a circle of the configuration.
+
+    Raises
+    ------
+    ConfigError
+        For a circle or a country that no table knows.
+    """
+    listed: list[str] = []
+    if circle.table:
+        if circle.table not in world.circles:
+            raise ConfigError(
+                f"membership.circles.{name}.table is {circle.table!r}, which memberships.csv does "
+                f"not list; choose from {', '.join(sorted(world.circles))}"
+            )
+        listed = list(world.circles[circle.table])
+    for code in [*circle.add, *circle.drop]:
+        _check_country(code, f"membership.circles.{name}", world)
+    chosen = {*listed, *circle.add} - set(circle.drop)
+    return [code for code in world.countries if code in chosen]
+
+
+def _scenario(
+    config: Config, world: World, name: str, circle: Circle | None, shocked: bool
+) -> Scenario:
+    joined = np.full(len(world.countries), NEVER)
+    if circle is not None:
+        dates = world.circles.get(circle.table, {})
+        for code in members_of(circle, name, world):
+            date = max(circle.since, dates.get(code, circle.since))
+            joined[world.country(code)] = max(1, month_index(date, config.horizon.start))
+    dated = [
+        _dated(path, control, config, world, joined)
+        for path, control in named_controls(config)
+        if control.instrument is not Instrument.none and (path != "shock" or shocked)
+    ]
+    return Scenario(
+        membership=name,
+        shock=config.shock.name if shocked else "none",
+        joined=joined,
+        instruments=config.instruments,
+        controls=tuple(control for control in dated if control.destinations.size),
+    )
+
+
+def _dated(
+    path: str, control: Control, config: Config, world: World, joined: np.ndarray
+) -> DatedControl:
+    _check_country(control.by, f"{path}.by", world)
+    exporter = world.country(control.by)
+    start = config.horizon.start
+    begins = month_index(control.start, start)
+    if begins < 1:
+        raise ConfigError(
+            f"{path}.start is {control.start}, not after the opening month {start}; "
+            "the opening month is the observed 2024 average, so give a later month"
+        )
+    announced = month_index(control.announced, start) if control.announced else begins
+    markets = _markets(path, control, world)
+    targets = _destinations(path, control, world, joined, exporter)
+    return DatedControl(
+        name=control.name if path == "shock" else f"{control.name} ({path})",
+        instrument=control.instrument,
+        exporter=exporter,
+        markets=markets,
+        destinations=targets,
+        announced=max(announced, 1),
+        start=begins,
+        end=month_index(control.end, start) if control.end else NEVER,
+        quota_share=_quota_share(control, world, markets, exporter, targets),
+        terms=replace(control),
+    )
+
+
+def _quota_share(
+    control: Control, world: World, markets: np.ndarray, exporter: int, targets: np.ndarray
+) -> float:
+    """The quota as a share of opening exports to the targets."""
+    if control.quota_tonnes < 0:
+        return control.quota_share
+    exports = MONTHS * world.flow[np.ix_(markets, [exporter], targets)].sum(axis=(1, 2))
+    return control.quota_tonnes / max(float(exports.max(initial=0.0)), 1e-12)
+
+
+def _markets(path: str, control: Control, world: World) -> np.ndarray:
+    wanted = world.minerals if control.minerals == ["all"] else control.minerals
+    for mineral in wanted:
+        if mineral not in world.minerals:
+            raise ConfigError(
+                f"{path}.minerals contains {mineral!r}, which is not in this world; "
+                f"choose from {', '.join(world.minerals)}, or [all]"
+            )
+    stages = {stage.value for stage in control.stages}
+    rows = [
+        row
+        for row, (mineral, stage) in enumerate(world.markets)
+        if mineral in wanted and stage in stages
+    ]
+    return np.array(rows, dtype=np.int64)
+
+
+def _destinations(
+    path: str, control: Control, world: World, joined: np.ndarray, exporter: int
+) -> np.ndarray:
+    chosen = np.zeros(len(world.countries), dtype=bool)
+    for word in control.targets:
+        if word == "world":
+            chosen[:] = True
+        elif word == "members":
+            chosen |= joined < NEVER
+        elif word in world.circles:
+            chosen |= np.isin(world.countries, list(world.circles[word]))
+        elif word in world.countries:
+            chosen[world.country(word)] = True
+        else:
+            raise ConfigError(
+                f"{path}.targets contains {word!r}, which is no country, circle, "
+                "'members' or 'world'; "
+                f"countries are {', '.join(world.countries)}; "
+                f"circles are {', '.join(sorted(world.circles))}"
+            )
+    chosen[exporter] = False
+    return np.flatnonzero(chosen)
+
+
+def _check_country(code: str, path: str, world: World) -> None:
+    if code not in world.countries:
+        raise ConfigError(
+            f"{path} names the country {code!r}, which countries.csv does not list; "
+            f"choose from {', '.join(world.countries)}"
+        )

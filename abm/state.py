@@ -1,0 +1,146 @@
+"""The state of a run: everything that carries over from one month to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from abm.agents.buyer import BuyerTraits
+from abm.agents.firm import FirmTraits
+from abm.agents.table import Table
+from abm.scenario import Scenario
+from abm.world import LONGEST_VOYAGE, World
+
+FEED = 0  # the buyer group of refiners
+STATE = -1  # the buyer group of strategic stockpiles
+
+
+@dataclass
+class State:
+    """Arrays that decisions read and never write. Tonnes, USD/kg."""
+
+    stock: np.ndarray  # [market, country, group] on hand
+    at_sea: np.ndarray  # [market, country, group, months to arrival]
+    expected_price: np.ndarray  # [market, country] what buyers expect to pay
+    customary_price: np.ndarray  # [market, country] what they have been used to pay
+    risk: np.ndarray  # [market, country] perceived supply risk, 0 to 1
+    familiarity: np.ndarray  # [market, origin, destination] habit, factor on sourcing weights
+    known_size: np.ndarray  # [market, origin] capacity buyers are used to, t/month
+    feed_price: np.ndarray  # [market, country] mean price of the feed on hand
+    planned_output: np.ndarray  # [market, country] output refiners buy feed for, t/month
+    producer_price: np.ndarray  # [market, country] what firms have come to expect
+    price_gap: np.ndarray  # [market, origin] price over cost of goods under a binding limit
+    received: np.ndarray  # [market, country] goods received last month, t
+
+
+def buyer_traits(world: World) -> BuyerTraits:
+    """Needs, elasticities and stocks of the buyer groups at the opening."""
+    opening = world.opening
+    shape = (len(world.markets), len(world.countries), len(world.sectors) + 2)
+    need, elasticity, cover = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    need[:, :, FEED] = opening.feed_use
+    need[:, :, 1:STATE] = opening.final_use
+    elasticity[:] = world.parameters["demand_elasticity"][:, None, None]
+    cover[:, :, :STATE] = world.parameters["buyer_cover_months"][:, None, None]
+    bought = world.flow.sum(axis=1)
+    months = (world.flow * world.voyage[None]).sum(axis=1)
+    transit = np.divide(months, bought, out=np.zeros_like(bought), where=bought > 0)
+    return BuyerTraits(need, world.landed_price, elasticity, cover, transit)
+
+
+def opening_state(world: World, traits: BuyerTraits) -> State:
+    """The state that the 2024 average leaves: stocks at target, lanes full, prices as expected."""
+    at_sea = _opening_lanes(world, traits)
+    stock = traits.cover * traits.need
+    refined = world.refined_market
+    use = world.opening.final_use[refined].sum(axis=2)
+    stock[refined, :, STATE] = world.stockpile_months * use
+    primary = world.opening.supply - world.opening.recycled
+    return State(
+        stock=stock,
+        at_sea=at_sea,
+        expected_price=world.landed_price.copy(),
+        customary_price=world.landed_price.copy(),
+        risk=np.zeros(world.landed_price.shape),
+        familiarity=np.ones(world.flow.shape),
+        known_size=_opening_size(world),
+        feed_price=world.landed_price.copy(),
+        planned_output=np.where(world.is_refined[:, None], primary, 0.0),
+        producer_price=world.origin_price.copy(),
+        price_gap=np.ones(world.origin_price.shape),
+        received=world.flow.sum(axis=1),
+    )
+
+
+def firm_table(world: World, traits: FirmTraits) -> Table:
+    """Rows of the firms: what a firm is, and the columns that change."""
+    firms = world.firms
+    return Table(
+        name=firms.name,
+        operator=firms.operator,
+        parent=firms.parent,
+        market=firms.market,
+        country=firms.country,
+        capacity=traits.capacity.copy(),
+        expansion=np.ones(traits.capacity.size),
+        inventory=traits.cover * firms.output,
+        markup=np.zeros(traits.capacity.size),
+        sales=firms.output.copy(),
+        output=firms.output.copy(),
+    )
+
+
+def country_table(world: World, scenario: Scenario, state: State) -> Table:
+    """Rows of the countries. Columns of the second axis are minerals."""
+    count, kinds = len(world.countries), len(world.minerals)
+    refined = world.refined_market
+    return Table(
+        code=np.array(world.countries),
+        joined=scenario.joined,
+        stockpile=state.stock[refined, :, STATE].T.copy(),
+        opening_cover=world.stockpile_months.T.copy(),
+        trend_use=world.opening.final_use[refined].sum(axis=2).T.copy(),
+        price_ratio=np.ones((count, kinds)),
+        short=np.zeros((count, kinds), dtype=bool),
+        purchase_target=np.zeros((count, kinds)),
+    )
+
+
+def producer_table(world: World, opening_power: np.ndarray) -> Table:
+    """Rows of the non-allied producers. Second axis market, third destination."""
+    rows = np.flatnonzero(world.non_allied)
+    opening_markup = np.moveaxis(world.export_markup[:, rows, :], 1, 0)
+    return Table(
+        country=rows,
+        markup=opening_markup.copy(),
+        opening_markup=opening_markup.copy(),
+        opening_power=np.moveaxis(opening_power[:, rows, :], 1, 0).copy(),
+    )
+
+
+def _opening_lanes(world: World, traits: BuyerTraits) -> np.ndarray:
+    """Goods at sea when every lane has carried its opening flow for ever."""
+    bought = world.flow.sum(axis=1)
+    group = np.divide(
+        traits.need,
+        bought[:, :, None],
+        out=np.zeros_like(traits.need),
+        where=bought[:, :, None] > 0,
+    )
+    lanes = np.zeros((*traits.need.shape, LONGEST_VOYAGE))
+    for month in range(LONGEST_VOYAGE):
+        afloat = (world.flow * (world.voyage > month)[None]).sum(axis=1)
+        lanes[..., month] = afloat[:, :, None] * group
+    return lanes
+
+
+def _opening_size(world: World) -> np.ndarray:
+    size = np.zeros((len(world.markets), len(world.countries)))
+    np.add.at(size, (world.firms.market, world.firms.country), operating_capacity(world))
+    return size
+
+
+def operating_capacity(world: World) -> np.ndarray:
+    """[firm] capacity of the firms that run at the opening, t/month."""
+    return np.where(world.firms.output > 0, world.firms.capacity, 0.0)

@@ -1,0 +1,94 @@
+"""The undisturbed trend: how need grows by sector, and the capacity that is planned to meet it.
+
+Planned capacity grows just enough to serve trend use and the stocks that go with it, so that a
+world without shock, instrument or noise keeps its opening prices. Plants under construction take
+their place in that growth when they start; the rest is shared by the firms that run already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from abm.agents.firm import FirmTraits
+from abm.config import month_index
+from abm.world import MONTHS, World
+
+START_UP_MONTHS = 24  # from first output of a new plant to its nameplate; assumed
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Paths over the horizon."""
+
+    sector: np.ndarray  # [month, mineral, sector] need over its opening
+    total: np.ndarray  # [month + 1, market] use over its opening
+    capacity: np.ndarray  # [month, firm] t/month
+
+
+def undisturbed_trend(
+    world: World, traits: FirmTraits, stock_months: np.ndarray, start: str, months: int
+) -> Trend:
+    """Compute the trend of a horizon.
+
+    Parameters
+    ----------
+    stock_months
+        [market] months of use held along the chain of that market (buyers, goods at sea,
+        producers), which must grow with use.
+    start
+        First month, 'YYYY-MM': the opening, from which growth is counted.
+    """
+    # The opening month is the observed average; growth starts with the second.
+    years = np.maximum(np.arange(months + 1) - 1, 0) / MONTHS
+    sector = (1.0 + world.growth[None]) ** years[:, None, None]
+    total = _market_totals(world, sector)
+    steps = np.diff(total, axis=0)
+    needed = total[:-1] + stock_months[None, :] * steps
+    return Trend(sector[:-1], total, _planned_capacity(world, traits, needed, start))
+
+
+def _market_totals(world: World, sector: np.ndarray) -> np.ndarray:
+    """[month, market] use over its opening; refiners grow in step with their product."""
+    final = world.opening.final_use.sum(axis=1)  # [market, sector]
+    grown = (sector[:, world.mineral_of_market, :] * final[None]).sum(axis=2)
+    feed = world.opening.feed_use.sum(axis=1)
+    refined = world.refined_market[world.mineral_of_market]
+    product = grown[:, refined] / np.maximum(final[refined].sum(axis=1), 1e-300)
+    return (grown + feed[None, :] * product) / (final.sum(axis=1) + feed)
+
+
+def _planned_capacity(
+    world: World, traits: FirmTraits, needed: np.ndarray, start: str
+) -> np.ndarray:
+    """[month, firm] capacity in which projects take part of the growth that is needed."""
+    months = needed.shape[0]
+    planned = np.empty((months, traits.capacity.size))
+    opens = _opening_months(world, start)
+    project = world.firms.start_year > 0
+    ripe = np.clip((np.arange(months)[:, None] - opens[None, :]) / START_UP_MONTHS, 0.0, 1.0)
+    for market in range(len(world.markets)):
+        rows = np.flatnonzero(world.firms.market == market)
+        old, new = rows[~project[rows]], rows[project[rows]]
+        output = world.firms.output[old].sum()
+        arriving = ripe[:, new] * (traits.capacity[new] * traits.normal_use[new])[None, :]
+        room = (needed[:, market] - 1.0) * output
+        asked = arriving.sum(axis=1)
+        granted = np.where(asked > 0, np.minimum(1.0, room / np.where(asked > 0, asked, 1.0)), 0.0)
+        granted = np.maximum.accumulate(np.maximum(granted * asked, 0.0)) / np.where(
+            asked > 0, asked, 1.0
+        )
+        granted = np.minimum(granted, 1.0)
+        planned[:, new] = granted[:, None] * ripe[:, new] * traits.capacity[new][None, :]
+        served = (granted * asked) / output if output > 0 else 0.0
+        planned[:, old] = (needed[:, market] - served)[:, None] * traits.capacity[old][None, :]
+    return planned
+
+
+def _opening_months(world: World, start: str) -> np.ndarray:
+    first = [
+        month_index(f"{int(year):04d}-01", start) if year > 0 else 0
+        for year in world.firms.start_year
+    ]
+    return np.maximum(np.array(first, dtype=float), 1.0)

@@ -1,0 +1,476 @@
+"""The opening world: axes, firms, prices, trade costs and sourcing weights as plain arrays.
+
+`build_world` is the one door from the tables to the model. It turns a balanced opening (tonnes)
+into a calibrated one: prices on every arc, logit weights that reproduce the flows exactly, and a
+firm table in which residual producers complete every national total.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from abm.config import ConfigError, WorldConfig
+from abm.opening import Opening, affinity, opening_balance
+from abm.streams import stream
+from abm.tables import Tables
+
+MONTHS = 12
+KG = 1000.0
+PARAMETER_NAMES = (
+    "supply_elasticity",
+    "demand_elasticity",
+    "sourcing_elasticity",
+    "longrun_sourcing_factor",
+    "longrun_supply_elasticity",
+    "backstop_price_multiple",
+    "choke_price_multiple",
+    "utilisation",
+    "buyer_cover_months",
+    "producer_stock_months",
+    "lead_time_years",
+    "gross_weight",
+    "freight_fixed_usd_per_t",
+    "freight_usd_per_t_per_1000km",
+    "insurance_share",
+)
+RESIDUAL_FIRMS = 3  # other producers of a country, sized 1 : 1/2 : 1/3 (Zipf); assumed
+DAYS_A_MONTH = 30.0
+LONGEST_VOYAGE = 2  # months; the longest lane at 14 knots takes under 60 days
+
+
+@dataclass(frozen=True)
+class FirmColumns:
+    """The firms of the world, sorted by market and country; one entry a firm.
+
+    Tonnes are a month. `opens` is the month of horizon in which a plant under construction starts
+    (0: operating at the opening).
+    """
+
+    name: np.ndarray
+    operator: np.ndarray
+    parent: np.ndarray
+    market: np.ndarray
+    country: np.ndarray
+    capacity: np.ndarray
+    output: np.ndarray
+    recycler: np.ndarray
+    start_year: np.ndarray
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that is true before month one. Axes: market, origin, destination."""
+
+    countries: tuple[str, ...]
+    country_names: tuple[str, ...]
+    roles: tuple[str, ...]
+    minerals: tuple[str, ...]
+    families: tuple[str, ...]
+    sectors: tuple[str, ...]
+    markets: tuple[tuple[str, str], ...]
+    mineral_of_market: np.ndarray  # [market]
+    is_refined: np.ndarray  # [market]
+    mined_market: np.ndarray  # [mineral] market of its mined stage, -1 where there is none
+    refined_market: np.ndarray  # [mineral]
+    political_stability: np.ndarray  # [country] WGI points
+    non_allied: np.ndarray  # [country]
+    opening: Opening
+    flow: np.ndarray  # [market, origin, destination] t/month
+    parameters: dict[str, np.ndarray]  # each [market]
+    refining_yield: np.ndarray  # [mineral] t refined per t mined
+    world_price: np.ndarray  # [market] USD/kg, landed at the reference importers
+    home_price: np.ndarray  # [market] USD/kg, at home in the leading exporter
+    leading_exporter: np.ndarray  # [market] country
+    origin_price: np.ndarray  # [market, origin] USD/kg
+    export_markup: np.ndarray  # [market, origin, destination] fraction
+    tariff: np.ndarray  # [market, origin, destination] fraction
+    freight: np.ndarray  # [market, origin, destination] USD/kg
+    delivered_price: np.ndarray  # [market, origin, destination] USD/kg
+    landed_price: np.ndarray  # [market, destination] USD/kg, mean over the opening flows
+    dispersion: np.ndarray  # [market] USD/kg
+    share: np.ndarray  # [market, origin, destination] of purchases; gravity where none is bought
+    gravity_share: np.ndarray  # [market, origin, destination] of a buyer without habits
+    entry_log_weight: np.ndarray  # [market, origin, destination] for origins without supply yet
+    voyage: np.ndarray  # [origin, destination] months at sea
+    firms: FirmColumns
+    stockpile_months: np.ndarray  # [mineral, country] months of use held by the state
+    growth: np.ndarray  # [mineral, sector] a year
+    circles: dict[str, dict[str, str]]  # circle -> country -> date it joined
+
+    def country(self, code: str) -> int:
+        """Row of a country code."""
+        return self.countries.index(code)
+
+    def market(self, mineral: str, stage: str) -> int:
+        """Row of a market."""
+        return self.markets.index((mineral, stage))
+
+
+def select_minerals(tables: Tables, wanted: list[str]) -> tuple[str, ...]:
+    """The minerals a run simulates, in the order of the table.
+
+    Raises
+    ------
+    ConfigError
+        If a name is not in the table minerals.
+    """
+    known = tuple(tables.minerals["mineral"])
+    if wanted == ["all"]:
+        return known
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f"world.minerals contains {name!r}, which no table knows; "
+                f"choose from {', '.join(known)}"
+            )
+    return tuple(name for name in known if name in wanted)
+
+
+def build_world(
+    tables: Tables,
+    config: WorldConfig,
+    seed: int | None = None,
+    opening: Opening | None = None,
+) -> World:
+    """Complete the tables to an opening world.
+
+    Parameters
+    ----------
+    tables
+        Validated tables.
+    config
+        Which minerals, and whether uncertain parameters are drawn.
+    seed
+        Replication whose parameters are drawn within their ranges; None keeps central values.
+    opening
+        A balance computed before from the same tables and minerals; it does not depend on seeds.
+    """
+    if opening is None:
+        opening = opening_balance(tables, select_minerals(tables, config.minerals))
+    parameters = _parameters(tables, opening, seed if config.draw_parameters else None)
+    prices = _market_prices(tables, opening)
+    lanes = _lanes(tables, opening.countries)
+    costs = _trade_costs(tables, opening, parameters, prices, lanes)
+    weights = _weights(tables, opening, parameters, prices, costs)
+    table = tables.countries.set_index("code").loc[list(opening.countries)]
+    names = tables.minerals.set_index("mineral")
+    return World(
+        countries=opening.countries,
+        country_names=tuple(table["name"]),
+        roles=tuple(table["role"]),
+        minerals=opening.minerals,
+        families=tuple(_text(names.loc[m, "family"]) for m in opening.minerals),
+        sectors=opening.sectors,
+        markets=opening.markets,
+        mineral_of_market=opening.mineral_of_market,
+        is_refined=opening.is_refined,
+        mined_market=_market_of(opening, refined=False),
+        refined_market=_market_of(opening, refined=True),
+        political_stability=table["political_stability"].to_numpy(float),
+        non_allied=(table["role"] == "non_allied").to_numpy(),
+        opening=opening,
+        flow=opening.flow,
+        parameters=parameters,
+        refining_yield=opening.refining_yield,
+        voyage=lanes["months"],
+        firms=_firms(tables, opening, parameters["utilisation"], config.scrap_utilisation),
+        stockpile_months=_stockpiles(tables, opening),
+        growth=_growth(tables, opening, seed if config.draw_parameters else None),
+        circles=_circles(tables),
+        **prices,
+        **costs,
+        **weights,
+    )
+
+
+def firm_offsets(world: World) -> np.ndarray:
+    """[market, origin + 1] first firm row of every origin, and the end of the last."""
+    key = world.firms.market * len(world.countries) + world.firms.country
+    bounds = np.arange(len(world.markets) * len(world.countries) + 1)
+    edges = np.searchsorted(key, bounds)
+    count = len(world.countries)
+    rows = np.arange(len(world.markets))[:, None] * count + np.arange(count + 1)[None, :]
+    return edges[rows].astype(np.int64)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _market_of(opening: Opening, refined: bool) -> np.ndarray:
+    found = np.full(len(opening.minerals), -1)
+    for market, mineral in enumerate(opening.mineral_of_market):
+        if bool(opening.is_refined[market]) == refined:
+            found[mineral] = market
+    return found
+
+
+def _drawn(seed: int | None, name: tuple[str, ...], value: float, low: float, high: float) -> float:
+    """A triangular draw over the stated range, or the central value."""
+    if seed is None or high <= low:
+        return value
+    return float(stream(seed, "parameter", *name).triangular(low, value, high))
+
+
+def _parameters(tables: Tables, opening: Opening, seed: int | None) -> dict[str, np.ndarray]:
+    found = {}
+    for name in PARAMETER_NAMES:
+        column = [
+            _drawn(seed, (name, mineral, stage), *tables.parameter(mineral, stage, name))
+            for mineral, stage in opening.markets
+        ]
+        found[name] = np.array(column)
+    # A substitute cannot displace demand before it takes over.
+    found["choke_price_multiple"] = np.maximum(
+        found["choke_price_multiple"], 1.05 * found["backstop_price_multiple"]
+    )
+    return found
+
+
+def _market_prices(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
+    world, home, exporter = [], [], []
+    table = tables.prices.set_index(["mineral", "stage", "market"])
+    for market, key in enumerate(opening.markets):
+        world.append(float(table.loc[(*key, "world"), "price_usd_per_kg"]))
+        if (*key, "home") in table.index:
+            row = table.loc[(*key, "home")]
+            home.append(float(row["price_usd_per_kg"]))
+            exporter.append(opening.countries.index(row["exporter"]))
+        else:
+            home.append(np.nan)
+            exporter.append(int(np.argmax(opening.supply[market])))
+    return {
+        "world_price": np.array(world),
+        "home_price": np.array(home),
+        "leading_exporter": np.array(exporter),
+    }
+
+
+def _lanes(tables: Tables, countries: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Kilometres and months at sea, [origin, destination]; none within a country."""
+    km, days = np.zeros((2, len(countries), len(countries)))
+    row = {code: position for position, code in enumerate(countries)}
+    for lane in tables.distances.itertuples():
+        if lane.origin in row and lane.destination in row:
+            i, j = row[lane.origin], row[lane.destination]
+            km[i, j] = km[j, i] = lane.sea_km
+            days[i, j] = days[j, i] = lane.days
+    months = np.clip(np.rint(days / DAYS_A_MONTH), 0, LONGEST_VOYAGE).astype(np.int64)
+    return {"km": km, "months": months}
+
+
+def _trade_costs(
+    tables: Tables,
+    opening: Opening,
+    parameters: dict[str, np.ndarray],
+    prices: dict[str, np.ndarray],
+    lanes: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Prices at origin and delivered on every arc.
+
+    The reference importer pays the world price. A seller on a typical lane receives that less its
+    freight; the leading exporter asks its home price at home and the same net price abroad, so
+    that the observed gap between the two is its opening export mark-up (licence cost included).
+    """
+    count = len(opening.countries)
+    foreign = ~np.eye(count, dtype=bool)
+    per_tonne = (
+        parameters["freight_fixed_usd_per_t"][:, None, None]
+        + parameters["freight_usd_per_t_per_1000km"][:, None, None] * lanes["km"] / 1000.0
+    )
+    shipping = per_tonne * parameters["gross_weight"][:, None, None] / KG
+    insurance = (parameters["insurance_share"] * prices["world_price"])[:, None, None]
+    freight = np.where(foreign, shipping + insurance, 0.0)
+    abroad = opening.flow * foreign
+    volume = abroad.sum(axis=(1, 2))
+    typical = np.where(
+        volume > 0, (abroad * freight).sum(axis=(1, 2)) / np.where(volume > 0, volume, 1.0), 0.0
+    )
+    net_price = prices["world_price"] - typical
+    if (net_price <= 0).any():
+        market = opening.markets[int(np.argmin(net_price))]
+        raise ConfigError(
+            f"prices.csv: the world price of {market[1]} {market[0]} is below its typical freight "
+            f"of {typical[opening.markets.index(market)]:.3g} USD/kg; correct the price, or "
+            "freight and gross_weight in parameters.csv"
+        )
+    origin_price = np.repeat(net_price[:, None], count, axis=1)
+    export_markup = np.zeros((len(opening.markets), count, count))
+    for row, exporter in enumerate(prices["leading_exporter"]):
+        home = prices["home_price"][row]
+        home = net_price[row] if np.isnan(home) else min(home, net_price[row])
+        origin_price[row, exporter] = home
+        export_markup[row, exporter] = net_price[row] / home - 1.0
+    export_markup = np.where(foreign, export_markup, 0.0)
+    tariff = np.where(foreign, _tariffs(tables, opening), 0.0)
+    delivered = origin_price[:, :, None] * (1.0 + export_markup) * (1.0 + tariff) + freight
+    return {
+        "origin_price": origin_price,
+        "export_markup": export_markup,
+        "tariff": tariff,
+        "freight": freight,
+        "delivered_price": delivered,
+    }
+
+
+def _tariffs(tables: Tables, opening: Opening) -> np.ndarray:
+    rate = np.zeros((len(opening.markets), len(opening.countries), len(opening.countries)))
+    row = {code: position for position, code in enumerate(opening.countries)}
+    general = tables.tariffs["exporter"] == "*"
+    for part in (tables.tariffs[general], tables.tariffs[~general]):
+        for line in part.itertuples():
+            key = (line.mineral, line.stage)
+            if key in opening.markets and line.importer in row:
+                origins = slice(None) if line.exporter == "*" else row[line.exporter]
+                rate[opening.markets.index(key), origins, row[line.importer]] = line.rate
+    return rate
+
+
+def _weights(
+    tables: Tables,
+    opening: Opening,
+    parameters: dict[str, np.ndarray],
+    prices: dict[str, np.ndarray],
+    costs: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """Logit weights that reproduce the opening shares exactly at opening prices.
+
+    `gravity_share` is what a plant without habits buys: the share that supply and nearness give.
+    """
+    dispersion = prices["world_price"] / parameters["sourcing_elasticity"]
+    use = opening.flow.sum(axis=1)
+    entrant = affinity(tables, opening)
+    gravity = entrant * opening.supply[:, :, None]
+    gravity = gravity / gravity.sum(axis=1, keepdims=True)
+    share = opening.flow / np.where(use > 0, use, 1.0)[:, None, :]
+    share = np.where((use > 0)[:, None, :], share, gravity)
+    landed = (share * costs["delivered_price"]).sum(axis=1)
+    gap = (costs["delivered_price"] - landed[:, None, :]) / dispersion[:, None, None]
+    with np.errstate(divide="ignore"):
+        entry = np.log(entrant) + gap
+    return {
+        "dispersion": dispersion,
+        "landed_price": landed,
+        "share": share,
+        "gravity_share": gravity,
+        "entry_log_weight": entry,
+    }
+
+
+def _firms(
+    tables: Tables, opening: Opening, utilisation: np.ndarray, scrap_utilisation: float
+) -> FirmColumns:
+    listed = _listed_firms(tables)
+    rows: list[dict[str, object]] = []
+    for market, (mineral, stage) in enumerate(opening.markets):
+        for country, code in enumerate(opening.countries):
+            supply = float(opening.supply[market, country])
+            scrap = float(opening.recycled[market, country])
+            usual = float(utilisation[market])
+            kinds = [(stage, False, supply - scrap, usual)]
+            if stage == "refined":
+                kinds.append(("recycled", True, scrap, scrap_utilisation))
+            for kind, recycler, total, rate in kinds:
+                name = f"Other {kind} {mineral} producers of {code}"
+                lines = listed.get((mineral, kind, code), [])
+                for firm in _national_firms(lines, name, total, rate):
+                    rows.append(
+                        {**firm, "market": market, "country": country, "recycler": recycler}
+                    )
+    names = [item.name for item in fields(FirmColumns)]
+    return FirmColumns(**{name: np.array([row[name] for row in rows]) for name in names})
+
+
+def _listed_firms(tables: Tables) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """Facilities by mineral, stage and country; steps counted elsewhere are left out."""
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for line in tables.firms.to_dict("records"):
+        if line["state"] != "double_count":
+            key = (line["mineral"], line["stage"], line["country"])
+            found.setdefault(key, []).append(line)
+    return found
+
+
+def _national_firms(
+    lines: list[dict[str, Any]], residual_name: str, total: float, utilisation: float
+) -> list[dict[str, object]]:
+    """The listed firms of a country, scaled to its total, and residual producers for the rest.
+
+    `total` is the country's output of the kind, t/month; `utilisation` the usual use of capacity.
+    """
+    published = [max(0.0, float(line["output_t"] or 0.0)) / MONTHS for line in lines]
+    published = [tonnes if np.isfinite(tonnes) else 0.0 for tonnes in published]
+    whole = sum(published)
+    scale = min(1.0, total / whole) if whole > 0 else 0.0
+    rows = [
+        _firm_row(line, tonnes * scale, utilisation)
+        for line, tonnes in zip(lines, published, strict=True)
+    ]
+    rest = total - whole * scale
+    if rest > 1e-9 * max(total, 1e-12):
+        rows += _residual_firms(residual_name, rest, utilisation)
+    return rows
+
+
+def _firm_row(line: dict[str, Any], tonnes: float, utilisation: float) -> dict[str, object]:
+    """One real facility: running at the usual rate, or under construction with a known start."""
+    nameplate, start = float(line["capacity_t"]) / MONTHS, float(line["start_year"])
+    dated = np.isfinite(nameplate) and np.isfinite(start)
+    opens = line["state"] == "construction" and tonnes == 0.0 and dated
+    return {
+        "name": line["firm"],
+        "operator": _text(line["operator"]),
+        "parent": _text(line["parent"]),
+        "capacity": nameplate if opens else tonnes / utilisation,
+        "output": tonnes,
+        "start_year": start if opens else 0.0,
+    }
+
+
+def _residual_firms(name: str, tonnes: float, utilisation: float) -> list[dict[str, object]]:
+    sizes = 1.0 / np.arange(1, RESIDUAL_FIRMS + 1)
+    return [
+        {
+            "name": f"{name} {rank + 1}",
+            "operator": "",
+            "parent": "",
+            "capacity": tonnes * share / utilisation,
+            "output": tonnes * share,
+            "start_year": 0.0,
+        }
+        for rank, share in enumerate(sizes / sizes.sum())
+    ]
+
+
+def _stockpiles(tables: Tables, opening: Opening) -> np.ndarray:
+    held = np.zeros((len(opening.minerals), len(opening.countries)))
+    for line in tables.stockpiles.itertuples():
+        if line.mineral in opening.minerals and line.country in opening.countries:
+            place = opening.minerals.index(line.mineral), opening.countries.index(line.country)
+            held[place] = line.cover_months
+    return held
+
+
+def _growth(tables: Tables, opening: Opening, seed: int | None) -> np.ndarray:
+    growth = np.zeros((len(opening.minerals), len(opening.sectors)))
+    for line in tables.sectors.itertuples():
+        if line.mineral in opening.minerals:
+            place = opening.minerals.index(line.mineral), opening.sectors.index(line.sector)
+            growth[place] = _drawn(
+                seed,
+                ("growth", line.mineral, line.sector),
+                line.growth_per_year,
+                line.growth_low,
+                line.growth_high,
+            )
+    return growth
+
+
+def _circles(tables: Tables) -> dict[str, dict[str, str]]:
+    circles: dict[str, dict[str, str]] = {}
+    for line in tables.memberships.itertuples():
+        circles.setdefault(line.circle, {})[line.country] = str(line.date)
+    return circles

@@ -1,0 +1,1 @@
+"""Running the model: experiments, their figures and their reports."""

@@ -1,0 +1,644 @@
+"""Measured effects: from the monthly table to paired differences with their intervals.
+
+Every number compares two runs that met the same outside draws: the same shock and seed, once with
+a membership and once without (`none`). Nothing here reads or writes a file.
+
+Prices of several minerals and countries are put together as the cost of a fixed basket
+(Laspeyres, opening quantities `q0`, so minerals weigh by their opening expenditure):
+
+    I = sum_tkc q0_kc p_kct(with) / sum_tkc q0_kc p_kct(without)
+
+over the months `t` of a window, the markets `k` and the countries `c` of a group. Months in which
+either run has no price are left out of both sums (a matched index). `q0` is the mean monthly
+purchase in the first twelve months of the run without membership and without shock. A share
+(dependence, unmet need) is first taken per market, tonnes over tonnes of the group, and then
+averaged over markets with opening expenditure, because tonnes of graphite and of gallium do not
+add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from experiments.panel import Array, Panel
+
+NO_SHOCK = "none"
+NO_MEMBERSHIP = "none"
+ALL = "all"
+OPENING_MONTHS = 12
+CRISIS_MONTHS = 24
+PRICE = "landed_price_usd_per_kg"
+HOME_PRICE = "origin_price_usd_per_kg"
+
+MEMBERS, OTHER_ALLIED, NON_ALLIED, REST = "members", "other allied", "non-allied", "rest"
+BLOCS = (MEMBERS, OTHER_ALLIED, NON_ALLIED, REST)
+NON_MEMBERS = "non-members"
+OUTSIDERS = "outsiders"
+HOME = "home"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is compared: a basket's cost, a weighted mean, or a sum of dollars.
+
+    `numerator` columns are multiplied, `denominator` columns are added. Without a denominator the
+    effect is a ratio in percent, otherwise a difference of `scale` times the mean, in `unit`.
+    """
+
+    name: str
+    label: str
+    unit: str
+    numerator: tuple[str, ...]
+    denominator: tuple[str, ...] = ()
+    scale: float = 1.0
+    basket: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the monthly table that the measure needs."""
+        return tuple(dict.fromkeys((*self.numerator, *self.denominator)))
+
+    @property
+    def relative(self) -> bool:
+        """Whether the effect is a ratio (percent) and not a difference."""
+        return not self.denominator
+
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("landed_price", "Landed price", "%", (PRICE,), basket=True),
+        Measure(
+            "non_allied_share",
+            "Non-allied share of purchases",
+            "points",
+            ("non_allied_share", "purchases_t"),
+            ("purchases_t",),
+            scale=100.0,
+        ),
+        Measure(
+            "unmet_share",
+            "Unmet need",
+            "points",
+            ("unmet_t",),
+            ("use_t", "unmet_t"),
+            scale=100.0,
+        ),
+        Measure(
+            "import_reliance",
+            "Import reliance",
+            "points",
+            ("import_reliance", "use_t"),
+            ("use_t",),
+            scale=100.0,
+        ),
+        Measure(
+            "supplier_hhi",
+            "Supplier concentration",
+            "HHI points",
+            ("supplier_hhi", "purchases_t"),
+            ("purchases_t",),
+        ),
+        Measure("cover_months", "Stock cover", "months", ("cover_months", "use_t"), ("use_t",)),
+        Measure("outlay", "Outlay", "%", ("outlay_usd",)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """The months compared: `start` to `end` inclusive (YYYY-MM) of the runs with this shock."""
+
+    name: str
+    shock: str
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A paired effect over seeds: mean with 95 % t-interval, median with 80 % band."""
+
+    mean: float
+    low: float
+    high: float
+    median: float
+    p10: float
+    p90: float
+    n: int
+    unit: str
+
+    @property
+    def has_interval(self) -> bool:
+        """False with fewer than two seeds."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+    @property
+    def clear(self) -> bool:
+        """Whether the 95 % interval lies on one side of zero."""
+        return self.has_interval and (self.low > 0.0 or self.high < 0.0)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Columns as dense arrays [membership, seed, month, market, country]; NaN where no row is."""
+
+    memberships: list[str]
+    seeds: list[int]
+    months: list[str]
+    markets: list[tuple[str, str]]
+    countries: list[str]
+    columns: dict[str, Array]
+
+
+# ---------------------------------------------------------------- scenarios and groups
+
+
+def memberships_in(monthly: pd.DataFrame | Panel) -> list[str]:
+    """Memberships compared, smallest circle first, without the baseline."""
+    circles = Panel.of(monthly).circles
+    names = [name for name in circles if name != NO_MEMBERSHIP]
+    return sorted(names, key=lambda name: (len(circles[name]), name))
+
+
+def core_members(monthly: pd.DataFrame | Panel) -> tuple[str, ...]:
+    """Countries inside every circle: the group whose price can be compared over memberships."""
+    circles = [circle for circle in Panel.of(monthly).circles.values() if circle]
+    return tuple(c for c in circles[0] if all(c in circle for circle in circles)) if circles else ()
+
+
+def outside_every_circle(
+    monthly: pd.DataFrame | Panel, roles: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Countries in no circle and not non-allied."""
+    panel = Panel.of(monthly)
+    inside = {c for circle in panel.circles.values() for c in circle}
+    return tuple(c for c in panel.countries if c not in inside and roles.get(c) != "non_allied")
+
+
+def blocs(
+    countries: Collection[str], members: Collection[str], roles: Mapping[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Countries by bloc of one circle: members, other allied, non-allied, rest."""
+    named = {"allied": OTHER_ALLIED, "non_allied": NON_ALLIED}
+    of = {c: MEMBERS if c in members else named.get(roles.get(c, ""), REST) for c in countries}
+    return {bloc: tuple(c for c in countries if of[c] == bloc) for bloc in BLOCS}
+
+
+def calm_window(monthly: pd.DataFrame | Panel) -> Window:
+    """The whole horizon without a shock."""
+    months = Panel.of(monthly).months
+    return Window("calm", NO_SHOCK, months[0], months[-1])
+
+
+def crisis_window(shock: str, start: str, months: int = CRISIS_MONTHS) -> Window:
+    """The first `months` months after the shock starts."""
+    return Window("crisis", shock, start, month_after(start, months - 1))
+
+
+def month_after(month: str, months: int) -> str:
+    """`month` (YYYY-MM) moved on by `months`."""
+    return str(pd.Period(month, freq="M") + months)
+
+
+# ---------------------------------------------------------------- yearly averages
+
+
+def yearly(monthly: pd.DataFrame) -> pd.DataFrame:
+    """Annual table per run, market and country.
+
+    Prices and shares are weighted by purchases (a plain mean where nothing was bought), the
+    seller's price by output; tonnes and dollars are sums, the others plain means over the months.
+    """
+    keys = ["membership", "shock", "seed", "year", "mineral", "stage", "country"]
+    table = monthly.assign(year=monthly["month"].astype(str).str[:4].astype(int))
+    weights = {
+        PRICE: "purchases_t",
+        "non_allied_share": "purchases_t",
+        "supplier_hhi": "purchases_t",
+        HOME_PRICE: "output_t",
+    }
+    weights = {c: weight for c, weight in weights.items() if {c, weight} <= set(table)}
+    for column, weight in weights.items():
+        known = table[column].notna()
+        table[f"_{column}"] = (table[column] * table[weight]).where(known, 0.0)
+        table[f"_{column}_w"] = table[weight].where(known, 0.0)
+    hidden = [name for column in weights for name in (f"_{column}", f"_{column}_w")]
+    values = [c for c in monthly.columns if c not in {*keys, "month", "member"}]
+    summed = [c for c in values if c.endswith(("_t", "_usd")) and "stock" not in c]
+    means = [c for c in values if c not in summed]
+    group = table.groupby(keys, observed=True, sort=True)
+    result = pd.concat(
+        [group[["member"]].any(), group[means].mean(), group[summed].sum(), group[hidden].sum()],
+        axis=1,
+    )
+    for column in weights:
+        total, weight = result[f"_{column}"], result[f"_{column}_w"]
+        result[column] = (total / weight.where(weight > 0.0)).fillna(result[column])
+    return result[["member", *values]].reset_index()
+
+
+# ---------------------------------------------------------------- paired effects
+
+
+def estimate(values: Array, unit: str, relative: bool = False) -> Estimate:
+    """Summary of one paired difference per seed; missing seeds (NaN) are left out.
+
+    With `relative` the values are log ratios: mean, interval and quantiles are taken in logs and
+    shown as percent, 100 (exp x - 1).
+    """
+    values = values[np.isfinite(values)]
+    n = int(values.size)
+    if n == 0:
+        return estimate_of([np.nan] * 6, 0, unit)
+    mean = float(values.mean())
+    half = np.nan
+    if n > 1:
+        half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    p10, median, p90 = np.quantile(values, [0.1, 0.5, 0.9])
+    numbers = np.array([mean, mean - half, mean + half, median, p10, p90])
+    if relative:
+        numbers = 100.0 * np.expm1(numbers)
+    return estimate_of(numbers.tolist(), n, unit)
+
+
+def estimate_of(numbers: Sequence[float], n: int, unit: str) -> Estimate:
+    """An estimate from its numbers in the order of the fields."""
+    mean, low, high, median, p10, p90 = (float(x) for x in numbers)
+    return Estimate(mean, low, high, median, p10, p90, n, unit)
+
+
+def paired_effects(
+    monthly: pd.DataFrame | Panel,
+    measure: str,
+    window: Window,
+    *,
+    by: Sequence[str] = ("country",),
+    roles: Mapping[str, str] | None = None,
+    groups: Mapping[str, Mapping[str, Collection[str]]] | None = None,
+    minerals: Collection[str] | None = None,
+    stages: Collection[str] | None = ("refined",),
+) -> pd.DataFrame:
+    """Effect of each membership against `none`, same shock and seed, mean over seeds.
+
+    `by` holds any of country, bloc (needs `roles`: country code to role) and mineral. `groups`
+    replaces country and bloc by own sets of countries: membership -> name -> countries. One row per
+    membership and group: membership, shock, window, measure, unit, country, bloc, mineral ("all"
+    where not split), mean, low, high (95 %), median, p10, p90, n, level_without, level_with.
+    Levels are 100 at opening for the basket, the mean in percent for a share, dollars for outlay.
+    """
+    rule = _measure(measure)
+    panel = Panel.of(monthly)
+    cells = cells_in(panel, rule.columns, window, minerals, stages)
+    basket = opening_basket(panel, cells.markets)
+    mineral_groups = _mineral_groups(cells.markets, "mineral" in by)
+    records: list[dict[str, object]] = []
+    for membership in memberships_in(panel):
+        members = panel.circles[membership]
+        country_groups = (
+            [(ALL, name, tuple(own)) for name, own in groups[membership].items()]
+            if groups is not None
+            else _country_groups(cells.countries, members, by, roles)
+        )
+        compare = _Comparison(rule, cells, membership, basket)
+        for country, bloc, codes in country_groups:
+            inside = np.isin(cells.countries, list(codes))
+            for mineral, markets in mineral_groups.items():
+                without, with_ = compare.levels(markets, inside)
+                summary = _paired(without, with_, rule)
+                if summary.n == 0:
+                    continue
+                records.append(
+                    {"membership": membership, "shock": window.shock, "window": window.name}
+                    | {"measure": measure, "unit": rule.unit}
+                    | {"country": country, "bloc": bloc, "mineral": mineral}
+                    | {k: v for k, v in vars(summary).items() if k != "unit"}
+                    | {"level_without": np.nanmean(without), "level_with": np.nanmean(with_)}
+                )
+    return pd.DataFrame.from_records(records, columns=EFFECT_COLUMNS)
+
+
+EFFECT_COLUMNS = [
+    *("membership", "shock", "window", "measure", "unit", "country", "bloc", "mineral"),
+    *("mean", "low", "high", "median", "p10", "p90", "n", "level_without", "level_with"),
+]
+
+
+def effects_table(
+    monthly: pd.DataFrame | Panel,
+    windows: Sequence[Window],
+    roles: Mapping[str, str],
+    *,
+    measures: Sequence[str] = ("landed_price", "non_allied_share", "unmet_share"),
+    minerals: Mapping[str, Collection[str]] | None = None,
+) -> pd.DataFrame:
+    """All paired effects of an experiment, long: by country, bloc, mineral within bloc.
+
+    `minerals` limits the basket of a window by its name, for instance crisis -> shocked minerals.
+    """
+    panel = Panel.of(monthly)
+    chosen = dict(minerals or {})
+    parts = [
+        paired_effects(panel, measure, window, by=by, roles=roles, minerals=chosen.get(window.name))
+        for window in windows
+        for measure in measures
+        for by in (("country",), ("bloc",), ("bloc", "mineral"))
+    ]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=EFFECT_COLUMNS)
+
+
+def opening_basket(
+    monthly: pd.DataFrame | Panel, markets: Sequence[tuple[str, str]]
+) -> tuple[Array, Array]:
+    """Opening purchases (t/month) and expenditure (usd/month), both [market, country].
+
+    Means over seeds and the first twelve months of the run without membership, without shock if
+    there is one; zero where nothing was bought.
+    """
+    panel = Panel.of(monthly)
+    if NO_MEMBERSHIP not in panel.memberships:
+        raise ValueError(
+            f"The monthly table has no run with membership '{NO_MEMBERSHIP}', so no effect of "
+            f"membership can be measured; add '{NO_MEMBERSHIP}' to the memberships that are run."
+        )
+    membership = panel.memberships.index(NO_MEMBERSHIP)
+    shock = panel.shocks.index(NO_SHOCK) if NO_SHOCK in panel.shocks else 0
+    rows = [panel.markets.index(market) for market in markets]
+    purchases, price = (
+        _known_mean(panel.column(name)[membership, shock, :, :OPENING_MONTHS][:, :, rows])
+        for name in ("purchases_t", PRICE)
+    )
+    # $/kg is k$/t
+    return purchases, 1000.0 * purchases * price
+
+
+def _known_mean(values: Array) -> Array:
+    """Mean over the first two axes of what is known, zero where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=(0, 1))
+    return total / np.maximum(known.sum(axis=(0, 1)), 1)
+
+
+class _Comparison:
+    """A membership against `none`, summed over a window's months: [seed, market, country]."""
+
+    def __init__(
+        self, rule: Measure, cells: Cells, membership: str, basket: tuple[Array, Array]
+    ) -> None:
+        self.rule = rule
+        self.quantity, self.expenditure = basket
+        runs = [cells.memberships.index(name) for name in (NO_MEMBERSHIP, membership)]
+        top = [np.prod([cells.columns[c][run] for c in rule.numerator], axis=0) for run in runs]
+        if rule.basket:
+            self._price_basket(top)
+        else:
+            self._mean_or_sum(cells, runs, top)
+
+    def _price_basket(self, price: list[Array]) -> None:
+        matched = np.isfinite(price[0]) & np.isfinite(price[1])
+        months = matched.sum(axis=1)
+        self.top = [1000.0 * self.quantity * np.where(matched, p, 0.0).sum(axis=1) for p in price]
+        self.bottom = [self.expenditure * months] * 2
+
+    def _mean_or_sum(self, cells: Cells, runs: list[int], top: list[Array]) -> None:
+        self.top, self.bottom = [], []
+        for run, values in zip(runs, top, strict=True):
+            below = sum((cells.columns[c][run] for c in self.rule.denominator), np.zeros(()))
+            known = np.isfinite(values) & np.isfinite(below)
+            self.top.append(np.where(known, values, 0.0).sum(axis=1))
+            self.bottom.append(np.where(known, below, 0.0).sum(axis=1))
+
+    def levels(self, markets: NDArray[np.bool_], inside: NDArray[np.bool_]) -> list[Array]:
+        """Level without and with membership, [seed] each, for some markets and countries."""
+        top = [t[:, markets][:, :, inside].sum(axis=2) for t in self.top]
+        bottom = [b[:, markets][:, :, inside].sum(axis=2) for b in self.bottom]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.rule.basket:
+                return [
+                    100.0 * t.sum(axis=1) / b.sum(axis=1) for t, b in zip(top, bottom, strict=True)
+                ]
+            if self.rule.relative:
+                return [np.where(t.sum(axis=1) > 0.0, t.sum(axis=1), np.nan) for t in top]
+            means = [self.rule.scale * t / b for t, b in zip(top, bottom, strict=True)]
+            weight = self.expenditure[markets][:, inside].sum(axis=1)
+            both = np.isfinite(means[0]) & np.isfinite(means[1])
+            weights = np.where(both, weight, 0.0)
+            total = weights.sum(axis=1)
+            return [np.where(both, m * weights, 0.0).sum(axis=1) / total for m in means]
+
+
+def _paired(without: Array, with_: Array, rule: Measure) -> Estimate:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.log(with_ / without) if rule.relative else with_ - without
+    return estimate(values, rule.unit, relative=rule.relative)
+
+
+def _country_groups(
+    countries: Sequence[str],
+    members: Collection[str],
+    by: Sequence[str],
+    roles: Mapping[str, str] | None,
+) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(country, bloc, codes) of every group of countries."""
+    unknown = set(by) - {"country", "bloc", "mineral"}
+    if unknown:
+        raise ValueError(f"Cannot split effects by {sorted(unknown)}: use country, bloc, mineral.")
+    bloc_of = {c: ALL for c in countries}
+    if roles is not None:
+        sets = blocs(countries, members, roles)
+        bloc_of = {c: bloc for bloc, codes in sets.items() for c in codes}
+        if "bloc" in by and "country" not in by:
+            return [(ALL, bloc, codes) for bloc, codes in sets.items() if codes]
+    elif "bloc" in by:
+        raise ValueError("Effects by bloc need the countries' roles: pass roles={code: role}.")
+    if "country" in by:
+        return [(c, bloc_of[c], (c,)) for c in countries]
+    return [(ALL, ALL, tuple(countries))]
+
+
+def _mineral_groups(
+    markets: Sequence[tuple[str, str]], split: bool
+) -> dict[str, NDArray[np.bool_]]:
+    if not split:
+        return {ALL: np.ones(len(markets), dtype=bool)}
+    names = dict.fromkeys(mineral for mineral, _ in markets)
+    return {name: np.array([mineral == name for mineral, _ in markets]) for name in names}
+
+
+# ---------------------------------------------------------------- prices over time
+
+
+def price_series(
+    monthly: pd.DataFrame | Panel,
+    groups: Mapping[str, Collection[str]],
+    exporter: str,
+    *,
+    shock: str,
+    minerals: Collection[str] | None = None,
+    stage: str = "refined",
+) -> pd.DataFrame:
+    """Monthly price per run and mineral: landed in each group, and the exporter's home price.
+
+    Columns membership, seed, month, mineral, group ("home" for the exporter), usd_per_kg. A group's
+    price weighs its countries by opening purchases, so it moves with prices, not with who buys.
+    """
+    panel = Panel.of(monthly)
+    months = panel.months
+    window = Window("path", shock, months[0], months[-1])
+    cells = cells_in(panel, (PRICE, HOME_PRICE), window, minerals, (stage,))
+    quantity, _ = opening_basket(panel, cells.markets)
+    landed = cells.columns[PRICE]
+    series = {
+        name: _weighted(landed, quantity * np.isin(cells.countries, list(codes)))
+        for name, codes in groups.items()
+    }
+    if exporter in cells.countries:
+        series[HOME] = cells.columns[HOME_PRICE][..., cells.countries.index(exporter)]
+    index = pd.MultiIndex.from_product(
+        [cells.memberships, cells.seeds, cells.months, [mineral for mineral, _ in cells.markets]],
+        names=["membership", "seed", "month", "mineral"],
+    )
+    wide = pd.DataFrame({name: values.reshape(-1) for name, values in series.items()}, index=index)
+    long = wide.reset_index().melt(
+        id_vars=list(index.names), var_name="group", value_name="usd_per_kg"
+    )
+    return long.dropna(subset="usd_per_kg").reset_index(drop=True)
+
+
+def exporter_home_gap(
+    monthly: pd.DataFrame | Panel,
+    exporter: str,
+    *,
+    shock: str,
+    minerals: Collection[str] | None = None,
+    members: Collection[str] | None = None,
+    stage: str = "refined",
+) -> pd.DataFrame:
+    """Members' landed price over the exporter's home price, per run and month.
+
+    Columns membership, seed, month, mineral, gap (a multiple). `members` defaults to the countries
+    inside every circle, so that the gap is that of the same buyers in every run.
+    """
+    panel = Panel.of(monthly)
+    buyers = core_members(panel) if members is None else tuple(members)
+    prices = price_series(
+        panel, {MEMBERS: buyers}, exporter, shock=shock, minerals=minerals, stage=stage
+    )
+    keys = ["membership", "seed", "month", "mineral"]
+    wide = prices.pivot(index=keys, columns="group", values="usd_per_kg")
+    if HOME not in wide:
+        raise ValueError(
+            f"No home price of exporter '{exporter}' for {sorted(minerals or [])} in the monthly "
+            "table; name an exporter that produces them."
+        )
+    return (wide[MEMBERS] / wide[HOME]).dropna().rename("gap").reset_index()
+
+
+def seed_bands(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Mean, median and the 80 % and 95 % bands of `value` over seeds, for every other column."""
+    keys = [c for c in table.columns if c not in {"seed", value}]
+    group = table.groupby(keys, observed=True, sort=True)[value]
+    quantiles = group.quantile([0.025, 0.1, 0.5, 0.9, 0.975]).unstack()
+    quantiles.columns = pd.Index(["p025", "p10", "median", "p90", "p975"])
+    return quantiles.assign(mean=group.mean(), n=group.size()).reset_index()
+
+
+def dependence(
+    monthly: pd.DataFrame | Panel,
+    groups: Mapping[str, Collection[str]],
+    *,
+    shock: str,
+    minerals: Collection[str] | None = None,
+    stage: str = "refined",
+) -> pd.DataFrame:
+    """Non-allied share of purchases (percent) in the first and the last year, mean over seeds.
+
+    Columns membership, period (first | last), year, country (name of the group), mineral, share.
+    """
+    panel = Panel.of(monthly)
+    months = panel.months
+    spans = {"first": months[:12], "last": months[-12:]}
+    columns = ("non_allied_share", "purchases_t")
+    parts = []
+    for period, span in spans.items():
+        window = Window(period, shock, span[0], span[-1])
+        cells = cells_in(panel, columns, window, minerals, (stage,))
+        bought = np.nan_to_num(cells.columns["purchases_t"])
+        foe = np.nan_to_num(cells.columns["non_allied_share"]) * bought
+        names = [mineral for mineral, _ in cells.markets]
+        for group, codes in groups.items():
+            inside = np.isin(cells.countries, list(codes))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = foe[..., inside].sum(axis=(2, 4)) / bought[..., inside].sum(axis=(2, 4))
+            known = np.isfinite(share)
+            seeds = known.sum(axis=1)
+            mean = np.where(known, share, 0.0).sum(axis=1) / np.where(seeds > 0, seeds, np.nan)
+            frame = pd.DataFrame(100.0 * mean, index=cells.memberships, columns=names)
+            frame = frame.rename_axis(index="membership", columns="mineral").stack()
+            parts.append(
+                frame.rename("share")
+                .reset_index()
+                .assign(period=period, year=int(span[-1][:4]), country=group)
+            )
+    table = pd.concat(parts, ignore_index=True)
+    return table[["membership", "period", "year", "country", "mineral", "share"]]
+
+
+# ---------------------------------------------------------------- from rows to arrays
+
+
+def _measure(name: str) -> Measure:
+    if name not in MEASURES:
+        raise ValueError(f"Unknown measure '{name}': use one of {', '.join(MEASURES)}.")
+    return MEASURES[name]
+
+
+def cells_in(
+    panel: Panel,
+    columns: Sequence[str],
+    window: Window,
+    minerals: Collection[str] | None,
+    stages: Collection[str] | None,
+) -> Cells:
+    """The part of a panel inside a window, minerals and stages; an error where that is empty."""
+    months = [i for i, month in enumerate(panel.months) if window.start <= month <= window.end]
+    markets = [
+        i
+        for i, (mineral, stage) in enumerate(panel.markets)
+        if (minerals is None or mineral in minerals) and (stages is None or stage in stages)
+    ]
+    shock = [i for i, name in enumerate(panel.shocks) if name == window.shock]
+    if not (months and markets and shock):
+        raise ValueError(
+            f"The monthly table has no row for shock '{window.shock}', {window.start} to "
+            f"{window.end}, minerals {sorted(minerals) if minerals is not None else 'all'}, stages "
+            f"{sorted(stages) if stages is not None else 'all'}; check the names and the horizon."
+        )
+    span = slice(months[0], months[-1] + 1)
+    arrays = {
+        column: panel.column(column)[:, shock[0], :, span][:, :, :, markets] for column in columns
+    }
+    return Cells(
+        memberships=panel.memberships,
+        seeds=panel.seeds,
+        months=panel.months[span],
+        markets=[panel.markets[i] for i in markets],
+        countries=panel.countries,
+        columns=arrays,
+    )
+
+
+def _weighted(price: Array, weight: Array) -> Array:
+    """Mean of price [..., country] over known countries with weight [market, country]."""
+    known = np.isfinite(price)
+    total = (known * weight).sum(axis=-1)
+    value = np.where(known, price, 0.0) * weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(total > 0.0, value.sum(axis=-1) / total, np.nan)

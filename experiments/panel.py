@@ -1,0 +1,90 @@
+"""The monthly table laid out as dense arrays, for measures that touch every month."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+KEYS = ("membership", "shock", "seed", "month", "mineral", "stage", "country")
+
+
+class Panel:
+    """The monthly table as dense arrays [membership, shock, seed, month, market, country].
+
+    Every function here takes the table or a panel made from it: make one first to measure a large
+    table several times. Columns are laid out when first asked for. Raises a `ValueError` for a
+    missing column and for two rows of the same run, month, market and country.
+    """
+
+    def __init__(self, monthly: pd.DataFrame) -> None:
+        self._table = monthly
+        self._columns: dict[str, Array] = {}
+        axes = [self._axis(name) for name in KEYS]
+        (membership, shock, seed, month, mineral, stage, country) = (codes for codes, _ in axes)
+        names = [labels for _, labels in axes]
+        market, present = _compressed(mineral * len(names[5]) + stage)
+        self.memberships = [str(name) for name in names[0]]
+        self.shocks = [str(name) for name in names[1]]
+        self.seeds = [int(name) for name in names[2]]
+        self.months = [str(name) for name in names[3]]
+        pairs = (divmod(int(code), len(names[5])) for code in present)
+        self.markets = [(str(names[4][m]), str(names[5][s])) for m, s in pairs]
+        self.countries = [str(name) for name in names[6]]
+        self.shape = (*(len(x) for x in names[:4]), len(self.markets), len(self.countries))
+        codes = (membership, shock, seed, month, market, country)
+        self._cell = np.ravel_multi_index(codes, self.shape)
+        if len(self._cell) and np.bincount(self._cell).max() > 1:
+            raise ValueError(
+                "The monthly table has two rows for the same membership, shock, seed, month, "
+                "market and country; write each run once."
+            )
+        inside = np.zeros((len(self.memberships), len(self.countries)), dtype=bool)
+        rows = self._values("member").astype(bool)
+        inside[membership[rows], country[rows]] = True
+        self.circles = {
+            name: tuple(c for c, member in zip(self.countries, row, strict=True) if member)
+            for name, row in zip(self.memberships, inside, strict=True)
+        }
+
+    @classmethod
+    def of(cls, monthly: pd.DataFrame | Panel) -> Panel:
+        """A panel, made from the table unless it is one."""
+        return monthly if isinstance(monthly, Panel) else cls(monthly)
+
+    def column(self, name: str) -> Array:
+        """A column as an array, NaN where the table has no row."""
+        if name not in self._columns:
+            dense = np.full(int(np.prod(self.shape)), np.nan)
+            dense[self._cell] = self._values(name)
+            self._columns[name] = dense.reshape(self.shape)
+        return self._columns[name]
+
+    def _values(self, name: str) -> NDArray[Any]:
+        if name not in self._table:
+            raise ValueError(
+                f"The monthly table lacks the column '{name}'; write it with all columns."
+            )
+        return self._table[name].to_numpy()
+
+    def _axis(self, name: str) -> tuple[NDArray[np.intp], list[Any]]:
+        """Codes into the sorted distinct values of a key column."""
+        self._values(name)
+        column = self._table[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype("category")
+        labels = np.asarray(column.cat.categories)
+        order = np.argsort(labels)
+        rank = np.empty(len(order), dtype=np.intp)
+        rank[order] = np.arange(len(order))
+        codes, present = _compressed(rank[column.cat.codes.to_numpy()])
+        return codes, [labels[order][i] for i in present]
+
+
+def _compressed(codes: NDArray[np.intp]) -> tuple[NDArray[np.intp], list[int]]:
+    """Codes without gaps, and the old code of each new one."""
+    present = np.bincount(codes) > 0
+    return (np.cumsum(present) - 1)[codes], np.flatnonzero(present).tolist()

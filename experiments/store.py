@@ -1,0 +1,180 @@
+"""The results folder: Parquet tables written run by run, and a manifest that explains them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiments.ensemble import RunResult
+
+SCHEMA_VERSION = 1
+PACKAGES = ("chokepoint", "mesa", "numpy", "scipy", "numba", "pandas", "pyarrow", "hydra-core")
+
+COLUMNS = {
+    "membership": "circle of members of the run; none: no alliance",
+    "shock": "name of the shock; none: calm",
+    "seed": "replication; runs with the same seed met the same outside events",
+    "month": "YYYY-MM",
+    "mineral": "mineral",
+    "stage": "mined or refined product",
+    "country": "buying or producing country",
+    "member": "the country is in the circle this month",
+    "landed_price_usd_per_kg": "mean price paid, delivered and duty paid, 2024 USD/kg contained",
+    "origin_price_usd_per_kg": "price received by the country's own producers, 2024 USD/kg",
+    "purchases_t": "bought this month, t contained",
+    "use_t": "used this month by industry or refiners, t contained",
+    "unmet_t": "wanted at the month's price but not at hand, t",
+    "output_t": "made by the country's firms, t",
+    "exports_t": "sold abroad by the country's firms, t",
+    "buyer_stock_t": "held by industry and refiners at the end of the month, t",
+    "strategic_stock_t": "held by the state at the end of the month, t",
+    "cover_months": "buyers' stock over the month's use",
+    "non_allied_share": "share of purchases that comes from non-allied origins, 0 to 1",
+    "supplier_hhi": "Herfindahl-Hirschman index of the country's suppliers, 0 to 10,000",
+    "import_reliance": "share of purchases that comes from abroad, 0 to 1",
+    "perceived_risk": "supply risk that buyers perceive, 0 to 1",
+    "outlay_usd": "paid by the country's buyers, USD",
+    "duty_usd": "of which import duties, USD",
+    "rent_paid_usd": "of which rents of export limits, USD",
+    "rent_received_usd": "rents earned by the country's exporters or traders, USD",
+    "treasury_usd": "import duties, export taxes and auctioned rents of the country, USD",
+    "rerouted_t": "bought through third countries around a ban, t",
+    "year": "calendar year",
+    "origin": "country where it was produced",
+    "destination": "country that bought it",
+    "quantity_t": "t over the year",
+    "value_usd": "paid over the year, delivered, USD",
+    "certificate_max": "largest residual of any market and month, share of its volume",
+    "tonnes_gap_max": "largest imbalance of tonnes in any month, share of the volume",
+    "money_gap_max": "largest imbalance of payments in any month, share of the outlay",
+    "newton_steps": "steps of the solver over the whole run",
+    "window": "period over which memberships are compared: calm or crisis",
+    "measure": "what membership changes",
+    "unit": "unit of mean, low, high, median, p10 and p90",
+    "bloc": "members, other allied, non-allied or rest of the world, by role and circle",
+    "mean": "mean over seeds of the paired difference to the run without alliance",
+    "low": "lower end of the 95 % interval of the mean",
+    "high": "upper end of the 95 % interval of the mean",
+    "median": "median over seeds of the paired difference",
+    "p10": "tenth percentile over seeds of the paired difference",
+    "p90": "ninetieth percentile over seeds of the paired difference",
+    "n": "seeds in which the difference could be measured",
+    "level_without": "mean level without alliance; prices as index, shares in percent",
+    "level_with": "mean level with the circle, in the unit of level_without",
+}
+
+
+@dataclass
+class ResultTables:
+    """Writes runs as they finish; a table gets its name only when all of it is there."""
+
+    folder: Path
+    memberships: list[str]
+    shocks: list[str]
+    _writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+    _health: list[dict[str, Any]] = field(default_factory=list)
+
+    def __enter__(self) -> ResultTables:
+        return self
+
+    def add(self, result: RunResult) -> None:
+        """Append one run to the tables, as a row group of its own."""
+        for name, table in (("monthly", result.monthly), ("flows", result.flows)):
+            self._append(name, self._labelled(table, result))
+        key = {"membership": result.membership, "shock": result.shock, "seed": result.seed}
+        self._health.append(key | result.health)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the tables; an interrupted ensemble keeps what it has under the name *.part."""
+        for writer in self._writers.values():
+            writer.close()
+        if self._health:
+            write_described(pd.DataFrame(self._health), self._part("runs"))
+        if kind is None:
+            for name in ("monthly", "flows", "runs"):
+                self._part(name).replace(self.folder / f"{name}.parquet")
+
+    def _labelled(self, table: pd.DataFrame, result: RunResult) -> pd.DataFrame:
+        labelled = table.copy(deep=False)
+        count = len(table)
+        membership = pd.Categorical([result.membership], categories=self.memberships)
+        shock = pd.Categorical([result.shock], categories=self.shocks)
+        labelled.insert(0, "seed", pd.Series(result.seed, index=table.index, dtype="int32"))
+        labelled.insert(0, "shock", shock.take([0] * count))
+        labelled.insert(0, "membership", membership.take([0] * count))
+        return labelled
+
+    def _append(self, name: str, table: pd.DataFrame) -> None:
+        rows = described(table)
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(
+                self._part(name), rows.schema, compression="zstd", use_dictionary=True
+            )
+        self._writers[name].write_table(rows)
+
+    def _part(self, name: str) -> Path:
+        return self.folder / f"{name}.part.parquet"
+
+
+def described(table: pd.DataFrame) -> pa.Table:
+    """The table with the meaning of every column in its schema."""
+    rows = pa.Table.from_pandas(table, preserve_index=False)
+    columns = [item.with_metadata({"description": COLUMNS[item.name]}) for item in rows.schema]
+    return rows.cast(pa.schema(columns, metadata={"chokepoint_schema": str(SCHEMA_VERSION)}))
+
+
+def write_described(table: pd.DataFrame, path: Path) -> None:
+    """Write a whole table."""
+    pq.write_table(described(table), path, compression="zstd")
+
+
+def write_manifest(folder: Path, content: Mapping[str, Any]) -> Path:
+    """Write manifest.json whole or not at all."""
+    path = folder / "manifest.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and commit of the code that runs."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout that was not installed
+            versions[name] = "not installed"
+    return {"schema_version": SCHEMA_VERSION, "versions": versions, "commit": _commit()}
+
+
+def _commit() -> str:
+    """The commit of the checkout, marked when files differ from it; 'unknown' without git."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()

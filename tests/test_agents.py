@@ -1,0 +1,403 @@
+"""Agents: offers and orders against their calibration, decisions of countries and producers."""
+
+import numpy as np
+import pytest
+from conftest import model_of, quiet_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abm.agents import buyer, firm
+from abm.agents.country import Country
+from abm.agents.producer import NonAlliedProducer, dominance
+from abm.agents.table import Table
+from abm.config import Behaviour, Config
+from abm.model import MineralModel
+from abm.state import STATE, buyer_traits, opening_state
+from abm.trend import START_UP_MONTHS, undisturbed_trend
+from abm.world import World
+
+USA, CHN, AUS, ROW = range(4)
+
+
+@pytest.fixture(scope="module")
+def traits(real_world: World) -> firm.FirmTraits:
+    return firm.firm_traits(real_world, Behaviour())
+
+
+def sold_at(price: np.ndarray, traits: firm.FirmTraits) -> np.ndarray:
+    """[firm] t/month on the ramp from the lowest to the highest ask."""
+    return traits.offer * np.clip((price - traits.low_ask) / traits.width, 0.0, 1.0)
+
+
+# Firms ----------------------------------------------------------------------------------------
+
+
+def test_ramps_sell_the_opening_output_at_the_opening_price(
+    real_world: World, traits: firm.FirmTraits
+) -> None:
+    firms = real_world.firms
+    price = real_world.origin_price[firms.market, firms.country]
+    running = firms.output > 0
+    sold = sold_at(price, traits)[running]
+    np.testing.assert_allclose(sold, firms.output[running], rtol=1e-9)
+
+
+def test_ramps_have_the_short_run_elasticity_of_the_table(
+    real_world: World, traits: firm.FirmTraits
+) -> None:
+    """d ln s / d ln p by central differences at the opening price."""
+    firms = real_world.firms
+    price = real_world.origin_price[firms.market, firms.country]
+    running = firms.output > 0
+    up, down = sold_at(price * 1.001, traits)[running], sold_at(price * 0.999, traits)[running]
+    slope = (np.log(up) - np.log(down)) / (np.log(1.001) - np.log(0.999))
+    expected = real_world.parameters["supply_elasticity"][firms.market[running]]
+    inside = traits.utilisation[running] < 0.99
+    np.testing.assert_allclose(slope[inside], expected[inside], rtol=1e-4)
+    assert inside.mean() > 0.9
+
+
+def test_asks_rise_with_mark_up_and_cost_of_feed_dollar_by_dollar(
+    real_world: World, traits: firm.FirmTraits
+) -> None:
+    nothing = np.zeros(traits.price.size)
+    low, high = firm.asks(nothing, nothing, real_world.world_price, traits)
+    np.testing.assert_allclose(low, traits.low_ask)
+    marked, _ = firm.asks(nothing + 0.1, nothing + 2.0, real_world.world_price, traits)
+    np.testing.assert_allclose(marked - low, 2.0 + 0.1 * real_world.world_price[traits.market])
+    np.testing.assert_allclose(high - low, traits.width)
+
+
+@given(
+    st.lists(
+        st.tuples(*(st.floats(0.0, 100.0) for _ in range(4)), st.floats(0.0, 1.0)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.floats(1.0, 60.0),
+)
+def test_production_stays_within_capacity_and_never_overdraws_the_inventory(
+    rows: list[tuple[float, ...]], adjustment: float
+) -> None:
+    limit, inventory, target, demand, stored = map(np.array, zip(*rows, strict=True))
+    sales = np.minimum(demand, limit + stored * inventory)  # what was offered bounds what is sold
+    made = firm.production(sales, inventory, target, limit, adjustment)
+    assert (made >= 0).all()
+    assert (made <= limit).all()
+    assert (inventory + made - sales >= -1e-12 * (inventory + sales)).all()
+
+
+def test_production_replaces_sales_and_closes_the_gap_in_steps() -> None:
+    made = firm.production(
+        np.array([10.0, 10.0, 10.0]),
+        np.array([6.0, 18.0, 0.0]),
+        np.full(3, 12.0),
+        np.full(3, 11.5),
+        6.0,
+    )
+    np.testing.assert_allclose(made, [11.0, 9.0, 11.5])
+
+
+def test_outages_and_empty_feed_bins_stop_plants(tiny_world: World) -> None:
+    traits = firm.firm_traits(tiny_world, Behaviour())
+    full, normal = np.ones(traits.capacity.size), traits.capacity
+    unlimited = np.full(tiny_world.landed_price.shape, np.inf)
+    np.testing.assert_allclose(
+        firm.running_capacity(normal, 0.4 * full, unlimited, traits), 0.4 * normal
+    )
+    refined = tiny_world.market("graphite", "refined")
+    short = unlimited.copy()
+    short[refined, CHN] = 100.0
+    running = firm.running_capacity(normal, full, short, traits)
+    here = (traits.market == refined) & (traits.country == CHN)
+    assert normal[here].sum() > 100.0
+    assert running[here].sum() == pytest.approx(100.0)
+    np.testing.assert_allclose(
+        running[here] / running[here].sum(), normal[here] / normal[here].sum()
+    )
+    np.testing.assert_array_equal(running[~here], normal[~here])
+
+
+def test_only_plants_with_a_mined_stage_below_them_feed_on_ore(tiny_world: World) -> None:
+    traits = firm.firm_traits(tiny_world, Behaviour())
+    graphite = traits.market == tiny_world.market("graphite", "refined")
+    np.testing.assert_array_equal(traits.feeds, graphite)
+
+
+def test_mark_ups_rise_when_sold_out_fall_when_idle_and_stay_bounded(
+    traits: firm.FirmTraits,
+) -> None:
+    behaviour = Behaviour(markup_speed=0.5)
+    rest = np.zeros(traits.price.size)
+    usual, full_bins = traits.utilisation, np.ones(traits.price.size)
+    calm = firm.drifted_markup(rest, usual, full_bins, traits, behaviour)
+    np.testing.assert_allclose(calm, 0.0, atol=1e-12)
+    up = rest
+    down = rest
+    for _ in range(50):
+        up = firm.drifted_markup(up, usual + 0.2, 0.0 * full_bins, traits, behaviour)
+        down = firm.drifted_markup(down, usual - 0.4, 2.0 * full_bins, traits, behaviour)
+        assert (np.abs(up) <= traits.power).all()
+        assert (np.abs(down) <= traits.power).all()
+    assert (up > 0).all()
+    assert (down < 0).all()
+
+
+def test_capacity_follows_price_up_over_the_lead_time_and_down_with_wear(
+    real_world: World, traits: firm.FirmTraits
+) -> None:
+    one = np.ones(traits.price.size)
+    np.testing.assert_array_equal(firm.invested(one, one, traits, 60.0), one)
+    dear = firm.invested(one, 1.5 * one, traits, 60.0)
+    mines = ~real_world.firms.recycler.astype(bool)
+    goal = np.clip(1.5 ** real_world.parameters["longrun_supply_elasticity"], 0.3, 4.0)
+    goal = goal[traits.market]
+    np.testing.assert_allclose((dear - 1)[mines], ((goal - 1) / traits.lead_months)[mines])
+    assert (dear[~mines] == 1).all()
+    cheap = firm.invested(one, 0.8 * one, traits, 60.0)
+    assert (cheap[mines] < 1).all()
+    assert (cheap > 0.95).all()
+
+
+# Buyers ---------------------------------------------------------------------------------------
+
+
+def calm_orders(world: World, behaviour: Behaviour) -> tuple[buyer.Orders, buyer.BuyerTraits]:
+    """Orders of the opening month: stocks at target, prices as expected, nothing grows."""
+    traits = buyer_traits(world)
+    state = opening_state(world, traits)
+    private = traits.need.copy()
+    position = state.stock + state.at_sea.sum(axis=3)
+    position[:, :, STATE] = 0.0
+    orders = buyer.place_orders(
+        private,
+        private,
+        np.zeros(len(world.markets)),
+        position,
+        np.zeros_like(private),
+        private,
+        world.landed_price,
+        np.zeros(world.landed_price.shape),
+        traits,
+        behaviour,
+    )
+    return orders, traits
+
+
+def test_in_calm_buyers_buy_exactly_what_they_need(real_world: World) -> None:
+    orders, traits = calm_orders(real_world, Behaviour())
+    bought = buyer.purchases(orders, np.ones(traits.need.shape), real_world.landed_price)
+    volume = real_world.flow.sum(axis=(1, 2))[:, None]
+    total = bought.sum(axis=2)
+    np.testing.assert_allclose(total / volume, real_world.flow.sum(axis=1) / volume, atol=1e-9)
+    np.testing.assert_allclose(bought, traits.need, rtol=1e-9, atol=1e-12)
+
+
+fractions = st.floats(0.0, 1.0)
+
+
+@given(
+    months=st.floats(0.0, 12.0),
+    risk=fractions,
+    growth=st.floats(0.0, 0.02),
+    released=st.floats(0.0, 0.5),
+    intensity=st.floats(0.2, 1.3),
+    expected=st.floats(0.3, 6.0),
+    hoarding=st.floats(0.0, 5.0),
+    adjustment=st.floats(1.0, 24.0),
+)
+def test_at_the_expected_price_an_order_is_use_plus_a_part_of_the_stock_gap(
+    months: float,
+    risk: float,
+    growth: float,
+    released: float,
+    intensity: float,
+    expected: float,
+    hoarding: float,
+    adjustment: float,
+) -> None:
+    """Computed again by hand for one buyer who needs 10 t and holds `months` of them."""
+    need, cover, transit = 10.0, 2.0, 1.0
+    one = np.full((1, 1, 1), need)
+    traits = buyer.BuyerTraits(
+        one, np.ones((1, 1)), 0.3 * one / need, cover * one / need, np.full((1, 1), transit)
+    )
+    behaviour = Behaviour(hoarding=hoarding, adjustment_months=adjustment)
+    use = intensity * need
+    orders = buyer.place_orders(
+        one,
+        one,
+        np.array([growth]),
+        months * one,
+        released * one,
+        intensity * one,
+        np.full((1, 1), expected),
+        np.full((1, 1), risk),
+        traits,
+        behaviour,
+    )
+    scale = np.full((1, 1, 1), intensity)
+    target = (cover * (1 + hoarding * risk) + transit) * need
+    gap = (target - months * need) / adjustment + growth * (cover + transit) * need
+    wanted = use + gap - released * need
+    least = orders.floor.item() * intensity + orders.distress_quantity.item()
+    found = buyer.purchases(orders, scale, np.full((1, 1), expected)).item()
+    assert found == pytest.approx(max(wanted, least))
+    assert orders.floor.item() >= 0.02 * need - 1e-12
+    prices = expected * np.linspace(0.05, 5.0, 80)
+    bought = [buyer.purchases(orders, scale, np.full((1, 1), p)).item() for p in prices]
+    assert (np.diff(bought) <= 1e-9).all()
+    # Far above what it expected the buyer lives off its stock: only the floor is left.
+    assert bought[-1] == pytest.approx(orders.floor.item() * intensity)
+
+
+def test_use_falls_with_the_elasticity_then_to_nothing_at_the_choke_price() -> None:
+    one = np.ones((1, 1, 1))
+    traits = buyer.BuyerTraits(one, 2.0 * one[:, :, 0], 0.4 * one, one, 0.0 * one[:, :, 0])
+    backstop, choke = np.full((1, 1), 8.0), np.full((1, 1), 20.0)
+
+    def use(price: float) -> float:
+        return buyer.desired_use(one, np.full((1, 1), price), traits, backstop, choke).item()
+
+    assert use(2.0) == pytest.approx(1.0)
+    assert use(4.0) == pytest.approx(2.0**-0.4)
+    assert use(8.0) == pytest.approx(4.0**-0.4)
+    assert use(14.0) == pytest.approx(0.5 * 4.0**-0.4)
+    assert use(20.0) == use(1e9) == 0.0
+
+
+# Countries and producers ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def member_model(tiny_world: World) -> MineralModel:
+    """The tiny world at the opening of a month in which USA and AUS are members."""
+    model = model_of(quiet_config(years=3), tiny_world, "washington")
+    model.month = 20
+    return model
+
+
+def countries_of(model: MineralModel) -> list[Country]:
+    return list(model.agents_by_type[Country])
+
+
+def test_a_member_in_calm_aims_at_the_common_stock_or_its_own_larger_one(
+    member_model: MineralModel,
+) -> None:
+    member_model.case.instruments.stockpiles.target_months = 3.0
+    usa, chn, aus, _ = countries_of(member_model)
+    usa.opening_cover = np.array([0.0, 5.0])
+    for country in (usa, chn, aus):
+        country.decide()
+    np.testing.assert_allclose(usa.purchase_target, np.array([3.0, 5.0]) * usa.trend_use)
+    np.testing.assert_allclose(aus.purchase_target, 3.0 * aus.trend_use)
+    np.testing.assert_allclose(chn.purchase_target, chn.opening_cover * chn.trend_use)
+    assert not usa.short.any()
+
+
+def test_a_price_jump_calls_an_emergency_for_that_mineral_only(
+    member_model: MineralModel,
+) -> None:
+    usa = countries_of(member_model)[USA]
+    usa.price_ratio = np.array([1.29, 1.31])  # the trigger is 1.3
+    usa.decide()
+    np.testing.assert_array_equal(usa.short, [False, True])
+    assert usa.purchase_target[1] == 0.0
+    assert usa.purchase_target[0] > 0.0
+
+
+def test_membership_begins_in_its_month(tiny_world: World) -> None:
+    config = quiet_config(years=3)
+    config.membership.circles["washington"].since = "2026-02"  # month 13
+    model = model_of(config, tiny_world, "washington")
+    usa, chn = countries_of(model)[USA], countries_of(model)[CHN]
+    for month, inside in ((12, False), (13, True)):
+        model.month = month
+        assert usa.member is inside
+        assert not chn.member
+        np.testing.assert_array_equal(model.members, [inside, False, inside, False])
+
+
+def test_dominance_is_the_lerner_index_of_a_dominant_firm_with_a_fringe() -> None:
+    parameters = {"demand_elasticity": np.array([0.5]), "supply_elasticity": np.array([1.0])}
+    found = dominance(np.array([[0.0, 0.5, 0.75, 1.0]]), parameters)
+    np.testing.assert_allclose(found, [[0.0, 0.5, 1.0, 2.0]])
+    tight = {"demand_elasticity": np.array([0.1]), "supply_elasticity": np.array([0.1])}
+    assert dominance(np.array([[1.0]]), tight).item() == 3.0
+
+
+def test_a_producer_charges_what_dependence_allows_and_nothing_at_home(
+    tiny_world: World,
+) -> None:
+    model = model_of(quiet_config(years=3), tiny_world)
+    (producer,) = model.agents_by_type[NonAlliedProducer]
+    assert producer.country == CHN
+    producer.decide()
+    np.testing.assert_allclose(producer.markup, tiny_world.export_markup[:, CHN, :])
+    gallium = tiny_world.market("gallium", "refined")
+    before = producer.markup[gallium].copy()
+    model.purchase_share[gallium, CHN, USA] = 0.99
+    model.purchase_share[gallium, CHN, AUS] = 0.05
+    producer.decide()
+    assert producer.markup[gallium, USA] > before[USA]
+    assert producer.markup[gallium, AUS] < before[AUS]
+    assert producer.markup[gallium, ROW] == pytest.approx(before[ROW])
+    assert (producer.markup[:, CHN] == 0).all()
+
+
+# An agent is a row ----------------------------------------------------------------------------
+
+
+def test_an_agent_reads_and_writes_its_own_row_of_its_own_model(tiny_world: World) -> None:
+    one, other = (model_of(quiet_config(years=3), tiny_world) for _ in range(2))
+    usa = countries_of(one)[USA]
+    before = other.countries.price_ratio.copy()
+    usa.price_ratio = np.array([7.0, 8.0])
+    np.testing.assert_array_equal(one.countries.price_ratio[USA], [7.0, 8.0])
+    np.testing.assert_array_equal(one.countries.price_ratio[CHN], before[CHN])
+    np.testing.assert_array_equal(other.countries.price_ratio, before)
+    facility = next(iter(one.agents_by_type[firm.Firm]))
+    facility.inventory = 123.0
+    assert one.firms.inventory[0] == 123.0
+    assert other.firms.inventory[0] != 123.0
+
+
+def test_every_row_has_its_agent(tiny_world: World) -> None:
+    model = model_of(quiet_config(years=3), tiny_world)
+    names = [agent.name for agent in model.agents_by_type[firm.Firm]]
+    assert names == list(tiny_world.firms.name)
+    assert [agent.code for agent in countries_of(model)] == list(tiny_world.countries)
+
+
+def test_a_table_needs_columns_of_one_length() -> None:
+    with pytest.raises(ValueError, match="differ in length"):
+        Table(one=np.zeros(3), other=np.zeros(4))
+    with pytest.raises(AttributeError, match="no column 'three'"):
+        _ = Table(one=np.zeros(3)).three
+
+
+# The trend the firms plan for -----------------------------------------------------------------
+
+
+def test_planned_capacity_serves_trend_use_and_nothing_before_it_opens(real_world: World) -> None:
+    config = Config()
+    traits = firm.firm_traits(real_world, config.behaviour)
+    months, markets = 120, len(real_world.markets)
+    trend = undisturbed_trend(real_world, traits, np.zeros(markets), "2025-01", months)
+    np.testing.assert_allclose(
+        trend.capacity[0, real_world.firms.output > 0],
+        real_world.firms.capacity[real_world.firms.output > 0],
+    )
+    able = np.zeros((months, markets))
+    planned = trend.capacity * traits.normal_use
+    for market in range(markets):
+        able[:, market] = planned[:, real_world.firms.market == market].sum(axis=1)
+    supply = real_world.opening.supply.sum(axis=1)
+    np.testing.assert_allclose(able / supply, trend.total[:-1], rtol=1e-9)
+    project = real_world.firms.start_year > 0
+    assert project.any()
+    opens = np.maximum((real_world.firms.start_year[project] - 2025) * 12, 1)
+    for column, month in zip(trend.capacity[:, project].T, opens, strict=True):
+        assert (column[: int(month) + 1] == 0).all()
+        later = column[int(month) + START_UP_MONTHS :]
+        assert (np.diff(later) >= -1e-9).all()

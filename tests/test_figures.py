@@ -1,0 +1,276 @@
+"""Figures and report: what they show is what the tables say, legible and repeatable."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from experiments import figures as drawing
+from experiments.effects import (
+    Estimate,
+    calm_window,
+    crisis_window,
+    effects_table,
+    estimate,
+)
+from experiments.figures import (
+    Drawn,
+    Scene,
+    home_gap,
+    membership_figures,
+    mineral_label,
+    save,
+)
+from experiments.finding import Headline, headline
+from experiments.panel import Panel
+from experiments.report import effect_clause, finding, number, write_report
+from tests.synthetic_monthly import COUNTRIES, SHOCK, SHOCKED, START, synthetic_monthly
+
+SCENE = Scene(
+    exporter="CHN",
+    shock=SHOCK,
+    shock_start=START,
+    shock_minerals=SHOCKED,
+    roles=COUNTRIES,
+    events={"announced": "2027-01", "ban starts": START},
+    names={"USA": "United States", "CHN": "China"},
+)
+
+
+@pytest.fixture(scope="module")
+def monthly() -> pd.DataFrame:
+    return synthetic_monthly(seeds=3, months=60)
+
+
+@pytest.fixture(scope="module")
+def effects(monthly: pd.DataFrame) -> pd.DataFrame:
+    windows = [calm_window(monthly), crisis_window(SHOCK, START)]
+    return effects_table(monthly, windows, COUNTRIES, minerals={"crisis": SHOCKED})
+
+
+@pytest.fixture(scope="module")
+def drawn(monthly: pd.DataFrame, effects: pd.DataFrame) -> dict[str, Drawn]:
+    return {d.name: d for d in membership_figures(Panel(monthly), effects, SCENE)}
+
+
+@pytest.fixture(scope="module")
+def found(monthly: pd.DataFrame) -> Headline:
+    return headline(monthly, START, SHOCKED, "CHN", roles=COUNTRIES)
+
+
+@pytest.fixture(scope="module")
+def page(
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: dict[str, Drawn],
+    effects: pd.DataFrame,
+    found: Headline,
+) -> str:
+    folder = tmp_path_factory.mktemp("results")
+    shown = [drawn["home_gap"]]
+    for d in shown:
+        save(d.figure, folder / "figures", d.name, d.table)
+    manifest = {"config": {"horizon": {"years": 5}}, "seeds": [0, 1, 2], "commit": "abc<1>"}
+    path = write_report(folder, found, shown, manifest, {"effects": effects}, SCENE)
+    return path.read_text(encoding="utf-8")
+
+
+def test_every_figure_is_drawn(drawn: dict[str, Drawn]) -> None:
+    assert list(drawn) == [
+        "price_paths",
+        "home_gap",
+        "dependence_heatmap",
+        "membership_effect",
+        "bloc_effects",
+    ]
+    assert all(d.caption and d.alt and len(d.table) for d in drawn.values())
+
+
+def test_figures_fit_a_column_and_can_be_read(drawn: dict[str, Drawn]) -> None:
+    for d in drawn.values():
+        width, height = d.figure.get_size_inches()
+        assert width in (3.5, 7.2)
+        assert height < 9.5
+        sizes = [text.get_fontsize() for text in _texts(d.figure)]
+        assert min(sizes) >= 7.0
+        axes = [a for a in d.figure.axes if a.axison]
+        assert all(a.get_title(loc="left") or a.get_ylabel() for a in axes)
+
+
+def test_no_texts_of_an_axes_overlap(drawn: dict[str, Drawn]) -> None:
+    for d in drawn.values():
+        d.figure.draw_without_rendering()
+        for axes in d.figure.axes:
+            for labels in (axes.get_yticklabels(), [axes.title, axes._left_title, *axes.texts]):
+                boxes = [
+                    t.get_window_extent().shrunk(0.96, 0.96)
+                    for t in labels
+                    if t.get_text() and t.get_visible()
+                ]
+                for i, box in enumerate(boxes):
+                    assert not any(box.overlaps(other) for other in boxes[:i]), d.name
+
+
+def test_path_lines_are_the_medians_of_the_table(drawn: dict[str, Drawn]) -> None:
+    axes = drawn["price_paths"].figure.axes[0]
+    table = drawn["price_paths"].table
+    rows = table[(table.mineral == SHOCKED[0]) & (table.group == "members")]
+    shown = [line.get_ydata() for line in axes.get_lines()]
+    for _, line in rows.groupby("membership"):
+        assert any(len(y) == len(line) and np.allclose(y, line["median"].to_numpy()) for y in shown)
+
+
+def test_events_inside_the_horizon_are_marked(drawn: dict[str, Drawn]) -> None:
+    table = drawn["home_gap"].table
+    scene = replace(SCENE, events={**SCENE.events, "lifted": "2045-01"})
+    axes = home_gap(table, scene).axes[0]
+    assert [t.get_text() for t in axes.texts] == ["announced", "ban starts"]
+
+
+def test_memberships_differ_without_colour(drawn: dict[str, Drawn]) -> None:
+    lines = drawn["home_gap"].figure.axes[0].get_lines()
+    dashes = {str(line._unscaled_dash_pattern) for line in lines if len(line.get_ydata()) > 2}
+    assert len(dashes) == 3
+
+
+def test_heat_map_annotations_are_the_shares(drawn: dict[str, Drawn]) -> None:
+    axes = drawn["dependence_heatmap"].figure.axes[2]
+    assert axes.get_title(loc="left") == "2029, Washington six"
+    table = drawn["dependence_heatmap"].table
+    rows = table[(table.membership == "washington") & (table.period == "last")]
+    shares = rows.set_index(["country", "mineral"])["share"]
+    names = {SCENE.names.get(c, c): c for c in rows["country"]}
+    countries = [names[t.get_text()] for t in axes.get_yticklabels()]
+    labels = {mineral_label(m): m for m in rows["mineral"]}
+    minerals = [labels[t.get_text()] for t in axes.get_xticklabels()]
+    expected = [f"{shares[c, m]:.0f}" for c in countries for m in minerals]
+    assert [t.get_text() for t in axes.texts] == expected
+    assert len(expected) == len(rows)
+    assert minerals[:3] == list(SHOCKED)
+
+
+def test_effects_are_filled_for_members_only(drawn: dict[str, Drawn]) -> None:
+    axes = drawn["membership_effect"].figure.axes[0]
+    dots = [line for line in axes.get_lines() if line.get_marker() in "os"]
+    filled = sum(len(d.get_xdata()) for d in dots if d.get_markerfacecolor() != "white")
+    assert filled == 3 + 4
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path: Path, drawn: dict[str, Drawn]) -> None:
+    table = drawn["home_gap"].table
+    pair = []
+    for name in ("one", "two"):
+        figure = home_gap(table, replace(SCENE, shock_minerals=SHOCKED[:1]))
+        save(figure, tmp_path / name, "gap", table)
+        pair.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()})
+    assert pair[0] == pair[1]
+    assert set(pair[0]) == {"gap.png", "gap.pdf", "gap.csv"}
+    assert b"CreationDate" not in pair[0]["gap.pdf"]
+
+
+def test_redraw_from_a_results_folder(
+    tmp_path: Path,
+    monthly: pd.DataFrame,
+    effects: pd.DataFrame,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert drawing.main([str(tmp_path)]) == 2
+    capsys.readouterr()
+    scene = replace(SCENE, shock=None)
+    monthly.to_parquet(tmp_path / "monthly.parquet")
+    effects.head(0).to_parquet(tmp_path / "effects.parquet")
+    (tmp_path / "manifest.json").write_text(json.dumps({"scene": scene.to_dict()}))
+    assert Scene.from_dict(json.loads(json.dumps(scene.to_dict()))) == scene
+    assert drawing.main([str(tmp_path)]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed
+    assert all(Path(path).is_file() for path in printed)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([-2.0, -2.1, -1.9, -2.0], "lowers it by 2.0 % (95 % interval 1.9 to 2.1)"),
+        ([2.0, 2.1, 1.9, 2.0], "raises it by 2.0 %"),
+        ([-1.0, 1.2, -0.9, 1.1], "has no clear effect on it"),
+        ([0.0, 0.0, 0.0], "leaves it unchanged"),
+        ([-3.0], "lowers it by 3.0 % (one seed, so no interval)"),
+        ([], "was not measured"),
+    ],
+)
+def test_words_follow_sign_and_interval(values: list[float], words: str) -> None:
+    assert words in effect_clause(estimate(np.array(values), "%"), "it")
+
+
+def test_lowering_turns_the_interval(found: Headline) -> None:
+    clause = effect_clause(Estimate(-2.0, -3.0, -1.0, -2.0, -2.5, -1.5, 8, "points"), "it")
+    assert clause == "lowers it by 2.0 percentage points (95 % interval 1.0 to 3.0)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (-0.04, "−0.040"), (3.14159, "3.1"), (-12.6, "−13"), (1234.5, "1,234")],
+)
+def test_numbers_have_two_figures(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_finding_is_two_sentences_with_the_numbers(found: Headline) -> None:
+    sentences = finding(found, SCENE)
+    assert len(sentences) == 2
+    for sentence, name in zip(sentences, ("price_calm", "price_shock"), strict=True):
+        for circle in found.findings:
+            assert f"by {number(abs(getattr(circle, name).mean))} %" in sentence
+    assert "".join(sentences).count("95 % interval") == 1
+
+
+def test_finding_without_membership_says_so(found: Headline) -> None:
+    assert "No membership" in finding(replace(found, findings=()), SCENE)[0]
+
+
+class _Outline(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_report_is_one_file_without_network_or_script(page: str) -> None:
+    outline = _Outline()
+    outline.feed(page)
+    images = [attrs for tag, attrs in outline.tags if tag == "img"]
+    assert len(images) == 1
+    assert all(str(i["src"]).startswith("data:image/png;base64,") and i["alt"] for i in images)
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in outline.tags}
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_report_starts_with_the_finding_and_escapes(page: str, found: Headline) -> None:
+    text = re.sub(r"base64,[^\"]*", "", page)
+    first = finding(found, SCENE)[0]
+    assert text.index(first[:40]) < text.index("<h2>Figures") < text.index("<h2>Method")
+    assert "abc&lt;1&gt;" in text
+    assert "years: 5" in text
+    assert "United States" in text
+
+
+def test_unsaved_figure_is_a_plain_error(
+    tmp_path: Path, drawn: dict[str, Drawn], found: Headline
+) -> None:
+    with pytest.raises(FileNotFoundError, match="save the figures first"):
+        write_report(tmp_path, found, list(drawn.values()), {}, {}, SCENE)
+
+
+def _texts(figure: Figure) -> list:
+    legends = [*figure.legends, *(a.get_legend() for a in figure.axes if a.get_legend())]
+    parts = [t for a in figure.axes for t in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels())]
+    parts += [t for a in figure.axes for t in (a._left_title, a.xaxis.label, a.yaxis.label)]
+    return parts + [t for legend in legends for t in legend.get_texts()]
