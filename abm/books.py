@@ -11,7 +11,7 @@ from abm.agents.table import Table
 from abm.market import Clearing
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
-from abm.trade import Payments, StageRows
+from abm.trade import Offers, Payments, StageRows
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
@@ -153,10 +153,11 @@ class Books:
         market = self.world.firms.market[stage.firms]
         country = self.world.firms.country[stage.firms]
         sold = np.zeros(self.price.shape)
-        np.add.at(sold, (market, country), clearing.sales)
+        sales = Offers.by_firm(clearing.sales)
+        np.add.at(sold, (market, country), sales)
         shipped = self.flow.sum(axis=2)
         factor = np.divide(shipped, sold, out=np.ones_like(sold), where=sold > 0)
-        return clearing.sales * factor[market, country]
+        return sales * factor[market, country]
 
     def produce(self, made: np.ndarray, firms: Table) -> None:
         """Add output to inventories and take sales out."""

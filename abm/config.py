@@ -215,6 +215,9 @@ class Behaviour:
     market_power: float = parameter(
         0.1, "share of the dominant-firm mark-up charged", 0.0, 1.0, "assumed"
     )
+    shutdown_price: float = parameter(
+        0.2, "share of the opening price below which a firm sells nothing", 0.01, 0.9, "assumed"
+    )
     inventory_offer: float = parameter(0.5, "share of inventory on offer", 0.0, 1.0, "assumed")
     qualification_months: float = parameter(
         18.0, "months", 1.0, 120.0, "qualifying a supplier takes one to two years; assumed"

@@ -67,6 +67,7 @@ def book_trade(model: MineralModel, stage: StageRows, problem: Problem, clearing
     part = TradeTerms(
         terms.markup[rows],
         terms.tariff[rows],
+        terms.notional[rows],
         terms.log_weight[rows],
         terms.measures.rows(rows),
     )

@@ -14,7 +14,7 @@ from abm.policy.procurement import shared_relationships
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
 from abm.state import FEED, STATE
-from abm.trade import Offers, TradeTerms, sourcing_weights
+from abm.trade import Offers, TradeTerms, notional_shares, sourcing_weights
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -162,11 +162,10 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         model.behaviour.qualification_months,
         case.instruments.joint_procurement,
     )
-    log_weight = sourcing_weights(
-        world, share, model.state.known_size, model.opening_size, model.state.familiarity
-    )
+    notional = notional_shares(world, share, model.state.known_size)
+    log_weight = sourcing_weights(world, notional, model.state.familiarity)
     tariff = applied_tariff(world.tariff, model.members, case.instruments.preferential_tariffs)
-    return TradeTerms(markup, tariff, log_weight, model.measures)
+    return TradeTerms(markup, tariff, notional, log_weight, model.measures)
 
 
 def firm_offers(model: MineralModel) -> Offers:
@@ -189,4 +188,4 @@ def firm_offers(model: MineralModel) -> Offers:
     stored = model.behaviour.inventory_offer * model.firms.inventory
     model.able, model.asked = able + stored, (low, high)
     model.offered = model.running + stored
-    return Offers(model.offered, low, high)
+    return Offers(model.offered, low, high, model.behaviour.shutdown_price * traits.price)

@@ -47,25 +47,28 @@ def update_habits(model: MineralModel) -> None:
     world, state = model.world, model.state
     pace = 1.0 / model.behaviour.qualification_months
     share = origin_shares(model.books.flow)
-    gap = (world.delivered_price - world.landed_price[:, None, :]) / world.dispersion[:, None, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        usual = np.exp(model.terms.log_weight - gap) / state.familiarity
-        usual = usual / usual.sum(axis=1, keepdims=True)
-        ratio = share / usual
-    stickiness = 1.0 - 1.0 / world.parameters["longrun_sourcing_factor"]
-    target = np.clip(ratio ** stickiness[:, None, None], *FAMILIARITY_RANGE)
-    target = np.where(np.isfinite(target), target, 1.0)
+    notional = model.terms.notional
+    usual = notional / notional.sum(axis=1, keepdims=True)
+    trades = (usual > 0) & np.isfinite(share)
+    stickiness = np.broadcast_to(
+        1.0 - 1.0 / world.parameters["longrun_sourcing_factor"][:, None, None], share.shape
+    )
+    target = np.ones(share.shape)
+    ratio = share[trades] / usual[trades]
+    target[trades] = np.clip(ratio ** stickiness[trades], *FAMILIARITY_RANGE)
     state.familiarity = state.familiarity + pace * (target - state.familiarity)
-    state.known_size = state.known_size + pace * (capacity_by_country(model) - state.known_size)
+    state.known_size = state.known_size + pace * (relative_size(model) - state.known_size)
     model.last_flow = model.books.flow
     model.purchase_share = np.nan_to_num(share)
 
 
-def capacity_by_country(model: MineralModel) -> np.ndarray:
-    """[market, country] capacity, t/month."""
+def relative_size(model: MineralModel) -> np.ndarray:
+    """[market, origin] capacity over its trend; over the market's trend for new origins."""
     size = np.zeros(model.state.known_size.shape)
     np.add.at(size, (model.firms.market, model.firms.country), model.firms.capacity)
-    return size
+    usual = model.opening_size * model.trend.origin[model.month]
+    whole = usual.sum(axis=1, keepdims=True)
+    return size / np.where(usual > 0, usual, whole)
 
 
 def update_firms(model: MineralModel) -> None:
@@ -90,6 +93,7 @@ def plan_feed(model: MineralModel) -> None:
     low, high = model.asked
     price = np.nan_to_num(model.books.origin_price)[traits.market, traits.country]
     sold = model.able * np.clip((price - low) / (high - low), 0.0, 1.0)
+    sold = np.where(price >= model.behaviour.shutdown_price * traits.price, sold, 0.0)
     wanted = np.zeros(model.state.planned_output.shape)
     feeds = traits.feeds
     np.add.at(wanted, (traits.market[feeds], traits.country[feeds]), sold[feeds])

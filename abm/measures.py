@@ -13,15 +13,14 @@ if TYPE_CHECKING:
     from abm.model import MineralModel
 
 
-def supplier_hhi(flow: np.ndarray) -> np.ndarray:
+def supplier_hhi(share: np.ndarray) -> np.ndarray:
     """Herfindahl–Hirschman index of each country's suppliers, 0 to 10,000; NaN without purchases.
 
     Parameters
     ----------
-    flow
-        [market, origin, destination] t/month. Home supply counts as one supplier.
+    share
+        [market, origin, destination] from `origin_shares`. Home supply counts as one supplier.
     """
-    share = origin_shares(flow)
     return 10_000.0 * (share**2).sum(axis=1)
 
 
@@ -32,14 +31,14 @@ def origin_shares(flow: np.ndarray) -> np.ndarray:
         return np.where(bought > 0, flow / bought, np.nan)
 
 
-def non_allied_share(flow: np.ndarray, non_allied: np.ndarray) -> np.ndarray:
+def non_allied_share(share: np.ndarray, non_allied: np.ndarray) -> np.ndarray:
     """Share of purchases that comes from non-allied origins, whatever route it took."""
-    return origin_shares(flow)[:, non_allied, :].sum(axis=1)
+    return share[:, non_allied, :].sum(axis=1)
 
 
-def import_reliance(flow: np.ndarray) -> np.ndarray:
+def import_reliance(share: np.ndarray) -> np.ndarray:
     """Share of purchases that comes from abroad."""
-    home = np.diagonal(origin_shares(flow), axis1=1, axis2=2)
+    home = np.diagonal(share, axis1=1, axis2=2)
     return 1.0 - home
 
 
@@ -65,7 +64,8 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
     stock = state.stock[:, :, private].sum(axis=2)
     output = np.zeros(use.shape)
     np.add.at(output, (model.firms.market, model.firms.country), model.firms.output)
-    abroad = ~np.eye(len(world.countries), dtype=bool)
+    share = origin_shares(books.flow)
+    home = np.diagonal(books.flow, axis1=1, axis2=2)
     wanted = model.desired[:, :, 1:STATE].sum(axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
         cover = np.where(use > 0, stock / use, np.nan)
@@ -78,13 +78,13 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
         "use_t": use,
         "unmet_t": wanted - books.use.sum(axis=2),
         "output_t": output,
-        "exports_t": (books.flow * abroad[None]).sum(axis=2),
+        "exports_t": books.flow.sum(axis=2) - home,
         "buyer_stock_t": stock,
         "strategic_stock_t": state.stock[:, :, STATE],
         "cover_months": cover,
-        "non_allied_share": non_allied_share(books.flow, world.non_allied),
-        "supplier_hhi": supplier_hhi(books.flow),
-        "import_reliance": import_reliance(books.flow),
+        "non_allied_share": non_allied_share(share, world.non_allied),
+        "supplier_hhi": supplier_hhi(share),
+        "import_reliance": import_reliance(share),
         "perceived_risk": state.risk,
         "outlay_usd": KG * books.paid.sum(axis=1),
         "duty_usd": KG * books.duty.sum(axis=1),

@@ -25,6 +25,7 @@ from abm.state import (
     buyer_traits,
     country_table,
     firm_table,
+    opening_size,
     opening_state,
     producer_table,
 )
@@ -66,7 +67,7 @@ class MineralModel(mesa.Model):
         self.purchase_share = np.nan_to_num(origin_shares(world.flow))
         power = dominance(self.purchase_share.transpose(1, 0, 2), world.parameters)
         self.producers = producer_table(world, power.transpose(1, 0, 2))
-        self.opening_size = self.state.known_size.copy()
+        self.opening_size = opening_size(world)
         stages = [stage_rows(world, refined=False), stage_rows(world, refined=True)]
         self.stages = [stage for stage in stages if stage.markets.size]  # in clearing order
         self.last_clearing: dict[bool, Clearing] = {}

@@ -26,7 +26,7 @@ class State:
     customary_price: np.ndarray  # [market, country] what they have been used to pay
     risk: np.ndarray  # [market, country] perceived supply risk, 0 to 1
     familiarity: np.ndarray  # [market, origin, destination] habit, factor on sourcing weights
-    known_size: np.ndarray  # [market, origin] capacity buyers are used to, t/month
+    known_size: np.ndarray  # [market, origin] capacity over its trend that buyers are used to
     feed_price: np.ndarray  # [market, country] mean price of the feed on hand
     planned_output: np.ndarray  # [market, country] output refiners buy feed for, t/month
     producer_price: np.ndarray  # [market, country] what firms have come to expect
@@ -64,7 +64,7 @@ def opening_state(world: World, traits: BuyerTraits) -> State:
         customary_price=world.landed_price.copy(),
         risk=np.zeros(world.landed_price.shape),
         familiarity=np.ones(world.flow.shape),
-        known_size=_opening_size(world),
+        known_size=(world.opening.supply > 0).astype(float),
         feed_price=world.landed_price.copy(),
         planned_output=np.where(world.is_refined[:, None], primary, 0.0),
         producer_price=world.origin_price.copy(),
@@ -135,7 +135,8 @@ def _opening_lanes(world: World, traits: BuyerTraits) -> np.ndarray:
     return lanes
 
 
-def _opening_size(world: World) -> np.ndarray:
+def opening_size(world: World) -> np.ndarray:
+    """[market, origin] capacity that runs at the opening, t/month."""
     size = np.zeros((len(world.markets), len(world.countries)))
     np.add.at(size, (world.firms.market, world.firms.country), operating_capacity(world))
     return size

@@ -18,6 +18,7 @@ class TradeTerms:
 
     markup: np.ndarray  # fraction of the home price
     tariff: np.ndarray  # fraction of the border price
+    notional: np.ndarray  # sourcing shares before price and habit, not normalised
     log_weight: np.ndarray
     measures: ExportMeasures
 
@@ -34,6 +35,26 @@ class Offers:
     quantity: np.ndarray  # t/month
     low: np.ndarray  # USD/kg
     high: np.ndarray  # USD/kg
+    least: np.ndarray  # USD/kg: below this price nothing is sold
+
+    def steps_and_ramps(self, firms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Quantity, lowest and highest ask of two rows a firm: a step, then a ramp.
+
+        The step holds what the ramp would offer at the least price, all of it at that price; so
+        supply ends there and no price can fall to zero.
+        """
+        quantity, low, high = self.quantity[firms], self.low[firms], self.high[firms]
+        least = self.least[firms]
+        committed = np.clip((least - low) / (high - low), 0.0, 1.0)
+        rows = np.stack([quantity * committed, quantity * (1.0 - committed)], axis=1)
+        from_price = np.stack([least, np.maximum(low, least)], axis=1)
+        to_price = np.stack([least, np.maximum(high, least)], axis=1)
+        return rows.ravel(), from_price.ravel(), to_price.ravel()
+
+    @staticmethod
+    def by_firm(sales: np.ndarray) -> np.ndarray:
+        """Sales of a firm from those of its two rows."""
+        return sales.reshape(-1, 2).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -78,28 +99,30 @@ class Payments:
         return (self.outlay - parts).sum(axis=(1, 2))
 
 
-def sourcing_weights(
-    world: World,
-    share: np.ndarray,
-    known_size: np.ndarray,
-    opening_size: np.ndarray,
-    familiarity: np.ndarray,
-) -> np.ndarray:
-    """[market, origin, destination] log weights of the month.
+def notional_shares(world: World, share: np.ndarray, known_size: np.ndarray) -> np.ndarray:
+    """[market, origin, destination] pull of each origin before price and habit.
 
-    A buyer's taste for an origin grows with the capacity it has come to know there: without this
-    a supplier could double only by cutting its price for ever. Origins without supply at the
-    opening enter with the gravity share their size would give them.
+    A buyer's taste for an origin grows with the capacity it has come to know there beyond the
+    trend: without this a supplier could double only by cutting its price for ever. Origins without
+    supply at the opening enter with the gravity share their size would give them.
+
+    Parameters
+    ----------
+    known_size
+        [market, origin] capacity over its trend where there was supply at the opening; elsewhere
+        over the trend of the whole market.
     """
-    relative = known_size / np.maximum(known_size.sum(axis=1, keepdims=True), 1e-300)
-    before = opening_size / np.maximum(opening_size.sum(axis=1, keepdims=True), 1e-300)
-    growth = np.divide(relative, before, out=np.zeros_like(relative), where=before > 0)
-    gap = (world.delivered_price - world.landed_price[:, None, :]) / world.dispersion[:, None, None]
+    incumbent = world.opening.supply > 0
+    part = world.opening.supply / world.opening.supply.sum(axis=1, keepdims=True)
+    level = np.where(incumbent, known_size * part, known_size).sum(axis=1, keepdims=True)
+    pull = (known_size / level)[:, :, None]
+    return np.where(incumbent[:, :, None], share, world.entry_share) * pull
+
+
+def sourcing_weights(world: World, notional: np.ndarray, familiarity: np.ndarray) -> np.ndarray:
+    """[market, origin, destination] log weights: notional shares, habit and opening prices."""
     with np.errstate(divide="ignore"):
-        settled = np.log(share * growth[:, :, None] * familiarity) + gap
-        entering = np.log(relative[:, :, None] * familiarity) + world.entry_log_weight
-    entrant = (before == 0)[:, :, None]
-    return np.where(entrant, entering, settled)
+        return np.log(notional * familiarity) + world.opening_gap
 
 
 def build_problem(
@@ -116,16 +139,17 @@ def build_problem(
     rows, firms = stage.markets, stage.firms
     place = {int(market): position for position, market in enumerate(rows)}
     shape = orders.floor[rows].shape
+    capacity, low_ask, high_ask = offers.steps_and_ramps(firms)
     bid_quantity, bid_low, bid_high = orders.rows(rows).bids
     limits = limits_of(stage, terms.measures)
     arcs = [limit.destinations for limit in limits]
     sizes = np.array([len(part) for part in arcs], dtype=np.int64)
     empty = np.zeros(0, dtype=np.int64)
     return Problem(
-        capacity=offers.quantity[firms],
-        low_ask=offers.low[firms],
-        high_ask=offers.high[firms],
-        firm_offset=stage.offsets,
+        capacity=capacity,
+        low_ask=low_ask,
+        high_ask=high_ask,
+        firm_offset=2 * stage.offsets,
         need=orders.floor[rows],
         reference_price=np.broadcast_to(traits.reference_price[rows][:, :, None], shape),
         elasticity=traits.elasticity[rows],

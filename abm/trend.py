@@ -24,6 +24,7 @@ class Trend:
 
     sector: np.ndarray  # [month, mineral, sector] need over its opening
     total: np.ndarray  # [month + 1, market] use over its opening
+    origin: np.ndarray  # [month, market, origin] output over its opening
     capacity: np.ndarray  # [month, firm] t/month
 
 
@@ -43,26 +44,48 @@ def undisturbed_trend(
     # The opening month is the observed average; growth starts with the second.
     years = np.maximum(np.arange(months + 1) - 1, 0) / MONTHS
     sector = (1.0 + world.growth[None]) ** years[:, None, None]
-    total = _market_totals(world, sector)
-    steps = np.diff(total, axis=0)
-    needed = total[:-1] + stock_months[None, :] * steps
-    return Trend(sector[:-1], total, _planned_capacity(world, traits, needed, start))
+    place = _use_growth(world, sector)
+    served = _supply_growth(world, place)
+    needed = served[:-1] + stock_months[None, :, None] * np.diff(served, axis=0)
+    bought = world.flow.sum(axis=1)
+    total = (place * bought[None]).sum(axis=2) / bought.sum(axis=1)
+    return Trend(
+        sector=sector[:-1],
+        total=total,
+        origin=served[:-1],
+        capacity=_planned_capacity(world, traits, needed, start),
+    )
 
 
-def _market_totals(world: World, sector: np.ndarray) -> np.ndarray:
-    """[month, market] use over its opening; refiners grow in step with their product."""
-    final = world.opening.final_use.sum(axis=1)  # [market, sector]
-    grown = (sector[:, world.mineral_of_market, :] * final[None]).sum(axis=2)
-    feed = world.opening.feed_use.sum(axis=1)
-    refined = world.refined_market[world.mineral_of_market]
-    product = grown[:, refined] / np.maximum(final[refined].sum(axis=1), 1e-300)
-    return (grown + feed[None, :] * product) / (final.sum(axis=1) + feed)
+def _use_growth(world: World, sector: np.ndarray) -> np.ndarray:
+    """[month, market, country] use over its opening; refiners grow in step with their product."""
+    final = world.opening.final_use  # [market, country, sector]
+    grown = np.einsum("tms,mjs->tmj", sector[:, world.mineral_of_market, :], final)
+    product = grown.sum(axis=2)[:, world.refined_market[world.mineral_of_market]]
+    product = product / final.sum(axis=(1, 2))[world.refined_market[world.mineral_of_market]]
+    feed = world.opening.feed_use
+    use = final.sum(axis=2) + feed
+    grown = grown + feed[None] * product[:, :, None]
+    return np.divide(grown, use[None], out=np.ones_like(grown), where=use[None] > 0)
+
+
+def _supply_growth(world: World, place: np.ndarray) -> np.ndarray:
+    """[month, market, origin] output that serves an origin's opening customers as they grow."""
+    sold = world.flow.sum(axis=2)
+    served = np.einsum("mij,tmj->tmi", world.flow, place)
+    return np.divide(served, sold[None], out=np.ones_like(served), where=sold[None] > 0)
 
 
 def _planned_capacity(
     world: World, traits: FirmTraits, needed: np.ndarray, start: str
 ) -> np.ndarray:
-    """[month, firm] capacity in which projects take part of the growth that is needed."""
+    """[month, firm] capacity in which projects take part of the growth that is needed.
+
+    Parameters
+    ----------
+    needed
+        [month, market, origin] output over its opening.
+    """
     months = needed.shape[0]
     planned = np.empty((months, traits.capacity.size))
     opens = _opening_months(world, start)
@@ -73,7 +96,8 @@ def _planned_capacity(
         old, new = rows[~project[rows]], rows[project[rows]]
         output = world.firms.output[old].sum()
         arriving = ripe[:, new] * (traits.capacity[new] * traits.normal_use[new])[None, :]
-        room = (needed[:, market] - 1.0) * output
+        wanted = needed[:, market, traits.country[old]]
+        room = wanted @ world.firms.output[old] - output
         asked = arriving.sum(axis=1)
         granted = np.where(asked > 0, np.minimum(1.0, room / np.where(asked > 0, asked, 1.0)), 0.0)
         granted = np.maximum.accumulate(np.maximum(granted * asked, 0.0)) / np.where(
@@ -81,8 +105,8 @@ def _planned_capacity(
         )
         granted = np.minimum(granted, 1.0)
         planned[:, new] = granted[:, None] * ripe[:, new] * traits.capacity[new][None, :]
-        served = (granted * asked) / output if output > 0 else 0.0
-        planned[:, old] = (needed[:, market] - served)[:, None] * traits.capacity[old][None, :]
+        left = 1.0 - granted * asked / np.maximum(room + output, 1e-300)
+        planned[:, old] = wanted * left[:, None] * traits.capacity[old][None, :]
     return planned
 
 

@@ -93,7 +93,10 @@ class World:
     dispersion: np.ndarray  # [market] USD/kg
     share: np.ndarray  # [market, origin, destination] of purchases; gravity where none is bought
     gravity_share: np.ndarray  # [market, origin, destination] of a buyer without habits
-    entry_log_weight: np.ndarray  # [market, origin, destination] for origins without supply yet
+    entry_share: np.ndarray  # [market, origin, destination] of a new origin per unit of its size
+    opening_gap: (
+        np.ndarray
+    )  # [market, origin, destination] price over the landed one, in dispersion
     voyage: np.ndarray  # [origin, destination] months at sea
     firms: FirmColumns
     stockpile_months: np.ndarray  # [mineral, country] months of use held by the state
@@ -349,14 +352,13 @@ def _weights(
     share = np.where((use > 0)[:, None, :], share, gravity)
     landed = (share * costs["delivered_price"]).sum(axis=1)
     gap = (costs["delivered_price"] - landed[:, None, :]) / dispersion[:, None, None]
-    with np.errstate(divide="ignore"):
-        entry = np.log(entrant) + gap
     return {
         "dispersion": dispersion,
         "landed_price": landed,
         "share": share,
         "gravity_share": gravity,
-        "entry_log_weight": entry,
+        "entry_share": entrant,
+        "opening_gap": gap,
     }
 
 

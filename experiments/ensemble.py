@@ -51,8 +51,6 @@ def run_all(config: Config) -> Iterator[RunResult]:
     cases = scenarios(config, world)
     seeds = range(config.first_seed, config.first_seed + config.seeds)
     jobs = [(seed, case) for seed in seeds for case in range(len(cases))]
-    _say_if_compiling()
-    one_run(config, *jobs[0], months=1)  # compiles the market core before processes share it
     workers = min(config.workers or os.cpu_count() or 1, len(jobs))
     with tqdm(total=len(jobs), unit="run", disable=None, desc="Running") as bar:
         for result in _results(config, jobs, workers):
@@ -111,16 +109,20 @@ def _world(config: Config, seed: int) -> World:
 
 def _results(config: Config, jobs: list[tuple[int, int]], workers: int) -> Iterator[RunResult]:
     if workers == 1:
+        _compile(config, jobs[0])
         for job in jobs:
             yield one_run(config, *job)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        # Processes start and read the tables while this one compiles the core they share.
+        for _ in range(workers):
+            pool.submit(_world, config, jobs[0][0])
+        _compile(config, jobs[0])
         # A short queue bounds memory: results wait for their turn, not for the end.
         waiting: list[Future[RunResult]] = []
-        rest = iter(jobs)
         try:
-            for job in rest:
+            for job in jobs:
                 waiting.append(pool.submit(one_run, config, *job))
                 if len(waiting) >= 2 * workers:
                     yield waiting.pop(0).result()
@@ -129,6 +131,12 @@ def _results(config: Config, jobs: list[tuple[int, int]], workers: int) -> Itera
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _compile(config: Config, job: tuple[int, int]) -> None:
+    """Run one month, so that the market core is compiled before anything else needs it."""
+    _say_if_compiling()
+    one_run(config, *job, months=1)
 
 
 def _say_if_compiling() -> None:

@@ -124,7 +124,7 @@ class ResultTables:
         rows = described(table)
         if name not in self._writers:
             self._writers[name] = pq.ParquetWriter(
-                self._part(name), rows.schema, compression="zstd", use_dictionary=True
+                self._part(name), rows.schema, compression="zstd", **encoding(rows.schema)
             )
         self._writers[name].write_table(rows)
 
@@ -142,6 +142,13 @@ def described(table: pd.DataFrame) -> pa.Table:
 def write_described(table: pd.DataFrame, path: Path) -> None:
     """Write a whole table."""
     pq.write_table(described(table), path, compression="zstd")
+
+
+def encoding(schema: pa.Schema) -> dict[str, Any]:
+    """Words as dictionaries, numbers as split bytes: the smaller and quicker way for each."""
+    numbers = [item.name for item in schema if pa.types.is_floating(item.type)]
+    words = [item.name for item in schema if pa.types.is_dictionary(item.type)]
+    return {"use_dictionary": words, "use_byte_stream_split": numbers}
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> Path:

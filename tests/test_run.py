@@ -26,6 +26,7 @@ from omegaconf import OmegaConf
 from abm.books import BooksDoNotBalance
 from abm.config import Config, ConfigError, WorldConfig
 from abm.market import MarketNotCleared
+from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
 from experiments import ensemble, figures, run
@@ -83,11 +84,13 @@ class Answer:
 worlds: dict[tuple[object, ...], World] = {}
 
 
-def build_once(tables: Tables, config: WorldConfig, seed: int | None = None) -> World:
+def build_once(
+    tables: Tables, config: WorldConfig, seed: int | None = None, opening: Opening | None = None
+) -> World:
     """Building worlds takes most of these small runs, so those of this process are shared."""
     key = (tables.data_hash(), repr(config), seed)
     if key not in worlds:
-        worlds[key] = build_world(tables, config, seed)
+        worlds[key] = build_world(tables, config, seed, opening)
     return worlds[key]
 
 

@@ -134,18 +134,28 @@ class Problem:
             "bid_quantity", "bid_low", "bid_high", "dispersion", "price_factor", "price_addition",
             "limit",
         )  # fmt: skip
+        # A sum, a least or a largest value tells in one pass whether to look for the culprit.
         for name in finite:
-            self._refuse(name, ~np.isfinite(getattr(self, name)), "must be a finite number")
+            values = getattr(self, name)
+            if not np.isfinite(values.sum()):
+                self._refuse(name, ~np.isfinite(values), "must be a finite number")
         for name in ("log_weight", "floor_price"):
             values = getattr(self, name)
-            bad = np.isnan(values) | (values == np.inf)
-            self._refuse(name, bad, "must be a finite number or -inf")
+            if values.size and not values.max() < np.inf:
+                bad = np.isnan(values) | (values == np.inf)
+                self._refuse(name, bad, "must be a finite number or -inf")
         for name in ("backstop_price", "choke_price"):
-            self._refuse(name, np.isnan(getattr(self, name)), "must be a number or inf")
+            values = getattr(self, name)
+            if values.size and np.isnan(values.max()):
+                self._refuse(name, np.isnan(values), "must be a number or inf")
         for name in ("capacity", "need", "elasticity", "bid_quantity", "limit"):
-            self._refuse(name, getattr(self, name) < 0.0, "must not be negative")
+            values = getattr(self, name)
+            if values.size and values.min() < 0.0:
+                self._refuse(name, values < 0.0, "must not be negative")
         for name in ("dispersion", "price_factor"):
-            self._refuse(name, getattr(self, name) <= 0.0, "must be above zero")
+            values = getattr(self, name)
+            if values.size and values.min() <= 0.0:
+                self._refuse(name, values <= 0.0, "must be above zero")
         wanted = self.need > 0.0
         self._refuse(
             "reference_price", wanted & (self.reference_price <= 0.0), "must be above zero"
