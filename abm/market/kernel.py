@@ -728,9 +728,10 @@ def walk(
 
 @compiled
 def copy_state(source: State, target: State) -> None:
-    target.piece[:] = source.piece
-    target.price[:] = source.price
-    target.quantity[:] = source.quantity
+    for k in range(source.price.shape[0]):
+        target.piece[k] = source.piece[k]
+        target.price[k] = source.price[k]
+        target.quantity[k] = source.quantity[k]
 
 
 @compiled
@@ -981,7 +982,9 @@ def spread_of(m: Market, state: State) -> float:
 @compiled
 def ease(m: Market, wedges: float, arc: np.ndarray) -> None:
     """Write arcs with eased wedges and floors: at 0 wedges are specific, and floors are gone."""
-    arc[:, :] = m.arc
+    for row in range(arc.shape[0]):
+        for a in range(arc.shape[1]):
+            arc[row, a] = m.arc[row, a]
     for a in range(m.arc_seller.shape[0]):
         floor = m.arc[FLOOR, a]
         arc[FACTOR, a] = m.arc[FACTOR, a] ** wedges
@@ -1120,8 +1123,13 @@ def open_market(problem: ProblemArrays, b: int, limits: np.ndarray) -> Market:
     term = np.empty((5, served, problem.term.shape[3]))
     bid = np.empty((3, served, problem.bid.shape[3]))
     for d in range(served):
-        term[:, d] = problem.term[:, b, destination[d]]
-        bid[:, d] = problem.bid[:, b, destination[d]]
+        # Loops: an assignment of slices would compile its error text as well, for seconds.
+        for row in range(term.shape[0]):
+            for h in range(term.shape[2]):
+                term[row, d, h] = problem.term[row, b, destination[d], h]
+        for row in range(bid.shape[0]):
+            for n in range(bid.shape[2]):
+                bid[row, d, n] = problem.bid[row, b, destination[d], n]
     return Market(
         theta,
         all_wanted,
