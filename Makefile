@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 #   PYTHON=/path/to/python3   make the environment from this interpreter
-#   ARGS="seeds=32 ..."       options passed on by run, bench and figures
+#   ARGS="seeds=32 ..."       options passed on by run, bench, stress and figures
 
 PYTHON ?=
 ARGS ?=
@@ -17,7 +17,7 @@ HEALTHY := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" && $(PY) -I
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench figures pins clean new-venv
+.PHONY: help run test lint format bench stress figures pins clean new-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,9 +38,12 @@ format: $(STAMP) ## put the code into the house format
 	@$(PY) -m ruff check --quiet --fix .
 	@$(PY) -m ruff format --quiet .
 
-bench: $(STAMP) ## time the model, once there is a folder benchmarks/
+bench: $(STAMP) ## time the market core against other solvers, in results/bench/
 	@if [ -d benchmarks ]; then $(PY) -m benchmarks $(ARGS); \
 		else echo "There is nothing to time yet: the folder benchmarks/ does not exist."; fi
+
+stress: $(STAMP) ## clear 100,000 wild markets and check every certificate
+	@$(PY) -m benchmarks.stress $(ARGS)
 
 figures: $(STAMP) ## draw the figures of the latest results again
 	@$(PY) -m experiments.figures $(ARGS)

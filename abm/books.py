@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.market import Clearing
+from abm.passes import send_off
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
 from abm.trade import Offers, Payments, StageRows
@@ -22,7 +24,7 @@ class BooksDoNotBalance(RuntimeError):
 
 
 def ship(
-    state: State, voyage: np.ndarray, rows: np.ndarray, flow: np.ndarray, bought: np.ndarray
+    state: State, voyage: np.ndarray, rows: slice, flow: np.ndarray, bought: np.ndarray
 ) -> None:
     """Receive what arrives this month and send off what was bought.
 
@@ -37,23 +39,7 @@ def ship(
     bought
         [row, country, group] t; each group owns its part of every shipment.
     """
-    total = flow.sum(axis=1)
-    part = np.divide(
-        bought, total[:, :, None], out=np.zeros_like(bought), where=total[:, :, None] > 0
-    )
-    afloat = state.at_sea[rows]
-    landed = afloat[..., 0].copy()
-    afloat[..., :-1] = afloat[..., 1:]
-    afloat[..., -1] = 0.0
-    for months in range(afloat.shape[-1] + 1):
-        sent = (flow * (voyage == months)[None]).sum(axis=1)[:, :, None] * part
-        if months == 0:
-            landed += sent
-        else:
-            afloat[..., months - 1] += sent
-    state.at_sea[rows] = afloat
-    state.stock[rows] += landed
-    state.received[rows] = landed.sum(axis=2)
+    send_off(flow, voyage, bought, state.stock[rows], state.at_sea[rows])
 
 
 def stocks_by_mineral(world: World, state: State, firms: Table) -> np.ndarray:
@@ -71,9 +57,14 @@ class Books:
     opening_stocks: np.ndarray  # [mineral]
     flow: np.ndarray  # [market, origin, destination]
     paid: np.ndarray  # the same axes: outlay
-    duty: np.ndarray
-    export_tax: np.ndarray
-    rent: np.ndarray
+    bought: np.ndarray  # [market, country] t from anywhere
+    sold: np.ndarray  # [market, country] t to anywhere
+    spent: np.ndarray  # [market, country] outlay of the buyers
+    duty: np.ndarray  # [market, country] of the buyers
+    rent: np.ndarray  # [market, country] rents that buyers pay
+    export_tax: np.ndarray  # [market, country] of the sellers
+    origin_rent: np.ndarray  # [market, country] rents on what its sellers ship
+    limited_outlay: np.ndarray  # [market, country] outlay for goods of its sellers under a rent
     rent_income: np.ndarray  # [market, country] of exporters and traders
     treasury: np.ndarray  # [market, country] duties, export taxes and auctioned rents
     price: np.ndarray  # [market, country] landed price index, USD/kg
@@ -97,9 +88,14 @@ class Books:
             opening_stocks=stocks_by_mineral(world, state, firms),
             flow=np.zeros(arcs),
             paid=np.zeros(arcs),
-            duty=np.zeros(arcs),
-            export_tax=np.zeros(arcs),
-            rent=np.zeros(arcs),
+            bought=np.zeros(places),
+            sold=np.zeros(places),
+            spent=np.zeros(places),
+            duty=np.zeros(places),
+            rent=np.zeros(places),
+            export_tax=np.zeros(places),
+            origin_rent=np.zeros(places),
+            limited_outlay=np.zeros(places),
             rent_income=np.zeros(places),
             treasury=np.zeros(places),
             price=np.zeros(places),
@@ -112,18 +108,28 @@ class Books:
         """Book the trade of one stage."""
         rows = stage.markets
         self.flow[rows], self.paid[rows] = clearing.flow, paid.outlay
-        self.duty[rows], self.rent[rows] = paid.duty, paid.rent
-        self.export_tax[rows] = paid.export_tax
-        self.treasury[rows] += paid.duty.sum(axis=1) + paid.export_tax.sum(axis=2)
+        self.bought[rows], self.sold[rows] = paid.bought, paid.sold
+        self.spent[rows], self.duty[rows], self.rent[rows] = paid.spent, paid.duty, paid.rent
+        self.export_tax[rows], self.origin_rent[rows] = paid.export_tax, paid.origin_rent
+        self.limited_outlay[rows] = paid.limited_outlay
+        self.treasury[rows] += paid.duty + paid.export_tax
         self.price[rows] = clearing.landed_price
         self.origin_price[rows] = clearing.origin_price
-        self.sales[stage.firms] = self._exact_sales(stage, clearing)
         self.certificate = max(self.certificate, float(clearing.residual.max()))
         self.iterations += int(clearing.iterations.sum())
-        outlay = np.maximum(paid.outlay.sum(axis=(1, 2)), 1e-300)
-        self.money_gap = max(self.money_gap, float(np.abs(paid.gap / outlay).max()))
+        self.sales[stage.firms] = self._exact_sales(stage, clearing)
+        self._note_money_gap(paid.gap, paid.spent.sum(axis=1))
 
-    def credit_rents(self, earned: list[tuple[Limit, float]], rerouted: np.ndarray) -> None:
+    def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
+        """Sales that add up to the flows to the last bit the solver left open."""
+        sales, firms = Offers.by_firm(clearing.sales), stage.firm_traits
+        sold = firms.by_place(sales, self.price.shape)
+        factor = np.divide(self.sold, sold, out=np.ones(sold.shape), where=sold > 0)
+        return sales * firms.here(factor)
+
+    def credit_rents(
+        self, limits: Sequence[Limit], earned: np.ndarray, rerouted: np.ndarray
+    ) -> None:
         """Book every rent to whoever holds the right.
 
         Traders who re-route goods sit in the countries that still may buy from the exporter; their
@@ -131,13 +137,15 @@ class Books:
 
         Parameters
         ----------
-        earned
+        limits, earned
             Limits with their rents, thousand USD.
         rerouted
             [market, origin, destination] arcs that are banned.
         """
-        for limit, rent in earned:
+        for limit, rent in zip(limits, earned, strict=True):
             place = (limit.market, limit.origin)
+            if rent == 0.0:
+                continue
             if limit.holder == "treasury":
                 self.treasury[place] += rent
             elif limit.holder == "exporters":
@@ -145,19 +153,11 @@ class Books:
             else:
                 bought = np.where(rerouted[place], 0.0, self.flow[place])
                 bought[limit.origin] = 0.0
-                share = bought / bought.sum() if bought.sum() > 0 else np.eye(bought.size)[place[1]]
-                self.rent_income[limit.market] += rent * share
-
-    def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
-        """Sales that add up to the flows to the last bit the solver left open."""
-        market = self.world.firms.market[stage.firms]
-        country = self.world.firms.country[stage.firms]
-        sold = np.zeros(self.price.shape)
-        sales = Offers.by_firm(clearing.sales)
-        np.add.at(sold, (market, country), sales)
-        shipped = self.flow.sum(axis=2)
-        factor = np.divide(shipped, sold, out=np.ones_like(sold), where=sold > 0)
-        return sales * factor[market, country]
+                total = bought.sum()
+                if total > 0:
+                    self.rent_income[limit.market] += rent * (bought / total)
+                else:
+                    self.rent_income[place] += rent
 
     def produce(self, made: np.ndarray, firms: Table) -> None:
         """Add output to inventories and take sales out."""
@@ -167,30 +167,27 @@ class Books:
 
     def consume_feed(self, state: State, traits: FirmTraits) -> None:
         """Refiners turn feed into product; what the yield leaves is lost."""
-        world = self.world
-        mineral = world.mineral_of_market[traits.market]
-        feeds = traits.feeds
-        eaten = np.where(feeds, self.made / world.refining_yield[mineral], 0.0)
+        world, chain = self.world, self.world.chain
+        product = np.where(traits.feeds, self.made, 0.0)
+        eaten = product / world.refining_yield[traits.mineral]
         self.feed_used = np.zeros(self.price.shape)
-        mined = world.mined_market[mineral]
-        np.add.at(self.feed_used, (mined[feeds], traits.country[feeds]), eaten[feeds])
+        self.feed_used[chain.mined] = traits.by_place(eaten, self.price.shape)[chain.refined]
         state.stock[:, :, FEED] -= self.feed_used
-        lost = np.where(feeds, eaten - self.made, 0.0)
-        self.losses = np.bincount(mineral, lost, len(world.minerals))
+        self.losses = np.bincount(traits.mineral, eaten - product, len(world.minerals))
 
     def release(self, state: State, given: np.ndarray, goods: np.ndarray) -> None:
         """Hand strategic stocks to buyers: `given` [mineral, country], `goods` by group."""
-        state.stock[self.world.refined_market, :, STATE] -= given
+        state.stock[self.world.refined_rows, :, STATE] -= given
         state.stock += goods
 
     def use_goods(self, state: State, desired: np.ndarray) -> None:
         """Final users take what they want, as far as it is there."""
         self.use = np.zeros(desired.shape)
         final = slice(1, STATE)
-        self.use[:, :, final] = np.minimum(desired[:, :, final], state.stock[:, :, final])
+        np.minimum(desired[:, :, final], state.stock[:, :, final], out=self.use[:, :, final])
         state.stock[:, :, final] -= self.use[:, :, final]
 
-    def close(self, state: State, firms: Table, month: str) -> None:
+    def close(self, state: State, firms: Table, traits: FirmTraits, month: str) -> None:
         """Check the identities of tonnes and money.
 
         Raises
@@ -199,16 +196,10 @@ class Books:
             Naming mineral or side, month and size of the gap.
         """
         world = self.world
-        mineral = world.mineral_of_market[firms.market]
-        refined_from_feed = world.is_refined[firms.market] & ~world.firms.recycler.astype(bool)
-        refined_from_feed &= world.mined_market[mineral] >= 0
-        from_nature = np.where(refined_from_feed, 0.0, self.made)
-        produced = np.bincount(mineral, from_nature, len(world.minerals))
-        rents = self.rent.sum(axis=(1, 2))
-        credited = self.rent_income.sum(axis=1) + self.treasury.sum(axis=1)
-        credited = credited - self.duty.sum(axis=(1, 2)) - self.export_tax.sum(axis=(1, 2))
-        outlay = np.maximum(self.paid.sum(axis=(1, 2)), 1e-300)
-        self.money_gap = max(self.money_gap, float((np.abs(rents - credited) / outlay).max()))
+        from_nature = np.where(traits.feeds, 0.0, self.made)
+        produced = np.bincount(traits.mineral, from_nature, len(world.minerals))
+        credited = (self.rent_income + self.treasury - self.duty - self.export_tax).sum(axis=1)
+        self._note_money_gap(self.rent.sum(axis=1) - credited, self.spent.sum(axis=1))
         used = np.bincount(world.mineral_of_market, self.use.sum(axis=(1, 2)), len(world.minerals))
         change = stocks_by_mineral(world, state, firms) - self.opening_stocks
         volume = np.maximum(produced + used, 1e-12 * np.maximum(self.opening_stocks, 1e-300))
@@ -223,3 +214,8 @@ class Books:
             raise BooksDoNotBalance(
                 f"{month}: payments do not balance, gap {self.money_gap:.3g} of the outlay"
             )
+
+    def _note_money_gap(self, gap: np.ndarray, outlay: np.ndarray) -> None:
+        """Keep the largest gap of a market, as a share of its outlay; NaN counts as the largest."""
+        share = np.abs(gap) / np.maximum(outlay, 1e-300)
+        self.money_gap = float(np.maximum(self.money_gap, share.max()))

@@ -256,7 +256,7 @@ class Config:
     behaviour: Behaviour = field(default_factory=Behaviour)
     randomness: Randomness = field(default_factory=Randomness)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
-    first_seed: int = parameter(0, "seed", 0, 2**31, "choice")
+    first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")
     results: str = "results"
 
@@ -339,8 +339,8 @@ def _parameters(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
 def _check_range(path: str, about: Any, value: float) -> None:
     if not about["low"] <= value <= about["high"]:
         raise ConfigError(
-            f"{path} is {value:g} ({about['unit']}); give a value from {about['low']:g} to "
-            f"{about['high']:g}"
+            f"{path} is {value:.10g} ({about['unit']}); give a value from {about['low']:.10g} to "
+            f"{about['high']:.10g}"
         )
 
 

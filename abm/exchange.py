@@ -15,12 +15,9 @@ from abm.state import FEED
 from abm.trade import (
     Offers,
     StageRows,
-    TradeTerms,
-    arc_rents,
     build_problem,
-    limits_of,
     payments,
-    rents_by_holder,
+    rents_earned,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +32,7 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     MarketNotCleared
         Naming scenario, month and market, with the residual and what to check.
     """
-    problem = stage_problem(model, stage, firm_offers(model))
+    problem = stage_problem(model, stage, firm_offers(model, stage))
     try:
         clearing = clear(
             problem,
@@ -45,7 +42,7 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     except MarketNotCleared as failure:
         raise MarketNotCleared(f"{model.label}: {failure}", failure.market) from failure
     model.last_clearing[stage.refined] = clearing
-    book_trade(model, stage, problem, clearing)
+    book_trade(model, stage, clearing)
 
 
 def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Problem:
@@ -54,68 +51,43 @@ def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Prob
         model.world,
         offers,
         model.orders,
-        model.buyers,
         model.backstop,
         model.choke,
         model.terms,
+        model.border.limits[stage.refined],
+        model.measures.tonnes,
     )
 
 
-def book_trade(model: MineralModel, stage: StageRows, problem: Problem, clearing: Clearing) -> None:
-    rows = stage.markets
-    terms = model.terms
-    part = TradeTerms(
-        terms.markup[rows],
-        terms.tariff[rows],
-        terms.notional[rows],
-        terms.log_weight[rows],
-        terms.measures.rows(rows),
-    )
-    rent = arc_rents(clearing.flow.shape, problem, clearing)
-    paid = payments(
-        clearing.flow,
-        clearing.delivered_price,
-        clearing.origin_price,
-        rent,
-        part,
-        model.world.freight[rows],
-    )
-    model.books.enter(stage, clearing, paid)
-    limits = limits_of(stage, terms.measures)
-    model.books.credit_rents(rents_by_holder(problem, clearing, limits), terms.measures.rerouted)
-    bought = bought_by_group(model, rows, clearing)
-    ship(model.state, model.world.voyage, rows, clearing.flow, bought)
+def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> None:
+    books, measures = model.books, model.measures
+    limits = model.border.limits[stage.refined]
+    books.enter(stage, clearing, payments(stage, model.world, model.terms, clearing, limits))
+    held = [measures.limits[number] for number in limits.number]
+    books.credit_rents(held, rents_earned(limits, clearing), measures.arcs.rerouted)
+    bought = bought_by_group(model, stage, clearing)
+    ship(model.state, model.world.voyage, stage.markets, clearing.flow, bought)
     if not stage.refined:
-        update_feed_price(model, rows, paid.outlay, clearing.flow)
+        update_feed_price(model, stage.markets)
 
 
-def bought_by_group(model: MineralModel, rows: np.ndarray, clearing: Clearing) -> np.ndarray:
+def bought_by_group(model: MineralModel, stage: StageRows, clearing: Clearing) -> np.ndarray:
     """[row, country, group] what each group bought, scaled to the tonnes that flow."""
-    price = clearing.landed_price
-    one = np.ones(model.orders.floor[rows].shape)
-    traits = buyer.BuyerTraits(
-        model.buyers.need[rows],
-        model.buyers.reference_price[rows],
-        model.buyers.elasticity[rows],
-        model.buyers.cover[rows],
-        model.buyers.transit[rows],
-    )
-    scale = buyer.desired_use(one, price, traits, model.backstop[rows], model.choke[rows])
-    orders = model.orders.rows(rows)
-    model.desired[rows] = model.need[rows] * scale
-    wanted = buyer.purchases(orders, scale, price)
-    total = wanted.sum(axis=2, keepdims=True)
-    flowed = clearing.flow.sum(axis=1)[:, :, None]
-    return np.divide(wanted * flowed, total, out=np.zeros_like(wanted), where=total > 0)
+    rows, price = stage.markets, clearing.landed_price
+    need = model.need[rows]
+    scale = buyer.use_scale(need, price, stage.buyers, model.backstop[rows], model.choke[rows])
+    np.multiply(need, scale, out=model.desired[rows])
+    wanted = buyer.purchases(model.orders.rows(rows), scale, price)
+    total = np.einsum("mjg->mj", wanted)
+    wanted *= (model.books.bought[rows] / np.where(total > 0, total, 1.0))[:, :, None]
+    return wanted
 
 
-def update_feed_price(
-    model: MineralModel, rows: np.ndarray, outlay: np.ndarray, flow: np.ndarray
-) -> None:
+def update_feed_price(model: MineralModel, rows: slice) -> None:
     """The mean price of feed on hand moves with what was just bought."""
     held = model.state.stock[rows, :, FEED]
     before = model.state.feed_price[rows]
-    paid = mean_price(outlay, flow, before)
-    bought = flow.sum(axis=1)
-    fresh = np.divide(bought, np.maximum(held, bought), out=np.zeros_like(held), where=bought > 0)
-    model.state.feed_price[rows] = before + fresh * (paid - before)
+    bought = model.books.bought[rows]
+    paid = mean_price(model.books.spent[rows], bought, before)
+    fresh = np.divide(bought, np.maximum(held, bought), out=np.zeros(held.shape), where=bought > 0)
+    before += fresh * (paid - before)

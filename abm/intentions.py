@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
-from abm.policy.procurement import shared_relationships
+from abm.config import Instruments
+from abm.policy.controls import ExportMeasures
+from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
 from abm.state import FEED, STATE
-from abm.trade import Offers, TradeTerms, notional_shares, sourcing_weights
+from abm.trade import Border, Offers, StageRows, TradeTerms, limit_arcs, sourcing_weights
+from abm.world import World
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -33,21 +36,19 @@ def trend_need(model: MineralModel) -> np.ndarray:
 
 def feed_need(model: MineralModel) -> np.ndarray:
     """[market, country] feed that refiners want, in the rows of mined markets."""
-    feed = np.zeros(model.buyers.need.shape[:2])
-    mined = model.world.mined_market
-    has = mined >= 0
-    planned = model.state.planned_output[model.world.refined_market[has]]
-    feed[mined[has]] = planned / model.world.refining_yield[has][:, None]
+    feed = np.zeros(model.state.planned_output.shape)
+    chain = model.world.chain
+    feed[chain.mined] = model.state.planned_output[chain.refined] / chain.refining_yield
     return feed
 
 
 def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     """[mineral, country] strategic stocks given up and received this month."""
     settings = model.case.instruments.emergency_release
-    refined = model.world.refined_market
+    refined = model.world.refined_rows
     stock = model.state.stock[refined, :, STATE]
     short = model.countries.short.T
-    need = trend_need(model)[refined].sum(axis=2)
+    need = np.einsum("kjg->kj", model.trend_need[refined])
     limit = np.minimum(stock / settings.release_months, need)
     own = np.minimum(national_release(stock, short, settings.release_months), limit)
     members = model.members
@@ -62,19 +63,20 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
     """Orders of private buyers, and of the states that fill their stockpiles."""
     state, traits, behaviour = model.state, model.buyers, model.behaviour
     model.backstop, model.choke = substitution_prices(model)
-    trend = trend_need(model)
+    trend = model.trend_need
     model.need = trend.copy()
     swing = model.events.demand[model.month][model.world.mineral_of_market]
     model.need[:, :, 1:STATE] *= swing[:, :, None]
     expected = state.expected_price
     use = buyer.desired_use(model.need, expected, traits, model.backstop, model.choke)
-    model.released = released_goods(model, trend)
+    model.released = released_goods(model)
     following = model.trend.total[model.month + 1] / model.growth - 1.0
+    position = state.position
     orders = buyer.place_orders(
         model.need,
         trend,
         following,
-        state.stock + state.at_sea.sum(axis=3),
+        position,
         model.released,
         use,
         expected,
@@ -82,25 +84,28 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
         traits,
         behaviour,
     )
-    return with_stockpile_bids(model, orders)
+    return with_stockpile_bids(model, orders, position)
 
 
-def released_goods(model: MineralModel, trend: np.ndarray) -> np.ndarray:
+def released_goods(model: MineralModel) -> np.ndarray:
     """[market, country, group] goods from strategic stocks, shared by need."""
-    refined = model.world.refined_market
-    goods = np.zeros(trend.shape)
-    need = trend[refined]
-    total = need.sum(axis=2, keepdims=True)
-    part = np.divide(need, total, out=np.zeros_like(need), where=total > 0)
-    goods[refined] = part * model.received[:, :, None]
+    refined = model.world.refined_rows
+    goods = np.zeros(model.trend_need.shape)
+    if model.received.any():
+        need = model.trend_need[refined]
+        total = np.einsum("kjg->kj", need)
+        share = model.received / np.where(total > 0, total, 1.0)
+        np.multiply(need, share[:, :, None], out=goods[refined])
     return goods
 
 
-def with_stockpile_bids(model: MineralModel, orders: buyer.Orders) -> buyer.Orders:
+def with_stockpile_bids(
+    model: MineralModel, orders: buyer.Orders, position: np.ndarray
+) -> buyer.Orders:
     """Replace the orders of the state group by purchases towards its target."""
     settings = model.case.instruments.stockpiles
-    refined = model.world.refined_market
-    held = (model.state.stock + model.state.at_sea.sum(axis=3))[refined, :, STATE]
+    refined = model.world.refined_rows
+    held = position[refined, :, STATE]
     gap = np.maximum(model.countries.purchase_target.T - held, 0.0)
     usual = model.state.customary_price[refined]
     for values in (orders.floor, orders.quantity, orders.distress_quantity):
@@ -108,6 +113,7 @@ def with_stockpile_bids(model: MineralModel, orders: buyer.Orders) -> buyer.Orde
     orders.quantity[refined, :, STATE] = gap / settings.build_months
     orders.low[refined, :, STATE] = (settings.price_ceiling - 0.1) * usual
     orders.high[refined, :, STATE] = settings.price_ceiling * usual
+    orders.distress_low[refined, :, STATE] = settings.price_ceiling * usual
     orders.distress_high[refined, :, STATE] = 2.0 * settings.price_ceiling * usual
     return orders
 
@@ -121,71 +127,104 @@ def substitution_prices(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     reference = model.buyers.reference_price
     backstop = reference * world.parameters["backstop_price_multiple"][:, None]
     choke = reference * world.parameters["choke_price_multiple"][:, None]
-    mined = world.mined_market
-    has = mined >= 0
-    product = model.state.producer_price[world.refined_market[has]]
-    worth = product * world.refining_yield[has][:, None]
-    feed_limit = np.maximum(worth, 1.2 * reference[mined[has]])
-    backstop[mined[has]] = np.minimum(backstop[mined[has]], feed_limit)
-    choke[mined[has]] = np.minimum(choke[mined[has]], 1.5 * feed_limit)
+    chain = world.chain
+    worth = model.state.producer_price[chain.refined] * chain.refining_yield
+    feed_limit = np.maximum(worth, 1.2 * reference[chain.mined])
+    backstop[chain.mined] = np.minimum(backstop[chain.mined], feed_limit)
+    choke[chain.mined] = np.minimum(choke[chain.mined], 1.5 * feed_limit)
     return backstop, choke
 
 
-def habitual_shares(model: MineralModel) -> np.ndarray:
-    """[market, origin, destination] sourcing shares before price, habit of the year and alliance.
+def fresh_purchases(model: MineralModel) -> np.ndarray:
+    """[market, destination] part of purchases that new plants make.
 
     Refiners keep the suppliers of the opening for what they bought then, grown with the market;
     what new plants buy beyond that is spread as gravity says.
     """
-    world = model.world
     settled = model.buyers.need[:, :, FEED] * model.growth[:, None]
-    planned = feed_need(model)
+    planned = model.trend_need[:, :, FEED]
     fresh = np.divide(
-        planned - settled, planned, out=np.zeros_like(planned), where=planned > settled
+        planned - settled, planned, out=np.zeros(planned.shape), where=planned > settled
     )
     # Plans swing a little around the trend; only plants beyond it count as new.
-    fresh = np.maximum(fresh - NEW_PLANT_MARGIN, 0.0) / (1.0 - NEW_PLANT_MARGIN)
-    return world.share + fresh[:, None, :] * (world.gravity_share - world.share)
+    return np.maximum(fresh - NEW_PLANT_MARGIN, 0.0) / (1.0 - NEW_PLANT_MARGIN)
+
+
+def border_in_force(model: MineralModel) -> Border:
+    """Duties, export taxes and detours of the month; last month's where nothing has changed."""
+    last, controls, members = model.border, model.measures.arcs, model.members
+    if last.controls is controls and (last.members == members).all():
+        return last
+    return new_border(model.world, model.case.instruments, members, model.measures, model.stages)
+
+
+def new_border(
+    world: World,
+    instruments: Instruments,
+    members: np.ndarray,
+    measures: ExportMeasures,
+    stages: list[StageRows],
+) -> Border:
+    """What the border is under a membership and the controls in force."""
+    controls = measures.arcs
+    tariff = applied_tariff(world.tariff, members, instruments.preferential_tariffs)
+    return Border(
+        members,
+        controls,
+        tariff,
+        wedge=(1.0 + controls.tax) * (1.0 + tariff),
+        addition=world.freight + controls.detour,
+        pool=pooled_share(world.flow, members),
+        limits={stage.refined: limit_arcs(measures.limits, stage) for stage in stages},
+    )
 
 
 def trade_terms(model: MineralModel) -> TradeTerms:
-    world, case = model.world, model.case
-    markup = np.zeros(world.flow.shape)
-    markup[:] = world.export_markup
+    world, border, state = model.world, model.border, model.state
+    markup = world.export_markup.copy()
     for row, country in enumerate(model.producers.country):
         markup[:, country, :] = model.producers.markup[row]
-    share = shared_relationships(
-        habitual_shares(model),
-        world.flow,
-        case.joined,
+    pooled = pooled_part(
+        border.pool,
+        model.case.joined,
         model.month,
         model.behaviour.qualification_months,
-        case.instruments.joint_procurement,
+        model.case.instruments.joint_procurement,
     )
-    notional = notional_shares(world, share, model.state.known_size)
-    log_weight = sourcing_weights(world, notional, model.state.familiarity)
-    tariff = applied_tariff(world.tariff, model.members, case.instruments.preferential_tariffs)
-    return TradeTerms(markup, tariff, notional, log_weight, model.measures)
+    notional, log_weight = sourcing_weights(
+        world, fresh_purchases(model), border.pool, pooled, state.known_size, state.familiarity
+    )
+    factor = markup + 1.0
+    factor *= border.wedge
+    return TradeTerms(border, markup, factor, notional, log_weight)
 
 
-def firm_offers(model: MineralModel) -> Offers:
-    """[firm] what firms offer; the feed at hand, bought this month or before, limits refiners."""
-    world, traits, state = model.world, model.firm_traits, model.state
-    planned = model.firms.capacity
+def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
+    """[firm of the stage] what firms offer; feed bought this month or before limits refiners."""
+    rows, firms, traits = stage.firms, model.firms, stage.firm_traits
+    limit, rise = feed_at_hand(model)
+    planned, availability = firms.capacity[rows], model.availability[rows]
+    running = firm.running_capacity(planned, availability, limit, traits)
+    feed_cost = np.where(traits.feeds, traits.here(rise), 0.0)
+    low, high = firm.asks(firms.markup[rows], feed_cost, model.world.world_price, traits)
+    stored = model.behaviour.inventory_offer * firms.inventory[rows]
+    firms.running[rows] = running
+    able = planned * availability
+    firms.able[rows] = able + stored
+    firms.low_ask[rows], firms.high_ask[rows] = low, high
+    firms.offered[rows] = running + stored
+    return Offers(running + stored, low, high, traits.least_price)
+
+
+def feed_at_hand(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
+    """[market, country] output that feed on hand allows, t/month, and the rise of its cost, USD/kg.
+
+    Both in the rows of refined markets; elsewhere no limit and no rise.
+    """
+    state, chain = model.state, model.world.chain
     limit = np.full(state.risk.shape, np.inf)
-    mined = world.mined_market
-    has = mined >= 0
-    refined = world.refined_market[has]
-    feed = state.stock[mined[has], :, FEED]
-    limit[refined] = feed * world.refining_yield[has][:, None]
-    model.running = firm.running_capacity(planned, model.availability, limit, traits)
-    able = planned * model.availability
     rise = np.zeros(state.risk.shape)
-    dearer = state.feed_price[mined[has]] - model.buyers.reference_price[mined[has]]
-    rise[refined] = dearer / world.refining_yield[has][:, None]
-    feed_cost = np.where(traits.feeds, rise[traits.market, traits.country], 0.0)
-    low, high = firm.asks(model.firms.markup, feed_cost, world.world_price, traits)
-    stored = model.behaviour.inventory_offer * model.firms.inventory
-    model.able, model.asked = able + stored, (low, high)
-    model.offered = model.running + stored
-    return Offers(model.offered, low, high, model.behaviour.shutdown_price * traits.price)
+    limit[chain.refined] = state.stock[chain.mined, :, FEED] * chain.refining_yield
+    dearer = state.feed_price[chain.mined] - model.buyers.reference_price[chain.mined]
+    rise[chain.refined] = dearer / chain.refining_yield
+    return limit, rise

@@ -8,15 +8,22 @@ import numpy as np
 from abm.agents import firm
 from abm.agents.country import Country
 from abm.agents.firm import Firm
-from abm.agents.producer import NonAlliedProducer, dominance
+from abm.agents.producer import NonAlliedProducer
 from abm.books import Books
 from abm.config import Config, month_name
 from abm.exchange import trade
-from abm.intentions import place_month_orders, releases, trade_terms, trend_need
+from abm.intentions import (
+    border_in_force,
+    new_border,
+    place_month_orders,
+    releases,
+    trade_terms,
+    trend_need,
+)
 from abm.learning import update_firms, update_habits, update_price_gap, update_prices
 from abm.market import Clearing
-from abm.measures import month_measures, origin_shares
-from abm.policy.controls import alarm, measures_in_force, rumour
+from abm.measures import month_measures
+from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.recorder import Record, empty_record
 from abm.scenario import Scenario
 from abm.shocks import OutsideEvents
@@ -29,7 +36,7 @@ from abm.state import (
     opening_state,
     producer_table,
 )
-from abm.trade import stage_rows
+from abm.trade import stages_in_order
 from abm.trend import undisturbed_trend
 from abm.world import KG, MONTHS, World
 
@@ -64,12 +71,11 @@ class MineralModel(mesa.Model):
         self.firms = firm_table(world, self.firm_traits)
         self.countries = country_table(world, case, self.state)
         self.last_flow = world.flow.copy()
-        self.purchase_share = np.nan_to_num(origin_shares(world.flow))
-        power = dominance(self.purchase_share.transpose(1, 0, 2), world.parameters)
-        self.producers = producer_table(world, power.transpose(1, 0, 2))
+        self.producers = producer_table(world)
         self.opening_size = opening_size(world)
-        stages = [stage_rows(world, refined=False), stage_rows(world, refined=True)]
-        self.stages = [stage for stage in stages if stage.markets.size]  # in clearing order
+        self.stages = stages_in_order(world, self.firm_traits, self.buyers)
+        self.measures = ExportMeasures(arc_measures(world, ()), ())
+        self.border = new_border(world, case.instruments, self.members, self.measures, self.stages)
         self.last_clearing: dict[bool, Clearing] = {}
         self.desired = np.zeros(self.buyers.need.shape)
         self.record = empty_record(world, self.months)
@@ -116,9 +122,16 @@ class MineralModel(mesa.Model):
         self.availability = self.events.availability[self.month]
         self.growth = self.trend.total[self.month]
         self.measures = measures_in_force(
-            self.world, self.case.controls, self.month, self.growth, self.state.price_gap
+            self.world,
+            self.case.controls,
+            self.month,
+            self.growth,
+            self.state.price_gap,
+            self.measures.arcs,
         )
+        self.border = border_in_force(self)
         self.firms.capacity[:] = self.trend.capacity[self.month] * self.firms.expansion
+        self.trend_need = trend_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
 
     def perceive(self) -> None:
@@ -130,12 +143,12 @@ class MineralModel(mesa.Model):
 
     def decide(self) -> None:
         """Countries, then non-allied producers, write their intentions one by one."""
-        refined = self.world.refined_market
+        refined = self.world.refined_rows
         state, table = self.state, self.countries
         ratio = state.expected_price / state.customary_price
         table.price_ratio[:] = ratio[refined].T
         table.stockpile[:] = state.stock[refined, :, STATE].T
-        table.trend_use[:] = trend_need(self)[refined, :, 1:STATE].sum(axis=2).T
+        table.trend_use[:] = np.einsum("kjg->jk", self.trend_need[refined, :, 1:STATE])
         self.agents_by_type[Country].do("decide")
         if len(self.producers):
             self.agents_by_type[NonAlliedProducer].do("decide")
@@ -149,17 +162,19 @@ class MineralModel(mesa.Model):
     def settle(self) -> None:
         """Production, use and stocks are settled, and the identities checked."""
         books, state, traits = self.books, self.state, self.firm_traits
-        target = traits.cover * traits.normal_use * self.firms.capacity
-        sold = books.sales
-        target = np.where(self.firms.capacity > 0, target, 0.0)
+        target = traits.stock_months * self.firms.capacity
         made = firm.production(
-            sold, self.firms.inventory, target, self.running, self.behaviour.adjustment_months
+            books.sales,
+            self.firms.inventory,
+            target,
+            self.firms.running,
+            self.behaviour.adjustment_months,
         )
         books.produce(made, self.firms)
         books.consume_feed(state, traits)
         books.release(state, self.given, self.released)
         books.use_goods(state, self.desired)
-        books.close(state, self.firms, self.month_label)
+        books.close(state, self.firms, traits, self.month_label)
 
     def adapt(self) -> None:
         """Expectations, habits, mark-ups and capacity move towards what was seen."""

@@ -22,7 +22,7 @@ from abm.world import MONTHS, World
 NEVER = 1_000_000  # a month no horizon reaches
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DatedControl:
     """A control with every name resolved to rows and every date to a month of the run."""
 
@@ -31,6 +31,7 @@ class DatedControl:
     exporter: int
     markets: np.ndarray
     destinations: np.ndarray
+    opening_exports: np.ndarray  # [control market] t/month to the destinations
     announced: int
     start: int
     end: int
@@ -146,27 +147,27 @@ def _dated(
     announced = month_index(control.announced, start) if control.announced else begins
     markets = _markets(path, control, world)
     targets = _destinations(path, control, world, joined, exporter)
+    exports = world.flow[np.ix_(markets, [exporter], targets)].sum(axis=(1, 2))
     return DatedControl(
         name=control.name if path == "shock" else f"{control.name} ({path})",
         instrument=control.instrument,
         exporter=exporter,
         markets=markets,
         destinations=targets,
+        opening_exports=exports,
         announced=max(announced, 1),
         start=begins,
         end=month_index(control.end, start) if control.end else NEVER,
-        quota_share=_quota_share(control, world, markets, exporter, targets),
+        quota_share=_quota_share(control, exports),
         terms=replace(control),
     )
 
 
-def _quota_share(
-    control: Control, world: World, markets: np.ndarray, exporter: int, targets: np.ndarray
-) -> float:
+def _quota_share(control: Control, opening_exports: np.ndarray) -> float:
     """The quota as a share of opening exports to the targets."""
     if control.quota_tonnes < 0:
         return control.quota_share
-    exports = MONTHS * world.flow[np.ix_(markets, [exporter], targets)].sum(axis=(1, 2))
+    exports = MONTHS * opening_exports
     return control.quota_tonnes / max(float(exports.max(initial=0.0)), 1e-12)
 
 

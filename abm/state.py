@@ -8,6 +8,7 @@ import numpy as np
 
 from abm.agents.buyer import BuyerTraits
 from abm.agents.firm import FirmTraits
+from abm.agents.producer import dominance, shares_from
 from abm.agents.table import Table
 from abm.scenario import Scenario
 from abm.world import LONGEST_VOYAGE, World
@@ -31,7 +32,14 @@ class State:
     planned_output: np.ndarray  # [market, country] output refiners buy feed for, t/month
     producer_price: np.ndarray  # [market, country] what firms have come to expect
     price_gap: np.ndarray  # [market, origin] price over cost of goods under a binding limit
-    received: np.ndarray  # [market, country] goods received last month, t
+
+    @property
+    def position(self) -> np.ndarray:
+        """[market, country, group] t on hand and at sea."""
+        held = self.stock.copy()
+        for months in range(self.at_sea.shape[3]):
+            held += self.at_sea[..., months]
+        return held
 
 
 def buyer_traits(world: World) -> BuyerTraits:
@@ -69,7 +77,6 @@ def opening_state(world: World, traits: BuyerTraits) -> State:
         planned_output=np.where(world.is_refined[:, None], primary, 0.0),
         producer_price=world.origin_price.copy(),
         price_gap=np.ones(world.origin_price.shape),
-        received=world.flow.sum(axis=1),
     )
 
 
@@ -83,6 +90,11 @@ def firm_table(world: World, traits: FirmTraits) -> Table:
         market=firms.market,
         country=firms.country,
         capacity=traits.capacity.copy(),
+        running=np.zeros(traits.capacity.size),
+        able=np.zeros(traits.capacity.size),
+        offered=np.zeros(traits.capacity.size),
+        low_ask=np.zeros(traits.capacity.size),
+        high_ask=np.zeros(traits.capacity.size),
         expansion=np.ones(traits.capacity.size),
         inventory=traits.cover * firms.output,
         markup=np.zeros(traits.capacity.size),
@@ -107,15 +119,17 @@ def country_table(world: World, scenario: Scenario, state: State) -> Table:
     )
 
 
-def producer_table(world: World, opening_power: np.ndarray) -> Table:
+def producer_table(world: World) -> Table:
     """Rows of the non-allied producers. Second axis market, third destination."""
     rows = np.flatnonzero(world.non_allied)
     opening_markup = np.moveaxis(world.export_markup[:, rows, :], 1, 0)
+    share = shares_from(rows, world.flow, world.flow.sum(axis=1))
     return Table(
         country=rows,
         markup=opening_markup.copy(),
         opening_markup=opening_markup.copy(),
-        opening_power=np.moveaxis(opening_power[:, rows, :], 1, 0).copy(),
+        opening_power=np.stack([dominance(own, world.parameters) for own in share]),
+        purchase_share=share,
     )
 
 

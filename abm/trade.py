@@ -7,25 +7,53 @@ from dataclasses import dataclass
 import numpy as np
 
 from abm.agents.buyer import BuyerTraits, Orders
+from abm.agents.firm import FirmTraits
 from abm.market import Clearing, Problem
-from abm.policy.controls import ExportMeasures, Limit
+from abm.passes import split_outlay, weigh_arcs
+from abm.policy.controls import ArcMeasures, Limit
 from abm.world import World, firm_offsets
+
+
+@dataclass(frozen=True)
+class LimitArcs:
+    """The arcs of one stage that stand under limits; a limit's tonnes change from month to month.
+
+    Arcs are listed limit by limit, and once for each limit they stand under.
+    """
+
+    number: np.ndarray  # [limit] its place among all limits in force
+    offset: np.ndarray  # [limit + 1] into the arcs
+    limit: np.ndarray  # [arc] row of `number`
+    market: np.ndarray  # [arc] row of the stage
+    origin: np.ndarray  # [arc]
+    destination: np.ndarray  # [arc]
+
+
+@dataclass(frozen=True)
+class Border:
+    """What law and membership put between seller and buyer; the same until one of them changes.
+
+    Arrays are [market, origin, destination] unless the comment says otherwise.
+    """
+
+    members: np.ndarray  # [country]
+    controls: ArcMeasures
+    tariff: np.ndarray  # fraction of the border price
+    wedge: np.ndarray  # price after export tax and tariff per unit of the asked one
+    addition: np.ndarray  # USD/kg: freight and detours
+    pool: np.ndarray  # [market, origin] share of each origin in what members would buy together
+    limits: dict[bool, LimitArcs]  # by stage: is it the refined one
 
 
 @dataclass(frozen=True)
 class TradeTerms:
     """What stands between a seller's price and a buyer's, [market, origin, destination]."""
 
+    border: Border
     markup: np.ndarray  # fraction of the home price
-    tariff: np.ndarray  # fraction of the border price
+    factor: np.ndarray  # delivered price per unit of the seller's price, before costs per kg
     notional: np.ndarray  # sourcing shares before price and habit, not normalised
     log_weight: np.ndarray
-    measures: ExportMeasures
-
-    @property
-    def factor(self) -> np.ndarray:
-        """Delivered price per unit of the seller's price, before costs per kg."""
-        return (1.0 + self.markup) * (1.0 + self.measures.tax) * (1.0 + self.tariff)
 
 
 @dataclass(frozen=True)
@@ -37,92 +65,143 @@ class Offers:
     high: np.ndarray  # USD/kg
     least: np.ndarray  # USD/kg: below this price nothing is sold
 
-    def steps_and_ramps(self, firms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def steps_and_ramps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Quantity, lowest and highest ask of two rows a firm: a step, then a ramp.
 
         The step holds what the ramp would offer at the least price, all of it at that price; so
         supply ends there and no price can fall to zero.
         """
-        quantity, low, high = self.quantity[firms], self.low[firms], self.high[firms]
-        least = self.least[firms]
-        committed = np.clip((least - low) / (high - low), 0.0, 1.0)
-        rows = np.stack([quantity * committed, quantity * (1.0 - committed)], axis=1)
-        from_price = np.stack([least, np.maximum(low, least)], axis=1)
-        to_price = np.stack([least, np.maximum(high, least)], axis=1)
-        return rows.ravel(), from_price.ravel(), to_price.ravel()
+        quantity, low_ask, high_ask = np.empty((3, self.quantity.size, 2))
+        committed = (self.least - self.low) / (self.high - self.low)
+        committed = np.minimum(np.maximum(committed, 0.0), 1.0)
+        quantity[:, 0] = self.quantity * committed
+        quantity[:, 1] = self.quantity * (1.0 - committed)
+        low_ask[:, 0] = high_ask[:, 0] = self.least
+        low_ask[:, 1] = np.maximum(self.low, self.least)
+        high_ask[:, 1] = np.maximum(self.high, self.least)
+        return quantity.ravel(), low_ask.ravel(), high_ask.ravel()
 
     @staticmethod
     def by_firm(sales: np.ndarray) -> np.ndarray:
         """Sales of a firm from those of its two rows."""
-        return sales.reshape(-1, 2).sum(axis=1)
+        return sales[0::2] + sales[1::2]
 
 
 @dataclass(frozen=True)
 class StageRows:
-    """The markets that clear together, and where their firms stand in the firm table."""
+    """The markets that clear together, and their firms: both stand together in their tables."""
 
     refined: bool
-    markets: np.ndarray  # [row] market
-    firms: np.ndarray  # rows of the firm table, in the order of the markets
-    offsets: np.ndarray  # [row, origin + 1] into `firms`
+    markets: slice  # of every array by market
+    firms: slice  # of the firm table
+    offsets: np.ndarray  # [row, origin + 1] into the firms of the stage
+    names: tuple[str, ...]  # [row] how the market is called in messages, such as 'refined gallium'
+    firm_traits: FirmTraits  # of the firms of the stage
+    buyers: BuyerTraits  # of the markets of the stage
 
 
-def stage_rows(world: World, refined: bool) -> StageRows:
-    """Markets of one stage."""
+def stages_in_order(world: World, firms: FirmTraits, buyers: BuyerTraits) -> list[StageRows]:
+    """The stages that have markets, in the order they clear: mined, then refined."""
+    return [
+        stage_rows(world, refined, firms, buyers)
+        for refined in (False, True)
+        if (world.is_refined == refined).any()
+    ]
+
+
+def stage_rows(world: World, refined: bool, firms: FirmTraits, buyers: BuyerTraits) -> StageRows:
+    """Markets of one stage; an opening lists those of a stage one after the other."""
     markets = np.flatnonzero(world.is_refined == refined)
-    bounds = firm_offsets(world)[markets]
-    sizes = bounds[:, -1] - bounds[:, 0]
-    starts = np.cumsum(sizes) - sizes
-    firms = np.arange(sizes.sum()) + np.repeat(bounds[:, 0] - starts, sizes)
-    return StageRows(refined, markets, firms, bounds - bounds[:, :1] + starts[:, None])
+    rows = slice(int(markets[0]), int(markets[-1]) + 1)
+    bounds = firm_offsets(world)[rows]
+    own = slice(int(bounds[0, 0]), int(bounds[-1, -1]))
+    names = tuple(f"{kind} {mineral}" for mineral, kind in world.markets[rows])
+    offsets = bounds - own.start
+    return StageRows(refined, rows, own, offsets, names, firms.rows(own), buyers.rows(rows))
+
+
+def limit_arcs(limits: tuple[Limit, ...], stage: StageRows) -> LimitArcs:
+    """The arcs of a stage that the limits in force hold."""
+    rows, none = stage.markets, np.zeros(0, dtype=np.int64)
+    number = [n for n, limit in enumerate(limits) if rows.start <= limit.market < rows.stop]
+    here = [limits[n] for n in number]
+    sizes = np.array([limit.destinations.size for limit in here], dtype=np.int64)
+    market = np.array([limit.market - rows.start for limit in here], dtype=np.int64)
+    origin = np.array([limit.origin for limit in here], dtype=np.int64)
+    return LimitArcs(
+        number=np.array(number, dtype=np.int64),
+        offset=np.concatenate([[0], np.cumsum(sizes)]),
+        limit=np.repeat(np.arange(sizes.size), sizes),
+        market=np.repeat(market, sizes),
+        origin=np.repeat(origin, sizes),
+        destination=np.concatenate([none, *(limit.destinations for limit in here)]),
+    )
 
 
 @dataclass(frozen=True)
 class Payments:
-    """Who gets the buyers' money, [market, origin, destination], thousand USD a month.
+    """Who gets the buyers' money, thousand USD a month.
 
     Prices are USD/kg and flows tonnes, so every product is in thousand dollars.
     """
 
-    outlay: np.ndarray
-    sellers: np.ndarray
-    export_tax: np.ndarray
-    duty: np.ndarray
-    freight: np.ndarray
-    detour: np.ndarray
-    rent: np.ndarray
-
-    @property
-    def gap(self) -> np.ndarray:
-        """[market] outlay less everything it paid for; zero but for rounding."""
-        parts = self.sellers + self.export_tax + self.duty + self.freight + self.detour + self.rent
-        return (self.outlay - parts).sum(axis=(1, 2))
+    outlay: np.ndarray  # [market, origin, destination]
+    bought: np.ndarray  # [market, destination] t
+    spent: np.ndarray  # [market, destination] outlay of each buyer
+    duty: np.ndarray  # [market, destination]
+    rent: np.ndarray  # [market, destination] rents that each buyer pays
+    sold: np.ndarray  # [market, origin] t
+    export_tax: np.ndarray  # [market, origin]
+    origin_rent: np.ndarray  # [market, origin] rents on what each origin sells
+    limited_outlay: np.ndarray  # [market, origin] outlay for goods that paid a rent
+    gap: np.ndarray  # [market] outlay less everything it paid for; zero but for rounding
 
 
-def notional_shares(world: World, share: np.ndarray, known_size: np.ndarray) -> np.ndarray:
-    """[market, origin, destination] pull of each origin before price and habit.
+def sourcing_weights(
+    world: World,
+    fresh: np.ndarray,
+    pool: np.ndarray,
+    pooled: np.ndarray,
+    known_size: np.ndarray,
+    familiarity: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Notional shares and log weights, [market, origin, destination].
 
-    A buyer's taste for an origin grows with the capacity it has come to know there beyond the
-    trend: without this a supplier could double only by cutting its price for ever. Origins without
-    supply at the opening enter with the gravity share their size would give them.
+    Notional is the pull of each origin before price and habit. Buyers keep the suppliers of the
+    opening, except for what new plants buy and for what members buy as one. A buyer's taste for an
+    origin grows with the capacity it has come to know there beyond the trend: without this a
+    supplier could double only by cutting its price for ever. Origins without supply at the opening
+    enter with the gravity share their size would give them. The log weight adds habit and opening
+    prices.
 
     Parameters
     ----------
+    fresh
+        [market, destination] part of purchases that is spread as gravity says.
+    pool, pooled
+        [market, origin] shares of the members' pool and [market, destination] part bought so.
     known_size
         [market, origin] capacity over its trend where there was supply at the opening; elsewhere
         over the trend of the whole market.
+    familiarity
+        [market, origin, destination] habit.
     """
-    incumbent = world.opening.supply > 0
-    part = world.opening.supply / world.opening.supply.sum(axis=1, keepdims=True)
-    level = np.where(incumbent, known_size * part, known_size).sum(axis=1, keepdims=True)
-    pull = (known_size / level)[:, :, None]
-    return np.where(incumbent[:, :, None], share, world.entry_share) * pull
-
-
-def sourcing_weights(world: World, notional: np.ndarray, familiarity: np.ndarray) -> np.ndarray:
-    """[market, origin, destination] log weights: notional shares, habit and opening prices."""
-    with np.errstate(divide="ignore"):
-        return np.log(notional * familiarity) + world.opening_gap
+    supply = world.opening.supply
+    incumbent = supply > 0
+    part = np.where(incumbent, supply / supply.sum(axis=1, keepdims=True), 1.0)
+    pull = known_size / (known_size * part).sum(axis=1, keepdims=True)
+    return weigh_arcs(
+        world.share,
+        world.gravity_share,
+        fresh,
+        pool,
+        pooled,
+        world.entry_share,
+        incumbent,
+        pull,
+        familiarity,
+        world.opening_gap,
+    )
 
 
 def build_problem(
@@ -130,115 +209,79 @@ def build_problem(
     world: World,
     offers: Offers,
     orders: Orders,
-    traits: BuyerTraits,
     backstop: np.ndarray,
     choke: np.ndarray,
     terms: TradeTerms,
+    limits: LimitArcs,
+    tonnes: np.ndarray,
 ) -> Problem:
-    """The clearing problem of one stage in one month."""
-    rows, firms = stage.markets, stage.firms
-    place = {int(market): position for position, market in enumerate(rows)}
-    shape = orders.floor[rows].shape
-    capacity, low_ask, high_ask = offers.steps_and_ramps(firms)
-    bid_quantity, bid_low, bid_high = orders.rows(rows).bids
-    limits = limits_of(stage, terms.measures)
-    arcs = [limit.destinations for limit in limits]
-    sizes = np.array([len(part) for part in arcs], dtype=np.int64)
-    empty = np.zeros(0, dtype=np.int64)
+    """The clearing problem of one stage in one month; `tonnes` are those of all limits in force."""
+    rows = stage.markets
+    floor = orders.floor[rows]
+    capacity, low_ask, high_ask = offers.steps_and_ramps()
     return Problem(
         capacity=capacity,
         low_ask=low_ask,
         high_ask=high_ask,
         firm_offset=2 * stage.offsets,
-        need=orders.floor[rows],
-        reference_price=np.broadcast_to(traits.reference_price[rows][:, :, None], shape),
-        elasticity=traits.elasticity[rows],
-        backstop_price=np.broadcast_to(backstop[rows][:, :, None], shape),
-        choke_price=np.broadcast_to(choke[rows][:, :, None], shape),
-        bid_quantity=bid_quantity,
-        bid_low=bid_low,
-        bid_high=bid_high,
+        need=floor,
+        reference_price=np.broadcast_to(stage.buyers.reference_price[:, :, None], floor.shape),
+        elasticity=stage.buyers.elasticity,
+        backstop_price=np.broadcast_to(backstop[rows, :, None], floor.shape),
+        choke_price=np.broadcast_to(choke[rows, :, None], floor.shape),
+        bid_quantity=orders.bid_quantity[rows],
+        bid_low=orders.bid_low[rows],
+        bid_high=orders.bid_high[rows],
         log_weight=terms.log_weight[rows],
         dispersion=world.dispersion[rows],
         price_factor=terms.factor[rows],
-        price_addition=(world.freight + terms.measures.detour)[rows],
-        floor_price=np.zeros((len(rows), *world.freight.shape[1:])),
-        limit=np.array([limit.tonnes for limit in limits], dtype=float),
-        limit_market=np.array([place[limit.market] for limit in limits], dtype=np.int64),
-        limit_offset=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        limit_origin=np.repeat(np.array([limit.origin for limit in limits], dtype=np.int64), sizes),
-        limit_destination=np.concatenate([empty, *arcs]).astype(np.int64),
-        market_names=tuple(market_name(world, row) for row in rows),
+        price_addition=terms.border.addition[rows],
+        floor_price=np.zeros(world.freight[rows].shape),
+        limit=tonnes[limits.number],
+        limit_market=limits.market,
+        limit_offset=limits.offset,
+        limit_origin=limits.origin,
+        limit_destination=limits.destination,
+        market_names=stage.names,
         country_names=world.countries,
     )
 
 
-def limits_of(stage: StageRows, measures: ExportMeasures) -> tuple[Limit, ...]:
-    """The limits on the markets of a stage, in the order the problem lists them."""
-    return tuple(limit for limit in measures.limits if limit.market in stage.markets)
-
-
-def market_name(world: World, market: int) -> str:
-    """How a market is called in messages, such as 'refined gallium'."""
-    mineral, stage = world.markets[market]
-    return f"{stage} {mineral}"
-
-
 def payments(
-    flow: np.ndarray,
-    delivered_price: np.ndarray,
-    origin_price: np.ndarray,
-    rent: np.ndarray,
-    terms: TradeTerms,
-    freight: np.ndarray,
+    stage: StageRows, world: World, terms: TradeTerms, clearing: Clearing, limits: LimitArcs
 ) -> Payments:
-    """Split every dollar that buyers pay. Arrays are [market, origin, destination].
+    """Split every dollar that the buyers of a stage pay.
 
-    Parameters
-    ----------
-    delivered_price
-        What the market says a buyer pays, USD/kg; the parts are computed without it, so that
-        their sum is a check. NaN on closed arcs.
-    origin_price
-        [market, origin] USD/kg; NaN where nothing is offered.
-    rent
-        Sum of the rents of the limits on an arc, USD/kg.
+    The outlay is what the market says buyers pay; its parts are computed without that price, from
+    what sellers ask, so that their sum is a check.
     """
-    price = np.nan_to_num(origin_price)[:, :, None]
-    asked = price * (1.0 + terms.markup)
-    taxed = asked * (1.0 + terms.measures.tax)
+    rows, border = stage.markets, terms.border
+    outlay, by_destination, by_origin, gap = split_outlay(
+        clearing.flow,
+        clearing.delivered_price,
+        clearing.origin_price,
+        arc_rents(limits, clearing),
+        terms.markup[rows],
+        border.controls.tax[rows],
+        border.tariff[rows],
+        world.freight[rows],
+        border.controls.detour[rows],
+    )
+    bought, spent, duty, rent = by_destination
+    sold, export_tax, origin_rent, limited_outlay = by_origin
     return Payments(
-        outlay=np.nan_to_num(delivered_price) * flow,
-        sellers=asked * flow,
-        export_tax=(taxed - asked) * flow,
-        duty=taxed * terms.tariff * flow,
-        freight=freight * flow,
-        detour=terms.measures.detour * flow,
-        rent=rent * flow,
+        outlay, bought, spent, duty, rent, sold, export_tax, origin_rent, limited_outlay, gap
     )
 
 
-def rents_by_holder(
-    problem: Problem, clearing: Clearing, limits: tuple[Limit, ...]
-) -> list[tuple[Limit, float]]:
-    """Every limit of the problem with the rent it earned, thousand USD a month."""
-    earned = []
-    for group, limit in enumerate(limits):
-        arcs = slice(problem.limit_offset[group], problem.limit_offset[group + 1])
-        tonnes = clearing.flow[
-            problem.limit_market[group],
-            problem.limit_origin[arcs],
-            problem.limit_destination[arcs],
-        ].sum()
-        earned.append((limit, float(clearing.rent[group] * tonnes)))
-    return earned
-
-
-def arc_rents(shape: tuple[int, ...], problem: Problem, clearing: Clearing) -> np.ndarray:
+def arc_rents(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
     """[market, origin, destination] sum of the rents of the limits that hold an arc, USD/kg."""
-    rents = np.zeros(shape)
-    for group, market in enumerate(problem.limit_market):
-        arcs = slice(problem.limit_offset[group], problem.limit_offset[group + 1])
-        origins, destinations = problem.limit_origin[arcs], problem.limit_destination[arcs]
-        rents[market, origins, destinations] += clearing.rent[group]
-    return rents
+    shape = clearing.flow.shape
+    cell = np.ravel_multi_index((limits.market, limits.origin, limits.destination), shape)
+    return np.bincount(cell, clearing.rent[limits.limit], clearing.flow.size).reshape(shape)
+
+
+def rents_earned(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
+    """[limit] rent that the holders of each limit earn, thousand USD a month."""
+    tonnes = clearing.flow[limits.market, limits.origin, limits.destination]
+    return clearing.rent * np.bincount(limits.limit, tonnes, limits.number.size)

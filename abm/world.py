@@ -8,6 +8,7 @@ firm table in which residual producers complete every national total.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,15 @@ class FirmColumns:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """The minerals that are traded mined and refined; one row each."""
+
+    mined: np.ndarray  # [row] market
+    refined: np.ndarray  # [row] market
+    refining_yield: np.ndarray  # [row, 1] t refined per t mined
+
+
+@dataclass(frozen=True)
 class World:
     """Everything that is true before month one. Axes: market, origin, destination."""
 
@@ -94,14 +104,25 @@ class World:
     share: np.ndarray  # [market, origin, destination] of purchases; gravity where none is bought
     gravity_share: np.ndarray  # [market, origin, destination] of a buyer without habits
     entry_share: np.ndarray  # [market, origin, destination] of a new origin per unit of its size
-    opening_gap: (
-        np.ndarray
-    )  # [market, origin, destination] price over the landed one, in dispersion
+    opening_gap: np.ndarray  # [market, origin, destination] price over landed, in dispersion
     voyage: np.ndarray  # [origin, destination] months at sea
     firms: FirmColumns
     stockpile_months: np.ndarray  # [mineral, country] months of use held by the state
     growth: np.ndarray  # [mineral, sector] a year
     circles: dict[str, dict[str, str]]  # circle -> country -> date it joined
+
+    @cached_property
+    def chain(self) -> Chain:
+        """Where refiners buy feed: markets of both stages of the minerals that have both."""
+        both = self.mined_market >= 0
+        return Chain(
+            self.mined_market[both], self.refined_market[both], self.refining_yield[both][:, None]
+        )
+
+    @property
+    def refined_rows(self) -> slice:
+        """The refined markets, one a mineral in the order of the minerals: they stand last."""
+        return slice(len(self.markets) - len(self.minerals), len(self.markets))
 
     def country(self, code: str) -> int:
         """Row of a country code."""

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.panel import Array, Panel
+from experiments.panel import KEYS, Array, Panel
 
 NO_SHOCK = "none"
 NO_MEMBERSHIP = "none"
@@ -109,6 +109,15 @@ MEASURES: dict[str, Measure] = {
         Measure("outlay", "Outlay", "%", ("outlay_usd",)),
     )
 }
+
+
+HEADLINE_MEASURES = ("landed_price", "non_allied_share", "unmet_share")
+
+
+def effects_columns(measures: Sequence[str] = HEADLINE_MEASURES) -> list[str]:
+    """Columns of the monthly table that the effects, figures and headline of a run need."""
+    measured = [column for name in measures for column in _measure(name).columns]
+    return list(dict.fromkeys([*KEYS, "member", PRICE, HOME_PRICE, "purchases_t", *measured]))
 
 
 @dataclass(frozen=True)
@@ -335,7 +344,7 @@ def effects_table(
     windows: Sequence[Window],
     roles: Mapping[str, str],
     *,
-    measures: Sequence[str] = ("landed_price", "non_allied_share", "unmet_share"),
+    measures: Sequence[str] = HEADLINE_MEASURES,
     minerals: Mapping[str, Collection[str]] | None = None,
 ) -> pd.DataFrame:
     """All paired effects of an experiment, long: by country, bloc, mineral within bloc.

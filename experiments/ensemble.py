@@ -6,25 +6,31 @@ out the same whatever the number of processes.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import sys
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Timer
 
 import pandas as pd
 from tqdm import tqdm
 
 from abm.config import Config
 from abm.model import MineralModel
+from abm.opening import Opening, opening_balance
 from abm.recorder import flow_table, monthly_table
 from abm.scenario import scenarios
-from abm.shocks import draw_events
+from abm.shocks import OutsideEvents, draw_events
 from abm.tables import Tables, read_tables
-from abm.world import MONTHS, World, build_world
+from abm.world import MONTHS, World, build_world, select_minerals
+from experiments.workers import Workers
+
+PROJECT = Path(__file__).resolve().parent.parent
+PATIENCE = 5.0  # seconds; a month that needs no compiling takes half of one
+COMPILING = "Compiling the market core, once on this machine: up to a minute."
 
 
 @dataclass(frozen=True)
@@ -39,40 +45,77 @@ class RunResult:
     health: dict[str, float]
 
 
-def run_all(config: Config) -> Iterator[RunResult]:
-    """Every run of a configuration, seed by seed, scenario by scenario.
+@dataclass(frozen=True)
+class Replication:
+    """What all scenarios of a seed share: the world with its drawn parameters, and the events."""
+
+    world: World
+    events: OutsideEvents
+
+
+def worker_count(config: Config, runs: int) -> int:
+    """Processes for so many runs: as many as were asked for, by default one a core."""
+    return min(config.workers or os.cpu_count() or 1, runs)
+
+
+def prepare(config: Config, workers: Workers) -> list[Future[None]]:
+    """Let every process read its tables, and the first one compile what all of them need."""
+    jobs = [workers.submit(first_month, config)]
+    return jobs + [workers.submit(first_world, config) for _ in range(workers.count - 1)]
+
+
+def run_all(
+    config: Config, cases: int, workers: Workers, prepared: list[Future[None]]
+) -> Iterator[RunResult]:
+    """Every run of a configuration, seed by seed, scenario by scenario, in this order.
+
+    Parameters
+    ----------
+    cases
+        Number of scenarios.
+    prepared
+        Jobs of `prepare`: a run must not start while another process compiles what it needs.
 
     Raises
     ------
     MarketNotCleared, BooksDoNotBalance
         From the run that failed; the runs before it have been yielded.
     """
-    world = _world(config, config.first_seed)
-    cases = scenarios(config, world)
+    for ready in prepared:
+        ready.result()
     seeds = range(config.first_seed, config.first_seed + config.seeds)
-    jobs = [(seed, case) for seed in seeds for case in range(len(cases))]
-    workers = min(config.workers or os.cpu_count() or 1, len(jobs))
-    with tqdm(total=len(jobs), unit="run", disable=None, desc="Running") as bar:
-        for result in _results(config, jobs, workers):
-            bar.update()
-            yield result
+    with tqdm(total=len(seeds) * cases, unit="run", disable=None, desc="Running") as bar:
+        # A short queue bounds memory: results wait for their turn, not for the end.
+        waiting: deque[Future[RunResult]] = deque()
+        try:
+            for seed in seeds:
+                for case in range(cases):
+                    waiting.append(workers.submit(one_run, config, seed, case))
+                    if len(waiting) > workers.ahead:
+                        yield waiting.popleft().result()
+                        bar.update()
+            while waiting:
+                yield waiting.popleft().result()
+                bar.update()
+        finally:
+            for job in waiting:
+                job.cancel()
 
 
 def one_run(config: Config, seed: int, case: int, months: int | None = None) -> RunResult:
     """One scenario under one seed; `months` cuts it short."""
-    world = _world(config, seed)
+    shared = replication(config, seed)
+    world = shared.world
     scenario = scenarios(config, world)[case]
-    events = draw_events(world, config.randomness, config.horizon.years * MONTHS, seed)
-    model = MineralModel(world, scenario, events, config)
+    model = MineralModel(world, scenario, shared.events, config)
     for _ in range(months or model.months):
         model.step()
     record = model.record
-    monthly = monthly_table(world, record, config.horizon.start)
     return RunResult(
         membership=scenario.membership,
         shock=scenario.shock,
         seed=seed,
-        monthly=monthly,
+        monthly=monthly_table(world, record, config.horizon.start),
         flows=flow_table(world, record, config.horizon.start),
         health={
             "certificate_max": float(record.certificate.max()),
@@ -83,64 +126,66 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
     )
 
 
+def first_month(config: Config) -> None:
+    """Run one month, so that what it needs is compiled; the user is told where that takes long."""
+    first_world(config)
+    notice = Timer(PATIENCE, print, [COMPILING], {"flush": True})
+    notice.daemon = True
+    notice.start()
+    try:
+        one_run(config, config.first_seed, 0, months=1)
+    finally:
+        notice.cancel()
+
+
+def first_world(config: Config) -> None:
+    """Read the tables and build the first world, which this process keeps."""
+    replication(config, config.first_seed)
+
+
+_kept: dict[tuple[str, int], Replication] = {}
+
+
+def replication(config: Config, seed: int) -> Replication:
+    """World and events of a seed; a process keeps the last, as a seed's scenarios come in a row."""
+    key = (repr((config.world, config.randomness, config.horizon)), seed)
+    if key not in _kept:
+        tables, opening = read_config_tables(config), config_opening(config)
+        world = build_world(tables, config.world, seed, opening)
+        events = draw_events(world, config.randomness, config.horizon.years * MONTHS, seed)
+        _kept.clear()
+        _kept[key] = Replication(world, events)
+    return _kept[key]
+
+
+def config_opening(config: Config) -> Opening:
+    """The opening balance, which all seeds share."""
+    return _opening(_folders(config), tuple(config.world.minerals))
+
+
+@lru_cache(maxsize=1)
+def _opening(folders: tuple[Path, ...], minerals: tuple[str, ...]) -> Opening:
+    tables = _tables(folders)
+    return opening_balance(tables, select_minerals(tables, list(minerals)))
+
+
 def read_config_tables(config: Config) -> Tables:
-    """The built-in tables with those that the configuration lays over them."""
-    return _tables(tuple(config.world.tables))
+    """The built-in tables with those that the configuration lays over them.
+
+    A relative folder is looked for where the command was called, then in the project's folder.
+    """
+    return _tables(_folders(config))
+
+
+def _folders(config: Config) -> tuple[Path, ...]:
+    named = [Path(folder) for folder in config.world.tables]
+    within = [PROJECT / folder for folder in named]
+    return tuple(
+        inside if inside.is_dir() and not folder.is_dir() else folder
+        for folder, inside in zip(named, within, strict=True)
+    )
 
 
 @lru_cache(maxsize=2)
-def _tables(folders: tuple[str, ...]) -> Tables:
-    return read_tables([Path(folder) for folder in folders])
-
-
-_latest: dict[str, tuple[str, int, World]] = {}
-
-
-def _world(config: Config, seed: int) -> World:
-    """The world of a seed; the last one is kept, since a seed's scenarios follow each other."""
-    setting = repr(config.world)
-    kept_setting, kept_seed, kept = _latest.get("world", ("", -1, None))
-    if kept is None or (kept_setting, kept_seed) != (setting, seed):
-        opening = kept.opening if kept is not None and kept_setting == setting else None
-        kept = build_world(read_config_tables(config), config.world, seed, opening)
-        _latest["world"] = (setting, seed, kept)
-    return kept
-
-
-def _results(config: Config, jobs: list[tuple[int, int]], workers: int) -> Iterator[RunResult]:
-    if workers == 1:
-        _compile(config, jobs[0])
-        for job in jobs:
-            yield one_run(config, *job)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        # Processes start and read the tables while this one compiles the core they share.
-        for _ in range(workers):
-            pool.submit(_world, config, jobs[0][0])
-        _compile(config, jobs[0])
-        # A short queue bounds memory: results wait for their turn, not for the end.
-        waiting: list[Future[RunResult]] = []
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(one_run, config, *job))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _compile(config: Config, job: tuple[int, int]) -> None:
-    """Run one month, so that the market core is compiled before anything else needs it."""
-    _say_if_compiling()
-    one_run(config, *job, months=1)
-
-
-def _say_if_compiling() -> None:
-    """Tell the user why the first run pauses: the market core is compiled once per machine."""
-    core = Path(sys.modules["abm.market"].__file__ or "").parent
-    if not list(core.glob("__pycache__/*.nbi")):
-        print("Compiling the market core, once: about half a minute.", flush=True)
+def _tables(folders: tuple[Path, ...]) -> Tables:
+    return read_tables(list(folders))

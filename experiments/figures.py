@@ -8,6 +8,7 @@ figures of a results folder again.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from experiments.effects import (
     REST,
     core_members,
     dependence,
+    effects_columns,
     exporter_home_gap,
     memberships_in,
     outside_every_circle,
@@ -46,6 +48,7 @@ from experiments.effects import (
     seed_bands,
 )
 from experiments.panel import Panel
+from experiments.store import read_monthly
 
 SINGLE, DOUBLE = 3.5, 7.2
 SMALL, NORMAL = 7.0, 8.0
@@ -420,6 +423,8 @@ def _share_panel(axes: Axes, shares: pd.DataFrame, scene: Scene) -> None:
     axes.set_xticklabels([mineral_label(m) for m in shares.columns], rotation=40, ha="right")
     axes.set_yticklabels([scene.names.get(c, c) for c in shares.index], rotation=0)
     axes.tick_params(length=0, labelsize=SMALL, pad=2)
+    for text in axes.texts:
+        text.set_in_layout(False)  # inside its cell, and slow to measure
 
 
 # ---------------------------------------------------------------- effects
@@ -448,20 +453,21 @@ def membership_effect(effects: pd.DataFrame, scene: Scene) -> Figure:
             axes.set_xlabel(_effect_label(measure))
         cells[0].set_yticks(range(len(rows)), rows)
         cells[0].set_ylim(len(rows) - 0.4, -0.6)
-        _effect_key(figure, memberships, scene, membership_shown=True)
+        _effect_key(figure, memberships, scene, hollow="Hollow: not a member")
     return figure
 
 
 def bloc_effects(effects: pd.DataFrame, scene: Scene) -> Figure:
     """Paired effect by bloc, a panel a measure and window: dot and interval.
 
-    Table: effects by bloc (country and mineral "all").
+    Measures that move in no bloc are left out. Table: effects by bloc (country and mineral "all").
     """
     table = effects[
         (effects["country"] == ALL) & (effects["mineral"] == ALL) & (effects["bloc"] != ALL)
     ]
     windows = list(dict.fromkeys(table["window"]))
     measures = list(dict.fromkeys(table["measure"]))
+    measures = [m for m in measures if not _still(table, m)] or measures[:1]
     memberships = list(dict.fromkeys(table["membership"]))
     present = [bloc for bloc in FIGURE_BLOCS if bloc in set(table["bloc"])]
     with _style():
@@ -484,7 +490,7 @@ def bloc_effects(effects: pd.DataFrame, scene: Scene) -> Figure:
                 axes.set_xlabel(_effect_label(measure))
         cells[0, 0].set_yticks(range(len(present)), [BLOC_LABELS[b] for b in present])
         cells[0, 0].set_ylim(len(present) - 0.4, -0.6)
-        _effect_key(figure, memberships, scene, membership_shown=False)
+        _effect_key(figure, memberships, scene, hollow="Hollow: not members")
     return figure
 
 
@@ -499,6 +505,11 @@ def _moved(table: pd.DataFrame, measure: str, window: str) -> bool:
     """Whether any effect of this measure in this window differs from zero."""
     rows = table[(table["measure"] == measure) & (table["window"] == window)]
     return bool((rows["mean"].abs() > NEGLIGIBLE).any())
+
+
+def _still(table: pd.DataFrame, measure: str) -> bool:
+    """Whether a measure moves in no window."""
+    return not any(_moved(table, measure, window) for window in set(table["window"]))
 
 
 def _country_order(table: pd.DataFrame, memberships: Sequence[str], scene: Scene) -> list[str]:
@@ -561,20 +572,17 @@ def _effect_label(measure: str) -> str:
     return f"Effect ({'percentage points' if unit == 'points' else unit})"
 
 
-def _effect_key(
-    figure: Figure, memberships: Sequence[str], scene: Scene, membership_shown: bool
-) -> None:
+def _effect_key(figure: Figure, memberships: Sequence[str], scene: Scene, hollow: str) -> None:
     styles = _circle_style(memberships)
     handles = [
         Line2D([], [], color=styles[m][0], marker=styles[m][2], markersize=3.5, lw=1.0,
                label=scene.membership_label(m).capitalize())
         for m in memberships
     ]  # fmt: skip
-    if membership_shown:
-        handles.append(
-            Line2D([], [], color=GREY, marker="o", markersize=3.5, lw=0, markerfacecolor="white",
-                   label="Hollow: not a member")
-        )  # fmt: skip
+    handles.append(
+        Line2D([], [], color=GREY, marker="o", markersize=3.5, lw=0, markerfacecolor="white",
+               label=hollow)
+    )  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
@@ -583,17 +591,17 @@ def _effect_key(
 
 def membership_figures(
     monthly: pd.DataFrame | Panel, effects: pd.DataFrame, scene: Scene
-) -> list[Drawn]:
+) -> Iterator[Drawn]:
     """Every figure that the runs of the experiment allow, in the order of the report."""
     panel = Panel.of(monthly)
-    drawn: list[Drawn] = []
     if scene.shock is not None and scene.shock in panel.shocks and core_members(panel):
-        drawn += [_drawn_paths(panel, scene), _drawn_gap(panel, scene)]
+        yield _drawn_paths(panel, scene)
+        yield _drawn_gap(panel, scene)
     if core_members(panel):
-        drawn.append(_drawn_dependence(panel, scene))
+        yield _drawn_dependence(panel, scene)
     if len(effects):
-        drawn += [_drawn_effects(effects, scene), _drawn_blocs(effects, scene)]
-    return drawn
+        yield _drawn_effects(effects, scene)
+        yield _drawn_blocs(effects, scene)
 
 
 def _in_order(table: pd.DataFrame, panel: Panel, scene: Scene) -> pd.DataFrame:
@@ -631,7 +639,8 @@ def _drawn_paths(panel: Panel, scene: Scene) -> Drawn:
         caption=f"Price of the refined product under the shock: what members pay on delivery "
         f"with and without the alliance (the countries inside every circle: {core}), what "
         f"outsiders pay and the home price in {home} (both with the alliance: {widest}). Lines "
-        "are medians over seeds, shades hold 80 and 95 % of them; vertical lines date the shock.",
+        "are medians over seeds, shades hold 80 and 95 % of them; vertical lines date the shock. "
+        "Scales differ by panel: from zero, or logarithmic where prices span a factor of six.",
         alt=_paths_alt(table, scene),
         figure=price_paths(table, scene),
         table=table,
@@ -667,7 +676,8 @@ def _drawn_gap(panel: Panel, scene: Scene) -> Drawn:
         name="home_gap",
         title="Gap to the exporter's home price",
         caption=f"What members pay on delivery, over the home price in {home}, under the shock. "
-        "Lines are medians over seeds, shades hold 80 % of them; at 1 there is no gap.",
+        "Lines are medians over seeds, shades hold 80 % of them; at 1 there is no gap. Scale "
+        "common to all panels, logarithmic where the gap spans a factor of six.",
         alt=f"Line charts of the price gap, one a mineral. The largest is {top['median']:.1f} "
         f"times: {mineral_label(top['mineral'])}, {scene.membership_label(top['membership'])}, "
         f"{top['month']}.",
@@ -708,12 +718,12 @@ def _drawn_effects(effects: pd.DataFrame, scene: Scene) -> Drawn:
     return Drawn(
         name="membership_effect",
         title="What membership does, by country",
-        caption="Effect of each membership on landed price (basket at opening quantities) and on "
-        "unmet need (share of need): difference to the run without alliance under the same draws, "
-        f"mean over seeds with 95 % t-interval, over the calm horizon and the first "
-        f"{scene.crisis_months} months of the shock{_baskets(scene)}. Filled: member of that "
-        "circle. Lines part members, members of the wider circles only, others and the non-allied."
-        + _quiet(table),
+        caption="Effect of each membership on landed price (basket at opening quantities), on the "
+        "non-allied share of purchases and on unmet need (share of need): difference to the run "
+        "without alliance under the same draws, mean over seeds with 95 % t-interval, over the "
+        f"calm horizon and the first {scene.crisis_months} months of the shock{_baskets(scene)}. "
+        "Filled: member of that circle. Lines part members, members of the wider circles only, "
+        "others and the non-allied." + _quiet(table),
         alt=_effects_alt(table[table["bloc"] == MEMBERS], "member countries", scene),
         figure=membership_effect(table, scene),
         table=table,
@@ -727,7 +737,11 @@ def _baskets(scene: Scene) -> str:
 def _quiet(table: pd.DataFrame) -> str:
     """What the chart leaves out because it is zero everywhere."""
     rows = table[table["measure"] == "unmet_share"]
-    if len(rows) == 0 or "calm" not in set(rows["window"]) or _moved(rows, "unmet_share", "calm"):
+    if len(rows) == 0:
+        return ""
+    if _still(rows, "unmet_share"):
+        return " Unmet need is left out: membership changes it nowhere."
+    if "calm" not in set(rows["window"]) or _moved(rows, "unmet_share", "calm"):
         return ""
     return " In calm years membership changes unmet need nowhere."
 
@@ -740,7 +754,8 @@ def _drawn_blocs(effects: pd.DataFrame, scene: Scene) -> Drawn:
         name="bloc_effects",
         title="What membership does, by bloc",
         caption="The same paired effects for blocs of countries: members of the circle, other "
-        "allied countries, the non-allied and the rest; mean over seeds with 95 % t-interval.",
+        "allied countries, the non-allied and the rest; mean over seeds with 95 % t-interval."
+        + _quiet(table),
         alt=_effects_alt(table[table["bloc"] == MEMBERS], "the members' bloc", scene),
         figure=bloc_effects(table, scene),
         table=table,
@@ -760,14 +775,24 @@ def _effects_alt(table: pd.DataFrame, whom: str, scene: Scene) -> str:
     return " ".join(parts).rstrip(";") + "."
 
 
+def load_drawing() -> None:
+    """Let a process load what draws and writes before its first figure comes."""
+    for kind in ("png", "pdf"):
+        Figure(figsize=(1.0, 1.0)).savefig(io.BytesIO(), format=kind)
+
+
 def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame) -> Path:
     """Write name.png (220 dpi), name.pdf and the table behind as name.csv; the PNG's path.
 
     No creation date or program name is written: the same figure gives the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for axes in figure.axes:
+        for drawn in (*axes.lines, *axes.collections):
+            drawn.set_in_layout(False)  # inside its axes, and slow to measure
     with _style():
         figure.savefig(folder / f"{name}.png", dpi=220, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the PDF is laid out as the PNG was
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
     table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
     return folder / f"{name}.png"
@@ -793,7 +818,7 @@ def redraw(folder: Path) -> list[Path]:
             "experiment again."
         )
     scene = Scene.from_dict(manifest["scene"])
-    monthly = pd.read_parquet(folder / "monthly.parquet")
+    monthly = read_monthly(folder, effects_columns())
     effects = pd.read_parquet(folder / "effects.parquet")
     drawn = membership_figures(monthly, effects, scene)
     return [save(d.figure, folder / "figures", d.name, d.table) for d in drawn]

@@ -35,8 +35,10 @@ class MembershipFinding:
     """What one circle does to its members and to others; `None` where no run allows it.
 
     Prices in percent, shares in percentage points, both against the same runs without membership.
-    `peak_multiple` is the members' highest monthly basket price over that of the run with the same
-    membership and seed without the shock (over the opening price if there is none).
+    `unmet_level_shock` is their unmet need under the shock in percent of need, with the membership
+    or without, whichever is more. `peak_multiple` is the members' highest monthly basket price
+    over that of the run with the same membership and seed without the shock (over the opening price
+    if there is none).
     """
 
     membership: str
@@ -48,6 +50,7 @@ class MembershipFinding:
     dependence_shock: Estimate | None
     unmet_calm: Estimate | None
     unmet_shock: Estimate | None
+    unmet_level_shock: float | None
     outsiders_price_calm: Estimate | None
     outsiders_price_shock: Estimate | None
     peak_multiple: Estimate | None
@@ -101,12 +104,15 @@ def headline(
     if name is not None:
         windows["shock"] = crisis_window(name, shock_start, crisis_months)
     found: dict[tuple[str, str, str, str], Estimate] = {}
+    unmet: dict[str, float] = {}
     for key, window in windows.items():
         for measure in ("landed_price", "non_allied_share", "unmet_share"):
             table = paired_effects(
                 panel, measure, window, groups=groups, minerals=shock_minerals, stages=stages
             )
             found |= _by_group(table, key)
+            if (key, measure) == ("shock", "unmet_share"):
+                unmet = _members_level(table)
     if "calm" in windows:
         table = paired_effects(panel, "landed_price", windows["calm"], groups=groups, stages=stages)
         found |= _by_group(table, "calm, all minerals")
@@ -123,7 +129,7 @@ def headline(
         crisis_months=crisis_months,
         seeds=len(panel.seeds),
         home_price_shock=home,
-        findings=tuple(_finding(m, circles[m], found, peaks) for m in circles),
+        findings=tuple(_finding(m, circles[m], found, peaks, unmet.get(m)) for m in circles),
     )
 
 
@@ -132,6 +138,7 @@ def _finding(
     members: tuple[str, ...],
     found: Mapping[tuple[str, str, str, str], Estimate],
     peaks: Mapping[tuple[str, str], _Peak],
+    unmet_level: float | None,
 ) -> MembershipFinding:
     def effect(window: str, measure: str, group: str = MEMBERS) -> Estimate | None:
         return found.get((membership, window, measure, group))
@@ -147,6 +154,7 @@ def _finding(
         dependence_shock=effect("shock", "non_allied_share"),
         unmet_calm=effect("calm", "unmet_share"),
         unmet_shock=effect("shock", "unmet_share"),
+        unmet_level_shock=unmet_level,
         outsiders_price_calm=effect("calm", "landed_price", NON_MEMBERS),
         outsiders_price_shock=effect("shock", "landed_price", NON_MEMBERS),
         peak_multiple=peak.multiple if peak else None,
@@ -174,6 +182,12 @@ def _by_group(table: pd.DataFrame, window: str) -> dict[tuple[str, str, str, str
         )
         for row in table.to_dict("records")
     }
+
+
+def _members_level(table: pd.DataFrame) -> dict[str, float]:
+    """Higher of the members' levels with and without the membership, by membership."""
+    rows = table[table["bloc"] == MEMBERS].set_index("membership")
+    return rows[["level_without", "level_with"]].max(axis=1).to_dict()
 
 
 def _non_members(

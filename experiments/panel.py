@@ -64,16 +64,18 @@ class Panel:
         return self._columns[name]
 
     def _values(self, name: str) -> NDArray[Any]:
+        return self._known(name).to_numpy()
+
+    def _known(self, name: str) -> pd.Series:
         if name not in self._table:
             raise ValueError(
                 f"The monthly table lacks the column '{name}'; write it with all columns."
             )
-        return self._table[name].to_numpy()
+        return self._table[name]
 
     def _axis(self, name: str) -> tuple[NDArray[np.intp], list[Any]]:
         """Codes into the sorted distinct values of a key column."""
-        self._values(name)
-        column = self._table[name]
+        column = self._known(name)
         if not isinstance(column.dtype, pd.CategoricalDtype):
             column = column.astype("category")
         labels = np.asarray(column.cat.categories)

@@ -17,8 +17,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.effects import ALL, MEASURES, MEMBERS, Estimate
-from experiments.figures import Drawn, Scene, mineral_label
+from experiments.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
+from experiments.figures import NEGLIGIBLE, SHORT_LABELS, Drawn, Scene, mineral_label
 from experiments.finding import Headline, MembershipFinding
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -133,9 +133,16 @@ def _shock_clause(found: MembershipFinding, price: str) -> str:
     parts = [
         effect_clause(found.price_shock, price),
         effect_clause(found.dependence_shock, "the non-allied share of members’ purchases"),
-        effect_clause(found.unmet_shock, "their unmet need"),
+        _unmet_clause(found),
     ]
     return _join(parts)
+
+
+def _unmet_clause(found: MembershipFinding) -> str:
+    """What happens to unmet need; none with and none without is no achievement of membership."""
+    if found.unmet_level_shock is not None and found.unmet_level_shock < 0.0005:
+        return "leaves their unmet need at zero, as without it"
+    return effect_clause(found.unmet_shock, "their unmet need")
 
 
 def _basket(headline: Headline) -> str:
@@ -200,7 +207,8 @@ def headline_table(headline: Headline, scene: Scene) -> tuple[list[str], list[li
         ("Non-members’ landed price, calm", "outsiders_price_calm"),
         ("Non-members’ landed price, shock", "outsiders_price_shock"),
     ]
-    head = ["Effect of", *(scene.membership_label(f.membership) for f in headline.findings)]
+    labels = [scene.membership_label(f.membership) for f in headline.findings]
+    head = ["Effect of", *(label[0].upper() + label[1:] for label in labels)]
     body = [
         [Cell(label), *(_estimate_cell(getattr(f, name)) for f in headline.findings)]
         for label, name in rows
@@ -226,16 +234,20 @@ def _effect_cell(mean: float, low: float, high: float, unit: str) -> Cell:
 
 
 def country_table(effects: pd.DataFrame, scene: Scene) -> tuple[list[str], list[list[Cell]]]:
-    """Head and rows of the effects by country: price and unmet need, calm and shock, by circle."""
+    """Head and rows of the effects by country and circle; a measure that moves nowhere is left out.
+
+    Landed price always stands; a column a measure and window.
+    """
     table = effects[(effects["country"] != ALL) & (effects["mineral"] == ALL)]
     memberships = list(dict.fromkeys(table["membership"]))
     columns = [
         (measure, window)
         for window in dict.fromkeys(table["window"])
-        for measure in ("landed_price", "unmet_share")
-        if ((table["measure"] == measure) & (table["window"] == window)).any()
+        for measure in HEADLINE_MEASURES
+        if _shown(table[(table["measure"] == measure) & (table["window"] == window)])
     ]
-    head = ["Country", "Circle", *(f"{MEASURES[m].label}, {WINDOWS.get(w, w)}" for m, w in columns)]
+    labels = {m: SHORT_LABELS.get(m, MEASURES[m].label) for m, _ in columns}
+    head = ["Country", "Circle", *(f"{labels[m]}, {WINDOWS.get(w, w)}" for m, w in columns)]
     found = table.set_index(["country", "membership", "measure", "window"]).sort_index()
     body = []
     for country in _countries(table, scene):
@@ -256,6 +268,13 @@ def country_table(effects: pd.DataFrame, scene: Scene) -> tuple[list[str], list[
                 row.append(_effect_cell(values["mean"], values["low"], values["high"], unit))
             body.append(row)
     return head, body
+
+
+def _shown(rows: pd.DataFrame) -> bool:
+    """Whether the effects of one measure and window are worth a column."""
+    return bool(
+        (rows["measure"] == "landed_price").any() or (rows["mean"].abs() > NEGLIGIBLE).any()
+    )
 
 
 def _countries(table: pd.DataFrame, scene: Scene) -> list[str]:
@@ -330,7 +349,9 @@ def write_report(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
+    part = path.with_suffix(".part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
     return path
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import pandas as pd
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -30,28 +29,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from abm.books import BooksDoNotBalance
-from abm.config import Config, ConfigError, Instrument, check
+from abm.config import Config, ConfigError, check
 from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
-from abm.tables import TableError, Tables
-from abm.world import World, build_world
-from experiments.effects import Window, calm_window, crisis_window, effects_table
-from experiments.ensemble import read_config_tables, run_all
-from experiments.figures import Scene, membership_figures, save
-from experiments.finding import headline
-from experiments.panel import Panel
-from experiments.report import finding, write_report
-from experiments.store import ResultTables, provenance, write_described, write_manifest
+from abm.tables import TableError
+from abm.world import build_world
+from experiments.ensemble import config_opening, prepare, read_config_tables, run_all, worker_count
+from experiments.store import ResultTables, claimed
+from experiments.workers import start_workers
 
 ConfigStore.instance().store(name="schema", node=Config)
 SETTINGS = Path(__file__).resolve().parent.parent / "conf"
 # Hydra would write its own files into a folder before we can refuse it; the manifest has them all.
 QUIET = ["hydra.output_subdir=null", "hydra/job_logging=none"]
 MISUSE = 2  # exit code of a wrong input
-
-
-class ResultsFolderError(OSError):
-    """The results folder cannot take a run."""
 
 
 # What a user or a machine can cause: answered with one sentence. Anything else is a defect.
@@ -101,27 +92,22 @@ def run_experiment(config: Config, folder: Path) -> Path:
         Before anything is computed.
     """
     check(config)
-    refuse_used(folder)
     tables = read_config_tables(config)
-    world = build_world(tables, config.world)
+    world = build_world(tables, config.world, opening=config_opening(config))
     cases = scenarios(config, world)
     refuse_same_names(cases)
-    folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(case.membership for case in cases))
     shocks = list(dict.fromkeys(case.shock for case in cases))
-    with ResultTables(folder, names, shocks) as results:
-        for result in run_all(config):
-            results.add(result)
-    return describe(config, folder, world, tables, cases)
+    count = worker_count(config, config.seeds * len(cases))
+    with claimed(folder), start_workers(count) as workers:
+        prepared = prepare(config, workers)
+        # Loaded while the workers start; above, every worker would load what draws for nothing.
+        from experiments.outcome import describe
 
-
-def refuse_used(folder: Path) -> None:
-    """Refuse a folder that holds the results of an earlier run, finished or not."""
-    if (folder / "manifest.json").exists() or any(folder.glob("*.parquet")):
-        raise ResultsFolderError(
-            f"{folder} holds the results of an earlier run; "
-            "give another folder with hydra.run.dir=FOLDER"
-        )
+        with ResultTables(folder, names, shocks) as results:
+            for result in run_all(config, len(cases), workers, prepared):
+                results.add(result)
+        return describe(config, folder, world, tables, cases, workers)
 
 
 def refuse_same_names(cases: list[Scenario]) -> None:
@@ -132,107 +118,6 @@ def refuse_same_names(cases: list[Scenario]) -> None:
             f"shock.name is {cases[0].shock!r}, which is kept for the world without a shock; "
             "give another name, or shock=none"
         )
-
-
-def describe(
-    config: Config, folder: Path, world: World, tables: Tables, cases: list[Scenario]
-) -> Path:
-    """From the tables of a finished ensemble to figures, manifest and report."""
-    scene = scene_of(config, world, cases)
-    monthly = pd.read_parquet(folder / "monthly.parquet")
-    panel = Panel.of(monthly)
-    windows, baskets = comparison_windows(config, panel, scene)
-    effects = effects_table(panel, windows, scene.roles, minerals=baskets)
-    write_described(effects, folder / "effects.parquet")
-    found = headline(
-        panel,
-        scene.shock_start,
-        scene.shock_minerals,
-        scene.exporter,
-        shock=scene.shock,
-        roles=scene.roles,
-    )
-    figures = membership_figures(panel, effects, scene)
-    for drawn in figures:
-        save(drawn.figure, folder / "figures", drawn.name, drawn.table)
-    runs = pd.read_parquet(folder / "runs.parquet")
-    manifest: dict[str, Any] = {
-        "finding": " ".join(finding(found, scene)),
-        "seeds": f"{config.first_seed} to {config.first_seed + config.seeds - 1}",
-        "largest_residual_of_a_market": f"{runs['certificate_max'].max():.2g}",
-        "largest_imbalance_of_tonnes": f"{runs['tonnes_gap_max'].max():.2g}",
-        "largest_imbalance_of_payments": f"{runs['money_gap_max'].max():.2g}",
-        "data_hash": tables.data_hash(),
-        **provenance(),
-        "config": plain(dataclasses.asdict(config)),
-        "scene": scene.to_dict(),
-    }
-    write_manifest(folder, manifest)
-    report = write_report(
-        folder,
-        found,
-        figures,
-        manifest,
-        {"effects": effects, "assumptions": assumptions(tables)},
-        scene,
-    )
-    print(manifest["finding"])
-    return report
-
-
-def scene_of(config: Config, world: World, cases: list[Scenario]) -> Scene:
-    """What figures and report must know of the run."""
-    shock = config.shock
-    shocked = shock.instrument is not Instrument.none
-    control = next((c for case in cases for c in case.controls if case.shock != "none"), None)
-    minerals = world.minerals
-    if shocked and shock.minerals != ["all"]:
-        minerals = tuple(m for m in world.minerals if m in shock.minerals)
-    events = {}
-    if shocked:
-        if shock.announced and shock.announced != shock.start:
-            events["announced"] = shock.announced
-        events[f"{shock.instrument.value} starts"] = shock.start
-        if shock.end:
-            events["lifted"] = shock.end
-    return Scene(
-        exporter=shock.by if shocked else "CHN",
-        shock=shock.name if shocked and control is not None else None,
-        shock_start=shock.start,
-        shock_minerals=minerals,
-        roles=dict(zip(world.countries, world.roles, strict=True)),
-        events=events,
-        names=dict(zip(world.countries, world.country_names, strict=True)),
-    )
-
-
-def comparison_windows(
-    config: Config, panel: Panel, scene: Scene
-) -> tuple[list[Window], dict[str, tuple[str, ...]]]:
-    """The periods over which memberships are compared, and the minerals of each."""
-    windows = [calm_window(panel)]
-    baskets: dict[str, tuple[str, ...]] = {}
-    if scene.shock is not None and scene.shock_start <= panel.months[-1]:
-        crisis = crisis_window(scene.shock, scene.shock_start)
-        windows.append(crisis)
-        baskets[crisis.name] = scene.shock_minerals
-    return windows, baskets
-
-
-def assumptions(tables: Tables) -> pd.DataFrame:
-    """The parameters that rest on an estimate, with their ranges."""
-    table = tables.parameters
-    columns = ["mineral", "stage", "parameter", "value", "low", "high", "unit", "source"]
-    return table.loc[table["status"] == "estimated", columns]
-
-
-def plain(value: Any) -> Any:
-    """Nested settings as words and numbers."""
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [plain(entry) for entry in value]
-    return getattr(value, "value", value)
 
 
 # ------------------------------------------------------------------- what a wrong input is told

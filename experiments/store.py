@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,6 +74,36 @@ COLUMNS = {
     "level_without": "mean level without alliance; prices as index, shares in percent",
     "level_with": "mean level with the circle, in the unit of level_without",
 }
+
+
+class ResultsFolderError(OSError):
+    """The results folder cannot take a run."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep a folder for one run; two that start at the same time cannot both get it.
+
+    Raises
+    ------
+    ResultsFolderError
+        If the folder holds the results of an earlier run, finished or not, or another run has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cure = "give another folder with hydra.run.dir=FOLDER"
+    mark = folder / "running"
+    try:
+        mark.open("x").close()
+    except FileExistsError:
+        raise ResultsFolderError(
+            f"{folder} belongs to another run, or to one that was cut off; {cure}"
+        ) from None
+    try:
+        if (folder / "manifest.json").exists() or any(folder.glob("*.parquet")):
+            raise ResultsFolderError(f"{folder} holds the results of an earlier run; {cure}")
+        yield
+    finally:
+        mark.unlink()
 
 
 @dataclass
@@ -149,6 +180,11 @@ def encoding(schema: pa.Schema) -> dict[str, Any]:
     numbers = [item.name for item in schema if pa.types.is_floating(item.type)]
     words = [item.name for item in schema if pa.types.is_dictionary(item.type)]
     return {"use_dictionary": words, "use_byte_stream_split": numbers}
+
+
+def read_monthly(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of the monthly table of a results folder."""
+    return pd.read_parquet(folder / "monthly.parquet", columns=list(columns))
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> Path:

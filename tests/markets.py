@@ -52,7 +52,7 @@ def with_limits(problem: Problem, *limits: tuple[float, list[tuple[int, int]]]) 
     return replace(
         problem,
         limit=np.array([tonnes for tonnes, _ in limits], float),
-        limit_market=np.zeros(len(limits), np.int64),
+        limit_market=np.zeros(len(arcs), np.int64),
         limit_offset=np.cumsum([0] + [len(group) for _, group in limits]).astype(np.int64),
         limit_origin=np.array([i for i, _ in arcs], np.int64),
         limit_destination=np.array([j for _, j in arcs], np.int64),

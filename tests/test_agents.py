@@ -336,8 +336,8 @@ def test_a_producer_charges_what_dependence_allows_and_nothing_at_home(
     np.testing.assert_allclose(producer.markup, tiny_world.export_markup[:, CHN, :])
     gallium = tiny_world.market("gallium", "refined")
     before = producer.markup[gallium].copy()
-    model.purchase_share[gallium, CHN, USA] = 0.99
-    model.purchase_share[gallium, CHN, AUS] = 0.05
+    producer.purchase_share[gallium, USA] = 0.99
+    producer.purchase_share[gallium, AUS] = 0.05
     producer.decide()
     assert producer.markup[gallium, USA] > before[USA]
     assert producer.markup[gallium, AUS] < before[AUS]

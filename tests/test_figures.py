@@ -1,6 +1,7 @@
 """Figures and report: what they show is what the tables say, legible and repeatable."""
 
 import json
+import pickle
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -78,6 +79,21 @@ def page(
     manifest = {"config": {"horizon": {"years": 5}}, "seeds": [0, 1, 2], "commit": "abc<1>"}
     path = write_report(folder, found, shown, manifest, {"effects": effects}, SCENE)
     return path.read_text(encoding="utf-8")
+
+
+def test_a_figure_sent_to_another_process_gives_the_same_files(
+    tmp_path: Path, drawn: dict[str, Drawn]
+) -> None:
+    d = drawn["bloc_effects"]
+    sent = pickle.loads(pickle.dumps(d.figure))
+    for figure, folder in ((d.figure, "here"), (sent, "there")):
+        save(figure, tmp_path / folder, d.name, d.table)
+    here, there = (
+        {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+        for folder in ("here", "there")
+    )
+    assert set(here) == {"bloc_effects.png", "bloc_effects.pdf", "bloc_effects.csv"}
+    assert here == there
 
 
 def test_every_figure_is_drawn(drawn: dict[str, Drawn]) -> None:
@@ -274,3 +290,26 @@ def _texts(figure: Figure) -> list:
     parts = [t for a in figure.axes for t in (*a.texts, *a.get_xticklabels(), *a.get_yticklabels())]
     parts += [t for a in figure.axes for t in (a._left_title, a.xaxis.label, a.yaxis.label)]
     return parts + [t for legend in legends for t in legend.get_texts()]
+
+
+# ---------------------------------------------------------------- what does not move
+
+
+def test_no_unmet_need_is_not_credited_to_membership(found: Headline) -> None:
+    for level, said in ((0.0, True), (2.0, False)):
+        changed = tuple(replace(f, unmet_level_shock=level) for f in found.findings)
+        text = " ".join(finding(replace(found, findings=changed), SCENE))
+        assert ("leaves their unmet need at zero, as without it" in text) == said
+
+
+def test_a_measure_that_moves_nowhere_is_left_out_and_said_to_be(
+    monthly: pd.DataFrame, effects: pd.DataFrame
+) -> None:
+    still = effects.copy()
+    still.loc[still["measure"] == "unmet_share", ["mean", "low", "high"]] = 0.0
+    shown = {d.name: d for d in membership_figures(Panel(monthly), still, SCENE)}
+    for name in ("membership_effect", "bloc_effects"):
+        titles = [axes.get_title(loc="left") for axes in shown[name].figure.axes]
+        assert any("price" in title for title in titles)
+        assert not any("Unmet" in title for title in titles)
+        assert "Unmet need is left out" in shown[name].caption

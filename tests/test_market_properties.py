@@ -1,22 +1,27 @@
 """Laws of any market, on markets that hypothesis draws."""
 
 from dataclasses import replace
+from itertools import pairwise
+from random import Random
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from abm.market import Clearing, Problem, clear
+from tests.batches import batch, limited, limits_of
 from tests.markets import market, with_bids, with_limits
+from tests.reference import Reference
 
 seeds = st.integers(0, 10**6)
 few = settings(max_examples=40, deadline=None, derandomize=True)
 
 
-def drawn(seed: int) -> Problem:
+def drawn(seed: int, size: tuple[int, int] | None = None) -> Problem:
     """A market with bids, steps, floors, a quota, a licence and sometimes a small dispersion."""
     rng = np.random.default_rng(seed)
-    problem = with_bids(market(rng, int(rng.integers(1, 5)), int(rng.integers(1, 5))), rng)
+    size = size or (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
+    problem = with_bids(market(rng, *size), rng)
     _, origins, destinations = problem.shape
     high = np.where(rng.random(problem.low_ask.size) < 0.3, problem.low_ask, problem.high_ask)
     floor = np.where(rng.random(problem.log_weight.shape) < 0.2, rng.uniform(5, 20), 0.0)
@@ -34,8 +39,34 @@ def drawn(seed: int) -> Problem:
     )
 
 
+def specific(problem: Problem) -> Problem:
+    """The market without ad-valorem wedges."""
+    return replace(problem, price_factor=np.ones_like(problem.price_factor))
+
+
+def substitutes(problem: Problem, found: Clearing) -> bool:
+    """Whether dearer tonnes of one origin raise the sales of the others, at every destination.
+
+    They do where demand loses less than demand / dispersion per dollar; where it loses more, a
+    dearer origin takes so much off the total that the others sell less too.
+    """
+    reference = Reference(problem)
+    step = 1e-5
+    for j, price in enumerate(found.landed_price[0]):
+        fall = reference.demand(j, price - step) - reference.demand(j, price + step)
+        if fall / (2.0 * step) >= reference.demand(j, price) / problem.dispersion[0]:
+            return False
+    return True
+
+
 def assert_same_flows(first: np.ndarray, second: np.ndarray) -> None:
     np.testing.assert_allclose(first, second, atol=2e-7 * max(second.sum(), 1e-300))
+
+
+def assert_same_prices(first: Clearing, second: Clearing) -> None:
+    """Landed prices wherever something is bought; what nobody buys has no single price."""
+    bought = second.demand > 1e-4 * second.demand.sum()
+    np.testing.assert_allclose(first.landed_price[bought], second.landed_price[bought], rtol=1e-6)
 
 
 def certified(problem: Problem) -> Clearing:
@@ -78,7 +109,25 @@ def test_the_names_of_countries_do_not_matter(seed: int) -> None:
         **{name: getattr(problem, name)[:, to_i][:, :, to_j] for name in arcs},
         **{name: getattr(problem, name)[:, to_j] for name in needs + bids},
     )
-    assert_same_flows(certified(moved).flow[0], certified(problem).flow[0][to_i][:, to_j])
+    here, there = certified(problem), certified(moved)
+    assert_same_flows(there.flow[0], here.flow[0][to_i][:, to_j])
+    assert_same_prices(there, replace(here, **{
+        name: getattr(here, name)[:, to_j] for name in ("demand", "landed_price")
+    }))  # fmt: skip
+
+
+@few
+@given(seeds)
+def test_the_order_of_an_origins_firms_does_not_matter(seed: int) -> None:
+    problem = drawn(seed)
+    rng = np.random.default_rng(seed)
+    offset = problem.firm_offset[0]
+    order = np.concatenate([rng.permutation(np.arange(*ends)) for ends in pairwise(offset)])
+    firms = {name: getattr(problem, name)[order] for name in ("capacity", "low_ask", "high_ask")}
+    here, there = certified(problem), certified(replace(problem, **firms))
+    assert_same_flows(there.flow, here.flow)
+    assert_same_flows(there.sales, here.sales[order])
+    assert_same_prices(there, here)
 
 
 @few
@@ -96,7 +145,9 @@ def test_units_do_not_matter(seed: int, tonnes: float, money: float) -> None:
         **{name: getattr(problem, name) * t for name in amounts},
         **{name: getattr(problem, name) * p for name in prices},
     )
-    assert_same_flows(certified(scaled).flow / t, certified(problem).flow)
+    here, there = certified(problem), certified(scaled)
+    assert_same_flows(there.flow / t, here.flow)
+    assert_same_prices(replace(there, landed_price=there.landed_price / p), here)
 
 
 @few
@@ -120,35 +171,88 @@ def test_splitting_a_firm_in_two_changes_nothing(seed: int) -> None:
 
 
 @few
-@given(seeds, st.floats(1.0, 3.0))
-def test_more_supply_never_raises_a_landed_price(seed: int, factor: float) -> None:
-    rng = np.random.default_rng(seed)
-    problem = market(rng)
-    problem = replace(problem, price_factor=np.ones_like(problem.price_factor))
-    capacity = problem.capacity.copy()
-    capacity[0] *= factor
-    before = certified(problem).landed_price
-    after = certified(replace(problem, capacity=capacity)).landed_price
-    assert (after <= before + 1e-7).all()
+@given(seeds)
+def test_two_alike_destinations_are_one_of_twice_the_size(seed: int) -> None:
+    problem = drawn(seed)
+    last = problem.shape[2] - 1
+    both = np.append(np.arange(last + 1), last)
+    arcs = ("log_weight", "price_factor", "price_addition", "floor_price")
+    places = (
+        "need", "reference_price", "elasticity", "backstop_price", "choke_price", "bid_quantity",
+        "bid_low", "bid_high",
+    )  # fmt: skip
+    twins = replace(
+        problem,
+        **{name: getattr(problem, name)[:, :, both] for name in arcs},
+        **{name: getattr(problem, name)[:, both] for name in places},
+    )
+    shared = [
+        (tonnes, group + [(b, i, last + 1) for b, i, j in group if j == last])
+        for tonnes, group in limits_of(problem)
+    ]
+    double = np.where(np.arange(last + 1) == last, 2.0, 1.0)[None, :, None]
+    merged = replace(
+        problem, need=problem.need * double, bid_quantity=problem.bid_quantity * double
+    )
+    apart, together = certified(limited(twins, shared)), certified(merged)
+    flow = apart.flow[:, :, :-1].copy()
+    flow[:, :, last] += apart.flow[:, :, -1]
+    assert_same_flows(flow, together.flow)
+    assert_same_prices(replace(apart, landed_price=apart.landed_price[:, :-1]), together)
 
 
 @few
-@given(seeds, st.floats(0.05, 0.95))
+@given(seeds, st.booleans())
+def test_a_ban_is_a_tax_that_nobody_pays(seed: int, ad_valorem: bool) -> None:
+    """Origin 0 stops selling to destination 0, by ban, by closing the arc and by an export tax."""
+    problem = drawn(seed, (3, 3))
+    name, tax = ("price_factor", 1e4) if ad_valorem else ("price_addition", 1e5)
+    wedge = getattr(problem, name).copy()
+    wedge[0, 0, 0] = tax
+    weight = problem.log_weight.copy()
+    weight[0, 0, 0] = -np.inf
+    banned = certified(limited(problem, [*limits_of(problem), (0.0, [(0, 0, 0)])]))
+    for stopped in (replace(problem, log_weight=weight), replace(problem, **{name: wedge})):
+        found = certified(stopped)
+        assert_same_flows(found.flow, banned.flow)
+        assert_same_prices(found, banned)
+    assert banned.flow[0, 0, 0] == 0.0
+
+
+@few
+@given(seeds, st.floats(1.0, 3.0))
+def test_more_supply_never_raises_a_landed_price(seed: int, factor: float) -> None:
+    problem = specific(market(np.random.default_rng(seed)))
+    capacity = problem.capacity.copy()
+    capacity[0] *= factor
+    before = certified(problem)
+    after = certified(replace(problem, capacity=capacity))
+    assume(substitutes(problem, before) and substitutes(problem, after))
+    assert (after.landed_price <= before.landed_price + 1e-7).all()
+
+
+@few
+@given(seeds, st.floats(0.05, 0.95), st.floats(0.05, 0.95))
 def test_a_tighter_export_quota_helps_nobody_abroad_and_home_never_pays_more(
-    seed: int, share: float
+    seed: int, share: float, tighter: float
 ) -> None:
-    """Origin 0 sells at home (destination 0), only it does; its exports are limited."""
-    problem = market(np.random.default_rng(seed))
-    problem = replace(problem, price_factor=np.ones_like(problem.price_factor))
+    """Origin 0 sells at home (destination 0), only it does; its exports are limited.
+
+    If others sold there too, tonnes that stay at home would push theirs out to other markets.
+    """
+    problem = specific(market(np.random.default_rng(seed)))
     weight = problem.log_weight.copy()
     weight[0, 1:, 0] = -np.inf
     problem = replace(problem, log_weight=weight)
     exports = [(0, 1), (0, 2)]
-    before = certified(problem)
-    quota = share * before.flow[0, 0, 1:].sum()
-    after = certified(with_limits(problem, (quota, exports)))
-    assert (after.landed_price[0, 1:] >= before.landed_price[0, 1:] - 1e-7).all()
-    assert after.landed_price[0, 0] <= before.landed_price[0, 0] + 1e-7
+    free = certified(problem)
+    quota = share * free.flow[0, 0, 1:].sum()
+    some = certified(with_limits(problem, (quota, exports)))
+    more = certified(with_limits(problem, (tighter * quota, exports)))
+    assume(all(substitutes(problem, found) for found in (free, some, more)))
+    for before, after in pairwise([free, some, more]):
+        assert (after.landed_price[0, 1:] >= before.landed_price[0, 1:] - 1e-7).all()
+        assert after.landed_price[0, 0] <= before.landed_price[0, 0] + 1e-7
 
 
 @few
@@ -157,13 +261,10 @@ def test_a_limit_without_rent_may_be_dropped(seed: int) -> None:
     problem = drawn(seed)
     found = certified(problem)
     loose = (found.rent == 0.0) & (problem.limit > 0.0)
-    kept = [
-        (problem.limit[g], [(int(i), int(j)) for i, j in zip(
-            problem.limit_origin[rows], problem.limit_destination[rows], strict=True)])
-        for g in np.flatnonzero(~loose)
-        for rows in [slice(problem.limit_offset[g], problem.limit_offset[g + 1])]
-    ]  # fmt: skip
-    assert_same_flows(certified(with_limits(problem, *kept)).flow, found.flow)
+    kept = [limit for limit, idle in zip(limits_of(problem), loose, strict=True) if not idle]
+    dropped = certified(limited(problem, kept))
+    assert_same_flows(dropped.flow, found.flow)
+    assert_same_prices(dropped, found)
 
 
 @few
@@ -171,4 +272,25 @@ def test_a_limit_without_rent_may_be_dropped(seed: int) -> None:
 def test_the_start_never_decides_the_answer(seed: int) -> None:
     problem = drawn(seed)
     other = replace(problem, need=problem.need * 3.0, limit=problem.limit * 0.2)
-    assert_same_flows(clear(problem, start=clear(other)).flow, certified(problem).flow)
+    warm, cold = clear(problem, start=clear(other)), certified(problem)
+    assert_same_flows(warm.flow, cold.flow)
+    assert_same_prices(warm, cold)
+
+
+@few
+@given(st.lists(seeds, min_size=2, max_size=6), st.randoms(use_true_random=False))
+def test_a_market_does_not_notice_its_batch(drawn_seeds: list[int], shuffle: Random) -> None:
+    """Every bit of a clearing is the same alone, in a batch, and in a batch of another order."""
+    problems = [drawn(seed, (3, 4)) for seed in drawn_seeds]
+    order = shuffle.sample(range(len(problems)), len(problems))
+    together = clear(batch(problems))
+    mixed = clear(batch([problems[n] for n in order]))
+    per_market = ("origin_price", "flow", "delivered_price", "landed_price", "demand", "iterations")
+    for place, n in enumerate(order):
+        alone = clear(problems[n])
+        for name in per_market:
+            expected = getattr(alone, name)[0]
+            np.testing.assert_array_equal(getattr(together, name)[n], expected)
+            np.testing.assert_array_equal(getattr(mixed, name)[place], expected)
+        np.testing.assert_array_equal(together.rent.reshape(-1, 2)[n], alone.rent)
+        np.testing.assert_array_equal(mixed.rent.reshape(-1, 2)[place], alone.rent)

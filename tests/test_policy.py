@@ -19,8 +19,8 @@ from abm.config import (
     Rights,
     Stage,
 )
-from abm.policy.controls import ExportMeasures, alarm, measures_in_force, rumour
-from abm.policy.procurement import countervailing, shared_relationships
+from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
+from abm.policy.procurement import countervailing, pooled_part, pooled_share
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
 from abm.scenario import NEVER, DatedControl, scenarios
@@ -51,6 +51,7 @@ def in_force(
         month,
         np.full(markets, growth),
         np.full((markets, len(world.countries)), gap),
+        arc_measures(world, ()),
     )
 
 
@@ -126,9 +127,9 @@ def test_a_tax_falls_on_the_named_arcs_and_adds_to_another(tiny_world: World) ->
     found = in_force(tiny_world, dated(tiny_world, tax, other), START)
     expected = np.zeros(tiny_world.flow.shape)
     expected[gallium(tiny_world), CHN] = [0.3, 0.0, 0.1, 0.1]
-    np.testing.assert_allclose(found.tax, expected)
+    np.testing.assert_allclose(found.arcs.tax, expected)
     assert not found.limits
-    assert not found.rerouted.any()
+    assert not found.arcs.rerouted.any()
 
 
 def test_a_ban_leaves_what_enforcement_misses_at_the_cost_of_the_detour(
@@ -144,8 +145,10 @@ def test_a_ban_leaves_what_enforcement_misses_at_the_cost_of_the_detour(
     (limit,) = found.limits
     assert limit.tonnes == pytest.approx(0.25 * normal)
     assert (limit.market, limit.origin, list(limit.destinations)) == (row, CHN, [USA])
-    assert found.detour[row, CHN, USA] == pytest.approx(0.25 * tiny_world.origin_price[row, CHN])
-    assert found.rerouted.sum() == 1
+    assert found.arcs.detour[row, CHN, USA] == pytest.approx(
+        0.25 * tiny_world.origin_price[row, CHN]
+    )
+    assert found.arcs.rerouted.sum() == 1
     # Twice the pay-off raises the leak by the square root of two, up to normal trade.
     assert in_force(tiny_world, control, START, 1.2, 2.0).limits[0].tonnes == pytest.approx(
         0.25 * np.sqrt(2.0) * normal
@@ -165,7 +168,7 @@ def test_a_quota_is_a_share_of_opening_exports_or_so_many_tonnes(tiny_world: Wor
     opening = tiny_world.flow[row, CHN, [USA, ROW]].sum()
     found = in_force(tiny_world, dated(tiny_world, quota), START, growth=1.5)
     assert found.limits[0].tonnes == pytest.approx(0.4 * opening)
-    assert not found.detour.any()
+    assert not found.arcs.detour.any()
     quota.quota_tonnes = 60.0  # a year
     found = in_force(tiny_world, dated(tiny_world, quota), START)
     assert found.limits[0].tonnes == pytest.approx(5.0)
@@ -296,28 +299,45 @@ def test_there_is_no_joint_buying_when_it_is_off_or_for_one(
     assert (countervailing(bought, np.array(members), settings) == 1).all()
     flow = np.arange(1.0, 10.0).reshape(1, 3, 3)
     joined = np.where(members, 0, NEVER)
-    own = flow / flow.sum(axis=1, keepdims=True)
-    found = shared_relationships(own, flow, joined, 100, 18.0, settings)
-    np.testing.assert_array_equal(found, own)
+    pool = pooled_share(flow, np.array(members))
+    assert not pooled_part(pool, joined, 100, 18.0, settings).any()
 
 
-def test_shared_relationships_are_shares_between_ones_own_and_the_pools(
-    real_world: World,
-) -> None:
+def test_members_buy_a_growing_part_as_the_pool_does(real_world: World) -> None:
     flow = real_world.flow
     members = np.isin(real_world.countries, ["USA", "JPN", "KOR"])
     joined = np.where(members, 13, NEVER)
     settings = JointProcurement(shared_relationships=0.3)
-    own = np.nan_to_num(flow / np.where(flow.sum(1) > 0, flow.sum(1), np.nan)[:, None, :])
-    pool = flow[:, :, members].sum(axis=2)
-    pool = pool / pool.sum(axis=1, keepdims=True)
-    buys = flow.sum(axis=1) > 0
+    pool = pooled_share(flow, members)
+    together = sum(flow[:, :, real_world.country(code)] for code in ("USA", "JPN", "KOR"))
+    np.testing.assert_allclose(pool, together / together.sum(axis=1, keepdims=True))
     for month, weight in ((12, 0.0), (13, 0.0), (22, 0.15), (31, 0.3), (99, 0.3)):
-        found = shared_relationships(own, flow, joined, month, 18.0, settings)
-        np.testing.assert_allclose(found.sum(axis=1)[buys], 1.0)
-        np.testing.assert_allclose(found[:, :, ~members], own[:, :, ~members])
-        expected = (1 - weight) * own + weight * pool[:, :, None]
-        np.testing.assert_allclose(found[:, :, members], expected[:, :, members], atol=1e-12)
+        found = pooled_part(pool, joined, month, 18.0, settings)
+        np.testing.assert_allclose(found, np.broadcast_to(weight * members, found.shape))
+
+
+def test_a_market_in_which_the_pool_buys_nothing_is_left_alone() -> None:
+    pool, joined = np.array([[0.4, 0.6], [0.0, 0.0]]), np.array([0, 0])
+    found = pooled_part(pool, joined, 99, 18.0, JointProcurement(shared_relationships=0.3))
+    np.testing.assert_allclose(found, [[0.3, 0.3], [0.0, 0.0]])
+
+
+def test_measures_on_arcs_are_kept_until_a_control_starts_or_ends(tiny_world: World) -> None:
+    tax = export_ban(rate=0.2, start="2027-06", announced="")
+    tax.instrument = Instrument.tax
+    controls = dated(tiny_world, export_ban(), tax)
+    markets, countries = tiny_world.landed_price.shape
+    arcs, changed = arc_measures(tiny_world, ()), []
+    for month in range(80):
+        found = measures_in_force(
+            tiny_world, controls, month, np.ones(markets), np.ones((markets, countries)), arcs
+        )
+        fresh = in_force(tiny_world, controls, month)
+        np.testing.assert_array_equal(found.arcs.tax, fresh.arcs.tax)
+        np.testing.assert_array_equal(found.arcs.detour, fresh.arcs.detour)
+        changed += [month] if found.arcs is not arcs else []
+        arcs = found.arcs
+    assert changed == [START, START + 5, START + 36]
 
 
 def test_preferences_cut_duties_between_members_only() -> None:

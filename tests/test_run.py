@@ -12,6 +12,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,8 +30,9 @@ from abm.market import MarketNotCleared
 from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
-from experiments import ensemble, figures, run
-from experiments.store import COLUMNS
+from experiments import ensemble, figures, outcome, run
+from experiments.store import COLUMNS, ResultsFolderError, claimed
+from experiments.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
@@ -188,6 +190,7 @@ WRONG = {
     "no stage": (["shock.stages=[smelted]"], ["smelted", "mined, refined"]),
     "several values": (["seeds=1,2"], ["seeds=1,2", "-m"]),
     "horizon of zero": (["horizon.years=0"], ["horizon.years is 0", "1 to 100"]),
+    "seed too large": (["first_seed=3000000000"], ["first_seed is 3000000000", "0 to 2000000000"]),
     "negative stock": (
         ["instruments.stockpiles.target_months=-1"],
         ["instruments.stockpiles.target_months is -1", "0 to 60"],
@@ -271,6 +274,41 @@ def test_earlier_results_are_never_written_over(
     assert str(tmp_path) in sentence
     assert "another folder" in sentence
     assert files_below(tmp_path) == before
+
+
+def test_a_folder_has_room_for_one_run(tmp_path: Path, command: Callable[..., Answer]) -> None:
+    """A second run finds the first at work; afterwards the folder is free if nothing was kept."""
+    with claimed(tmp_path):
+        before = files_below(tmp_path)
+        sentence = command(*SHORT, f"hydra.run.dir={tmp_path}").sentence()
+        assert str(tmp_path) in sentence
+        assert "another folder" in sentence
+        assert files_below(tmp_path) == before
+    with claimed(tmp_path):
+        (tmp_path / "manifest.json").write_text("{}\n")
+    with pytest.raises(ResultsFolderError, match="earlier run"), claimed(tmp_path):
+        pass
+    assert set(files_below(tmp_path)) == {"manifest.json"}
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own() -> None:
+    folders = set()
+    for _ in range(2):
+        with initialize_config_dir(str(run.SETTINGS), version_base="1.3"):
+            folders.add(compose("config", return_hydra_config=True).hydra.run.dir)
+    assert len(folders) == 2
+
+
+def test_tables_of_the_project_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of that name where the command is called goes before the project's."""
+    config = configuration("world=with_tin")
+    monkeypatch.chdir(tmp_path)
+    assert "tin" in set(ensemble.read_config_tables(config).minerals["mineral"])
+    (tmp_path / "examples" / "tin").mkdir(parents=True)
+    with pytest.raises(TableError, match="examples/tin"):  # nothing in it to lay over
+        ensemble.read_config_tables(config)
 
 
 def test_refusal_reaches_the_shell(earlier: Path) -> None:
@@ -375,7 +413,7 @@ def test_same_bytes_with_one_worker_or_two(
     """
     folder, _ = finished
     monkeypatch.setattr(figures.Figure, "savefig", lambda *arguments, **options: None)
-    monkeypatch.setattr(run, "write_report", lambda folder, *arguments: folder)
+    monkeypatch.setattr(outcome, "write_report", lambda folder, *arguments: folder)
     run.run_experiment(configuration(*SMALL, "workers=1"), tmp_path / "again")
     assert capsys.readouterr().err == "", "a progress bar where no terminal is"
     compared = sorted(folder.glob("*.parquet")) + sorted(folder.glob("figures/*.csv"))
@@ -404,13 +442,61 @@ def test_memberships_differ_only_once_somebody_joined(finished: tuple[Path, Answ
     assert seeds.nunique() == 2, "replications meet different events"
 
 
+# ---------------------------------------------------------------- workers
+
+
+def test_getting_ready_sends_nothing_back() -> None:
+    """A world is large, and every process keeps its own."""
+    config = configuration(*SHORT)
+    assert [job.result() for job in ensemble.prepare(config, Workers(3))] == [None, None, None]
+    kept = ensemble.replication(config, config.first_seed)
+    assert ensemble.replication(config, config.first_seed) is kept
+    other = ensemble.replication(config, config.first_seed + 1)
+    assert other.world.opening is kept.world.opening
+    assert (other.events.availability != kept.events.availability).any()
+
+
+@pytest.mark.parametrize("change", ["randomness.outage_rate=0.5", "world.draw_parameters=false"])
+def test_what_is_kept_belongs_to_its_settings(change: str) -> None:
+    kept = ensemble.replication(configuration(*SHORT), 0)
+    changed = ensemble.replication(configuration(*SHORT, change), 0)
+    same_events = (changed.events.availability == kept.events.availability).all()
+    assert same_events == change.startswith("world")
+    same_world = all(
+        (changed.world.parameters[name] == values).all()
+        for name, values in kept.world.parameters.items()
+    )
+    assert same_world == change.startswith("randomness")
+
+
+def test_the_user_is_told_only_of_a_slow_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = threading.Event()
+
+    def compiling(*arguments: object, **options: object) -> None:
+        assert said.wait(PATIENCE)
+
+    monkeypatch.setattr(ensemble, "COMPILING", "Compiling.")
+    monkeypatch.setattr(ensemble, "one_run", lambda *arguments, **options: None)
+    ensemble.first_month(configuration(*SHORT))
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(ensemble, "PATIENCE", 0.0)
+    monkeypatch.setattr(ensemble, "one_run", compiling)
+    monkeypatch.setattr(
+        "builtins.print", lambda text, **options: (sys.stdout.write(text), said.set())
+    )
+    ensemble.first_month(configuration(*SHORT))
+    assert capsys.readouterr().out == "Compiling."
+
+
 # ---------------------------------------------------------------- sweeps and failures
 
 
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of a small run, and are tested above."""
-    monkeypatch.setattr(run, "membership_figures", lambda *arguments: [])
+    monkeypatch.setattr(outcome, "membership_figures", lambda *arguments: [])
 
 
 @pytest.mark.usefixtures("without_figures")

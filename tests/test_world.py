@@ -10,7 +10,7 @@ from tiny_world import tiny_rows, write_table, write_tin_tables, write_tiny_tabl
 
 from abm.config import ConfigError, WorldConfig
 from abm.tables import DATA_FOLDER, Tables, read_tables
-from abm.trade import notional_shares, sourcing_weights
+from abm.trade import sourcing_weights
 from abm.world import World, build_world, firm_offsets
 
 NEAR = 1e-9
@@ -25,10 +25,9 @@ def rows_of(table: str) -> list[dict[str, str]]:
 def test_the_logit_reproduces_every_opening_flow(real_world: World) -> None:
     """x_ij = D_j w_ij exp(-p_ij/θ) / Σ w exp(-p/θ), and P_j is the mean price paid (MODEL §3)."""
     world = real_world
-    size = world.opening.supply
-    known = (size > 0).astype(float)
-    notional = notional_shares(world, world.share, known)
-    log_weight = sourcing_weights(world, notional, np.ones(world.flow.shape))
+    known = (world.opening.supply > 0).astype(float)
+    nobody, habit = np.zeros(world.landed_price.shape), np.ones(world.flow.shape)
+    _, log_weight = sourcing_weights(world, nobody, nobody, nobody, known, habit)
     pull = np.exp(log_weight - world.delivered_price / world.dispersion[:, None, None])
     use = world.flow.sum(axis=1)
     bought = use > 0

@@ -17,8 +17,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from abm.config import Behaviour
+from abm.passes import draw_orders, fill_ramps, scale_use
 
 LEAST_ORDER = 0.02  # share of need always ordered, so that trade never dies out; assumed
+# The clearing core bends the demand curve only far below any price met; the same guard here.
+LEAST_PRICE_RATIO = 1e-2
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,62 @@ class BuyerTraits:
     cover: np.ndarray  # [market, country, group] months of need held in calm
     transit: np.ndarray  # [market, country] mean months at sea of the opening purchases
 
+    def rows(self, markets: slice) -> BuyerTraits:
+        """The buyers of some markets."""
+        return BuyerTraits(*(getattr(self, item.name)[markets] for item in fields(self)))
+
 
 @dataclass(frozen=True)
 class Orders:
-    """What buyers send to the market: a price-elastic floor and two ramps each."""
+    """What buyers send to the market: a price-elastic floor and two ramps each.
+
+    The last axis of the ramps holds the first ramp of every group, around the expected price, then
+    the second of every group, which keeps the minimum cover and starts where the first ends.
+    """
 
     floor: np.ndarray  # [market, country, group] t/month at the reference price
-    quantity: np.ndarray  # [market, country, group] t/month on the ramp
-    low: np.ndarray  # USD/kg: the ramp is bought in full below
-    high: np.ndarray  # USD/kg: nothing of the ramp is bought above
-    distress_quantity: np.ndarray  # t/month that keep the minimum cover
-    distress_high: np.ndarray  # USD/kg where they are given up; the ramp starts at `high`
+    bid_quantity: np.ndarray  # [market, country, 2 x group] t/month on the ramp
+    bid_low: np.ndarray  # USD/kg: the ramp is bought in full below
+    bid_high: np.ndarray  # USD/kg: nothing of the ramp is bought above
 
-    def rows(self, markets: np.ndarray) -> Orders:
+    def rows(self, markets: slice) -> Orders:
         """The orders of some markets."""
         return Orders(*(getattr(self, item.name)[markets] for item in fields(self)))
 
     @property
-    def bids(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Quantity, low and high price of all ramps, [market, country, 2 x group]."""
-        return (
-            np.concatenate([self.quantity, self.distress_quantity], axis=2),
-            np.concatenate([self.low, self.high], axis=2),
-            np.concatenate([self.high, self.distress_high], axis=2),
-        )
+    def groups(self) -> int:
+        """How many groups there are."""
+        return self.floor.shape[2]
+
+    @property
+    def quantity(self) -> np.ndarray:
+        """[market, country, group] t/month on the first ramp."""
+        return self.bid_quantity[:, :, : self.groups]
+
+    @property
+    def low(self) -> np.ndarray:
+        """[market, country, group] USD/kg from which the first ramp falls."""
+        return self.bid_low[:, :, : self.groups]
+
+    @property
+    def high(self) -> np.ndarray:
+        """[market, country, group] USD/kg where the first ramp ends."""
+        return self.bid_high[:, :, : self.groups]
+
+    @property
+    def distress_quantity(self) -> np.ndarray:
+        """[market, country, group] t/month that keep the minimum cover, on the second ramp."""
+        return self.bid_quantity[:, :, self.groups :]
+
+    @property
+    def distress_low(self) -> np.ndarray:
+        """[market, country, group] USD/kg where the second ramp starts to fall."""
+        return self.bid_low[:, :, self.groups :]
+
+    @property
+    def distress_high(self) -> np.ndarray:
+        """[market, country, group] USD/kg where the minimum cover is given up."""
+        return self.bid_high[:, :, self.groups :]
 
 
 def desired_use(
@@ -69,11 +104,26 @@ def desired_use(
     Isoelastic up to the backstop price; from there a substitute takes over and demand falls
     linearly to nothing at the choke price. Shares its form with the demand of the clearing core.
     """
-    capped = np.minimum(price, backstop)
-    # The clearing core bends the curve only far below any price met; the same guard here.
-    ratio = np.maximum(capped / traits.reference_price, 1e-2)[:, :, None]
-    fading = np.clip((choke - price) / (choke - backstop), 0.0, 1.0)[:, :, None]
-    return need * ratio ** (-traits.elasticity) * fading
+    return need * use_scale(need, price, traits, backstop, choke)
+
+
+def use_scale(
+    need: np.ndarray,
+    price: np.ndarray,
+    traits: BuyerTraits,
+    backstop: np.ndarray,
+    choke: np.ndarray,
+) -> np.ndarray:
+    """[market, country, group] use at a price over need; zero where nothing is needed."""
+    return scale_use(
+        need,
+        price,
+        traits.reference_price,
+        traits.elasticity,
+        backstop,
+        choke,
+        LEAST_PRICE_RATIO,
+    )
 
 
 def place_orders(
@@ -109,32 +159,26 @@ def place_orders(
     risk
         [market, country] perceived supply risk, 0 to 1.
     """
-    cover = traits.cover * (1.0 + behaviour.hoarding * risk[:, :, None])
-    transit = traits.transit[:, :, None]
-    gap = (cover + transit) * trend_need - position
-    held = np.maximum(position - transit * trend_need, 0.0)
-    spare = np.maximum(held - behaviour.minimum_cover * traits.cover * trend_need, 0.0)
-    moderate = np.maximum(need - spare / behaviour.drawdown_months - released, LEAST_ORDER * need)
-    floor = np.maximum(need - held / behaviour.drawdown_months - released, LEAST_ORDER * need)
-    scale = np.divide(expected_use, need, out=np.zeros_like(need), where=need > 0)
-    closing = gap / behaviour.adjustment_months + growth[:, None, None] * (
-        (traits.cover + transit) * trend_need
-    )
-    least = moderate * scale
-    wanted = np.maximum(expected_use + closing - released, least)
-    quantity = expected_use - least + np.maximum(closing, 0.0) + behaviour.speculation * trend_need
-    middle = np.minimum(wanted - least, quantity)
-    part = np.divide(middle, quantity, out=np.zeros_like(middle), where=quantity > 0)
-    price = expected_price[:, :, None]
-    width = behaviour.order_width * price
-    high = price + width * part
     return Orders(
-        floor=floor,
-        quantity=quantity,
-        low=high - width,
-        high=high,
-        distress_quantity=(moderate - floor) * scale,
-        distress_high=np.maximum(behaviour.distress * price, high + 0.1 * price),
+        *draw_orders(
+            need,
+            trend_need,
+            expected_use,
+            position,
+            released,
+            traits.cover,
+            behaviour.hoarding * risk,
+            traits.transit,
+            growth,
+            expected_price,
+            LEAST_ORDER,
+            behaviour.minimum_cover,
+            behaviour.drawdown_months,
+            behaviour.adjustment_months,
+            behaviour.speculation,
+            behaviour.order_width,
+            behaviour.distress,
+        )
     )
 
 
@@ -148,14 +192,6 @@ def purchases(orders: Orders, use_scale: np.ndarray, price: np.ndarray) -> np.nd
     price
         [market, country] landed price index, USD/kg.
     """
-    level = price[:, :, None]
-    return (
-        orders.floor * use_scale
-        + orders.quantity * _filled(orders.low, orders.high, level)
-        + orders.distress_quantity * _filled(orders.high, orders.distress_high, level)
+    return fill_ramps(
+        orders.floor, orders.bid_quantity, orders.bid_low, orders.bid_high, use_scale, price
     )
-
-
-def _filled(low: np.ndarray, high: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """Share of a ramp that is bought at a price."""
-    return np.clip((high - price) / (high - low), 0.0, 1.0)

@@ -31,8 +31,9 @@ class Country(Row):
     def decide(self) -> None:
         """Call an emergency where prices have jumped; set the stock to aim at."""
         settings = self.model.case.instruments
-        self.short = self.price_ratio > settings.emergency_release.trigger
+        short = self.price_ratio > settings.emergency_release.trigger
         months = self.opening_cover
-        if self.member and settings.stockpiles.active:
+        if settings.stockpiles.active and self.member:
             months = np.maximum(months, settings.stockpiles.target_months)
-        self.purchase_target = np.where(self.short, 0.0, months * self.trend_use)
+        self.short = short
+        self.purchase_target = np.where(short, 0.0, months * self.trend_use)

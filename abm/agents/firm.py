@@ -7,7 +7,7 @@ of the literature; it then moves with the firm's mark-up and, for a refiner, wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -35,18 +35,34 @@ class FirmTraits:
 
     market: np.ndarray
     country: np.ndarray
+    mineral: np.ndarray
+    place: np.ndarray  # cell of [market, country] tables, counted row by row
     capacity: np.ndarray  # t/month nameplate
     offer: np.ndarray  # t/month offered in the opening month
     utilisation: np.ndarray  # share of the offer sold at the opening price
     width: np.ndarray  # USD/kg from lowest to highest ask
     low_ask: np.ndarray  # USD/kg
+    least_price: np.ndarray  # USD/kg: below it the firm sells nothing
     cover: np.ndarray  # months of normal output held as finished goods
+    stock_months: np.ndarray  # the same in months of nameplate output
     normal_use: np.ndarray  # share of capacity run in normal times
     price: np.ndarray  # USD/kg opening price in the firm's country
     lead_months: np.ndarray  # from decision to capacity
     expansion: np.ndarray  # long-run elasticity of capacity to price
     feeds: np.ndarray  # bool: buys the mined product
     power: np.ndarray  # largest mark-up the firm's market share supports, fraction
+
+    def rows(self, firms: slice) -> FirmTraits:
+        """The traits of some firms."""
+        return FirmTraits(*(getattr(self, item.name)[firms] for item in fields(self)))
+
+    def here(self, table: np.ndarray) -> np.ndarray:
+        """[firm] what a [market, country] table says of each firm's place."""
+        return table.ravel()[self.place]
+
+    def by_place(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """[market, country] sums of a figure of the firms."""
+        return np.bincount(self.place, values, shape[0] * shape[1]).reshape(shape)
 
 
 def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
@@ -71,12 +87,16 @@ def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
     return FirmTraits(
         market=market,
         country=country,
+        mineral=world.mineral_of_market[market],
+        place=market * len(world.countries) + country,
         capacity=world.firms.capacity,
         offer=offer,
         utilisation=sold,
         width=width,
         low_ask=price - sold * width,
+        least_price=behaviour.shutdown_price * price,
         cover=cover,
+        stock_months=cover * normal,
         normal_use=normal,
         price=price,
         lead_months=here["lead_time_years"] * MONTHS,
@@ -121,10 +141,9 @@ def running_capacity(
         [market, country] t/month of output the feed on hand allows; infinite where none is needed.
     """
     able = planned * availability
-    demand = np.zeros(feed_limit.shape)
-    np.add.at(demand, (traits.market, traits.country), np.where(traits.feeds, able, 0.0))
-    part = np.divide(feed_limit, demand, out=np.ones_like(feed_limit), where=demand > 0)
-    share = np.minimum(part, 1.0)[traits.market, traits.country]
+    demand = traits.by_place(able * traits.feeds, feed_limit.shape)
+    part = np.divide(feed_limit, demand, out=np.ones(demand.shape), where=demand > 0)
+    share = traits.here(np.minimum(part, 1.0))
     return np.where(traits.feeds, able * share, able)
 
 
@@ -154,7 +173,8 @@ def production(
     adjustment_months: float,
 ) -> np.ndarray:
     """[firm] t/month made: what is sold, plus part of the gap to the wanted inventory."""
-    return np.clip(sales + (target - inventory) / adjustment_months, 0.0, limit)
+    wanted = sales + (target - inventory) / adjustment_months
+    return np.minimum(np.maximum(wanted, 0.0), limit)
 
 
 def drifted_markup(
@@ -168,7 +188,8 @@ def drifted_markup(
     tight = use_of_offer - traits.utilisation
     short = 1.0 - np.minimum(stock_ratio, 2.0)
     pull = tight + 0.2 * short - markup
-    return np.clip(markup + behaviour.markup_speed * pull, -traits.power, traits.power)
+    drifted = markup + behaviour.markup_speed * pull
+    return np.minimum(np.maximum(drifted, -traits.power), traits.power)
 
 
 def invested(
@@ -179,7 +200,7 @@ def invested(
     Capacity follows the long-run supply elasticity to the price firms have come to expect: up over
     the lead time of new capacity, down at the slow pace at which plant wears out.
     """
-    target = np.clip(price_ratio, 0.3, 10.0) ** traits.expansion
-    target = np.clip(target, 0.3, 4.0)
+    target = np.minimum(np.maximum(price_ratio, 0.3), 10.0) ** traits.expansion
+    target = np.minimum(np.maximum(target, 0.3), 4.0)
     pace = np.where(target > expansion, traits.lead_months, attrition_months)
     return expansion + (target - expansion) / pace

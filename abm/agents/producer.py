@@ -15,19 +15,20 @@ class NonAlliedProducer(Row):
     markup = Column()  # [market, destination] intention: fraction over the home price
     opening_markup = Column()
     opening_power = Column()
+    purchase_share = Column()  # [market, destination] of last month's purchases that came from it
 
     def decide(self) -> None:
         """Charge each destination what its dependence allows, less its joint bargaining power."""
-        model = self.model
-        power = dominance(model.purchase_share[:, self.country, :], model.world.parameters)
+        model, country = self.model, self.country
+        power = dominance(self.purchase_share, model.world.parameters)
         drift = model.behaviour.market_power * (power - self.opening_power)
         charged = np.maximum(self.opening_markup + drift, 0.0)
-        abroad = model.last_flow[:, self.country, :].copy()
-        abroad[:, self.country] = 0.0
+        abroad = model.last_flow[:, country, :].copy()
+        abroad[:, country] = 0.0
         charged = charged * countervailing(
             abroad, model.members, model.case.instruments.joint_procurement
         )
-        charged[:, self.country] = 0.0
+        charged[:, country] = 0.0
         self.markup = charged
 
 
@@ -41,3 +42,16 @@ def dominance(share: np.ndarray, parameters: dict[str, np.ndarray]) -> np.ndarra
     demand = parameters["demand_elasticity"][:, None]
     rivals = parameters["supply_elasticity"][:, None]
     return np.minimum(share / (demand + (1.0 - share) * rivals), 3.0)
+
+
+def shares_from(origins: np.ndarray, flow: np.ndarray, bought: np.ndarray) -> np.ndarray:
+    """[origin, market, destination] share of some origins in what each country buys.
+
+    Parameters
+    ----------
+    flow
+        [market, origin, destination] t.
+    bought
+        [market, destination] its sum over origins; the share is zero where nothing is bought.
+    """
+    return np.moveaxis(flow[:, origins, :], 1, 0) / np.where(bought > 0, bought, 1.0)

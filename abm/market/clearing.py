@@ -1,11 +1,15 @@
 """Clear a batch of markets: prices, rents and flows, each result with its certificate."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from abm.market.kernel import Answer, ProblemArrays, solve_batch
+from abm.market.fallback import MOST_STEPS, no_start, solve_stubborn
+from abm.market.kernel import LINK_ROWS, VALUE_ROWS, Answer, Batch, Desk, Start, solve_batch
 from abm.market.problem import Problem
 
 
@@ -17,17 +21,19 @@ class Clearing:
     rent: np.ndarray  # [G] zero where the limit does not bind, and where it is a ban
     flow: np.ndarray  # [B, I, J] t/month
     delivered_price: np.ndarray  # [B, I, J] NaN on a closed arc
-    landed_price: (
-        np.ndarray
-    )  # [B, J] logit index of delivered prices; inf where all arcs are closed
-    average_price: (
-        np.ndarray
-    )  # [B, J] mean delivered price by tonnes; NaN where all arcs are closed
+    landed_price: np.ndarray  # [B, J] logit index of delivered prices; inf if all arcs are closed
+    average_price: np.ndarray  # [B, J] mean delivered price by tonnes; NaN if all arcs are closed
     demand: np.ndarray  # [B, J] t/month at the landed price, the sum of flows
+    unmet: np.ndarray  # [B, J] t/month of need at reference prices that the price has choked off
     sales: np.ndarray  # [F] t/month
     iterations: np.ndarray  # [B] Newton steps
     residual: np.ndarray  # [B] worst |offered - sold| of an origin or a right, over volume
     fell_back: np.ndarray  # [B] whether Newton's method alone did not suffice
+
+    @property
+    def certificate(self) -> float:
+        """The worst residual of the batch: relative imbalance and complementarity."""
+        return float(self.residual.max(initial=0.0))
 
 
 class MarketNotCleared(ValueError):
@@ -47,59 +53,124 @@ def clear(
     *,
     start: Clearing | None = None,
     tolerance: float = 1e-9,
+    threads: int = 1,
     where: str = "",
 ) -> Clearing:
     """Clear every market of the batch to `tolerance`, relative to each market's volume.
 
     `start` is an earlier clearing of markets of the same shape, a hint that never changes which
-    market is solved. `where` (such as "month 2027-03") is told in errors.
+    market is solved. The result is the same to the last bit for every number of `threads`. `where`
+    (such as "month 2027-03") is told in errors.
 
     Raises ValueError for a malformed problem, MarketNotCleared where no clearing exists (a
     destination that nobody may supply, with demand that no price chokes) or none was certified.
     """
     problem.check()
     refuse_hopeless(problem, where)
+    batch = pack(problem)
     answer = blank_answer(problem)
-    by_market = np.argsort(problem.limit_market, kind="stable")
-    markets = np.arange(problem.shape[0] + 1)
-    first = np.searchsorted(problem.limit_market[by_market], markets)
-    warm = warm_answer(problem, start)
-    solve_batch(pack(problem), by_market, first, warm, answer, float(tolerance))
+    clusters = batch.market_from.size - 1
+    threads = max(1, min(threads, clusters))
+    bounds = np.linspace(0, clusters, threads + 1).astype(np.int64)
+    desks = [new_desk(batch) for _ in range(threads)]
+    warm = warm_start(problem, start)
+
+    def work(part: int) -> None:
+        mine = np.arange(bounds[part], bounds[part + 1])
+        desk = desks[part]
+        solve_batch(batch, desk, mine, warm, answer, float(tolerance), MOST_STEPS, False)
+
+    if threads == 1:
+        work(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+    if not (answer.residual <= tolerance).all():
+        solve_stubborn(batch, desks[0], answer, float(tolerance))
     bad = np.flatnonzero(~(answer.residual <= tolerance))
     if bad.size:
         raise MarketNotCleared(failure_text(problem, answer, bad, tolerance, where), bad.tolist())
-    return Clearing(**answer._asdict())
+    return Clearing(**answer._asdict(), unmet=unmet_need(problem, answer.landed_price))
 
 
-def pack(problem: Problem) -> ProblemArrays:
-    """The problem as the few contiguous arrays that the compiled code reads."""
+def pack(problem: Problem) -> Batch:
+    """The problem as contiguous arrays for the compiled code, its markets in clusters."""
     p = problem
-    bids = (p.bid_quantity, p.bid_low, p.bid_high)
-    return ProblemArrays(
-        firm=stacked(p.capacity, p.low_ask, p.high_ask),
+    cluster = clusters_of(p)
+    count = int(cluster.max(initial=-1)) + 1
+    first_arc = np.minimum(p.limit_offset[:-1], max(p.limit_market.size - 1, 0))
+    # a limit without arcs binds nobody; the first cluster may keep it
+    empty = p.limit_offset[:-1] == p.limit_offset[1:]
+    limit_cluster = np.zeros(p.limit.size, np.int64)
+    if p.limit_market.size:
+        limit_cluster = np.where(empty, 0, cluster[p.limit_market[first_arc]])
+    names = ("capacity", "low_ask", "high_ask", "need", "reference_price", "elasticity",
+             "backstop_price", "choke_price", "bid_quantity", "bid_low", "bid_high", "log_weight",
+             "price_factor", "price_addition", "floor_price", "dispersion", "limit")  # fmt: skip
+    # C order whatever the fields' own: another memory layout would be compiled for anew
+    floats = {name: np.ascontiguousarray(getattr(p, name), np.float64) for name in names}
+    return Batch(
+        **floats,
         firm_offset=np.ascontiguousarray(p.firm_offset, np.int64),
-        ask_order=ask_order(p),
-        term=stacked(p.need, p.reference_price, p.elasticity, p.backstop_price, p.choke_price),
-        bid=stacked(*bids),
-        arc=stacked(p.price_factor, p.price_addition, p.floor_price, p.log_weight),
-        dispersion=np.ascontiguousarray(p.dispersion, np.float64),
-        limit=np.ascontiguousarray(p.limit, np.float64),
         limit_offset=np.ascontiguousarray(p.limit_offset, np.int64),
-        limit_arc=np.stack([p.limit_origin, p.limit_destination]).astype(np.int64),
+        limit_arc=np.stack([p.limit_market, p.limit_origin, p.limit_destination]).astype(np.int64),
+        cluster_market=np.argsort(cluster, kind="stable"),
+        market_from=starts(cluster, count),
+        cluster_limit=np.argsort(limit_cluster, kind="stable"),
+        limit_from=starts(limit_cluster, count),
     )
 
 
-def ask_order(problem: Problem) -> np.ndarray:
-    """Every origin's asks from the lowest up; 2f stands for the low ask of firm f, 2f + 1 high."""
-    asks = np.stack([problem.low_ask, problem.high_ask], axis=1).ravel()
-    firms = np.arange(problem.capacity.size)
-    origin = np.searchsorted(problem.firm_offset.ravel(), firms, side="right")
-    return np.lexsort((asks, np.repeat(origin, 2)))
+def starts(group: np.ndarray, count: int) -> np.ndarray:
+    """[count + 1] where each group begins once its members stand together."""
+    return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=count))]).astype(np.int64)
 
 
-def stacked(*fields: np.ndarray) -> np.ndarray:
-    # C order whatever the fields' own: another memory layout would be compiled for anew
-    return np.ascontiguousarray(np.stack(fields), np.float64)
+def clusters_of(problem: Problem) -> np.ndarray:
+    """[B] number of the cluster of each market: markets that a limit ties together share one."""
+    markets = problem.shape[0]
+    limit = np.repeat(np.arange(problem.limit.size), np.diff(problem.limit_offset))
+    first = problem.limit_market[problem.limit_offset[limit]] if limit.size else limit
+    if np.array_equal(first, problem.limit_market):
+        return np.arange(markets)
+    tie = (np.ones(limit.size), (first, problem.limit_market))
+    return connected_components(coo_array(tie, shape=(markets, markets)), directed=False)[1]
+
+
+def new_desk(batch: Batch) -> Desk:
+    """Memory to solve any one cluster of the batch."""
+    _, origins, destinations = batch.log_weight.shape
+    markets = int(np.diff(batch.market_from).max(initial=0))
+    limits = int(np.diff(batch.limit_from).max(initial=0))
+    offsets = batch.firm_offset
+    firms_here = (offsets[:, -1] - offsets[:, 0])[batch.cluster_market]
+    total = np.concatenate([[0], np.cumsum(firms_here)])
+    firms = int(np.diff(total[batch.market_from]).max(initial=0))
+    largest = int(np.diff(offsets, axis=1).max(initial=0))
+    arc_market = batch.limit_arc[0]
+    rights = int(arc_market.size)
+    sellers, places = markets * origins + limits, markets * destinations
+    arcs = places * origins
+    both = sellers + places
+    widest = max(sellers, places, arcs)
+    real, whole = np.empty, lambda shape: np.empty(shape, np.int64)
+    return Desk(
+        size=np.zeros(6, np.int64),
+        blur=np.zeros(1),
+        volume=real((2, markets)),
+        link=whole((LINK_ROWS, widest + 1)),
+        value=real((VALUE_ROWS, widest)),
+        right=whole(rights),
+        table=whole((markets, origins, destinations)),
+        key=real((2, 2 * largest)),
+        event=whole((2, 2 * largest)),
+        point=real((2, 2 * firms + 2 * limits + 2)),
+        term=real((5, places, batch.need.shape[2])),
+        bid=real((3, places, batch.bid_quantity.shape[2])),
+        side=real((2, sellers, places + limits)),
+        matrix=real((both, both)),
+        reduced=real((2, both)),
+    )
 
 
 def blank_answer(problem: Problem) -> Answer:
@@ -119,24 +190,35 @@ def blank_answer(problem: Problem) -> Answer:
     )
 
 
-def warm_answer(problem: Problem, start: Clearing | None) -> Answer:
-    """The start as arrays; without one, or with one of another shape, an empty batch."""
+def warm_start(problem: Problem, start: Clearing | None) -> Start:
+    """The start for the compiled code; arrays of length zero for none."""
     if start is None:
-        b, i, j = 0, *problem.shape[1:]
-        return Answer(
-            np.empty((b, i)), np.zeros(problem.limit.size), np.empty((b, i, j)),
-            np.empty((b, i, j)), np.empty((b, j)), np.empty((b, j)), np.empty((b, j)),
-            np.empty(0), np.empty(b, np.int64), np.empty(b), np.empty(b, np.bool_),
-        )  # fmt: skip
+        return no_start()
     if start.flow.shape != problem.shape:
         raise ValueError(
             f"The start has {start.flow.shape} markets, origins and destinations, "
             f"the problem {problem.shape}; start from a clearing of the same shape or from none."
         )
-    answer = Answer(*(np.ascontiguousarray(getattr(start, name)) for name in Answer._fields))
-    if start.rent.size != problem.limit.size:  # other limits than before: rents start at zero
-        answer = answer._replace(rent=np.zeros(problem.limit.size))
-    return answer
+    rent = start.rent
+    if rent.size != problem.limit.size:  # other limits than before: rents start at zero
+        rent = np.zeros(problem.limit.size)
+    price = np.ascontiguousarray(start.origin_price, np.float64)
+    return Start(price, start.flow.sum(axis=2), np.ascontiguousarray(rent, np.float64))
+
+
+def unmet_need(problem: Problem, landed_price: np.ndarray) -> np.ndarray:
+    """[B, J] t/month of need at reference prices that is not bought at these landed prices.
+
+    What bids do not get is no unmet need: they are orders at a price.
+    """
+    price = landed_price[:, :, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.minimum(price, problem.backstop_price) / problem.reference_price
+        fading = (problem.choke_price - price) / (problem.choke_price - problem.backstop_price)
+        fading = np.where(price > problem.backstop_price, np.clip(fading, 0.0, 1.0), 1.0)
+        part = np.maximum(ratio, 1.0) ** -problem.elasticity * fading
+    unmet = np.where(problem.need > 0.0, problem.need * (1.0 - part), 0.0)
+    return np.where(np.isinf(landed_price), problem.need.sum(axis=2), unmet.sum(axis=2))
 
 
 def refuse_hopeless(problem: Problem, where: str) -> None:
@@ -163,8 +245,8 @@ def open_arcs(problem: Problem) -> np.ndarray:
     usable = (problem.log_weight > -np.inf) & (firms > 0)[:, :, None]
     group = np.repeat(np.arange(problem.limit.size), np.diff(problem.limit_offset))
     banned = problem.limit[group] <= 0.0
-    market = problem.limit_market[group[banned]]
-    usable[market, problem.limit_origin[banned], problem.limit_destination[banned]] = False
+    arcs = (problem.limit_market, problem.limit_origin, problem.limit_destination)
+    usable[tuple(ends[banned] for ends in arcs)] = False
     return usable
 
 

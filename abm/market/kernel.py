@@ -12,6 +12,10 @@ Sellers are the origins, and the holders of rights under a limit: a limit of Q t
 rights who offers up to Q at no charge and not a tonne more at any price, so its price is the rent.
 The market clears when each seller sells what it offers at its place on its graph. Newton steps are
 taken along the graphs, measured by the market's own slope.
+
+Markets that share a limit form a *cluster* and are solved as one; most clusters are one market.
+A cluster is gathered on a `Desk`, memory that one thread uses for all of its clusters in turn:
+nothing is allocated while markets are solved.
 """
 
 from typing import NamedTuple
@@ -20,9 +24,9 @@ import numpy as np
 from numba import njit
 
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
-# Only the entry, `solve_batch`, is called from Python; the rest go without a wrapper for it, which
-# halves the time of compilation.
-entry = njit(cache=True, error_model="numpy")
+# Only the entries are called from Python; the rest go without a wrapper for it, which halves the
+# time of compilation.
+entry = njit(cache=True, error_model="numpy", nogil=True)
 compiled = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 # Isoelastic demand runs on as its tangent below this fraction of the reference price, so that it
@@ -31,32 +35,66 @@ TANGENT_BELOW = 0.01
 NARROWEST_RAMP = 1e-5  # least width of a ramp of demand, relative to its price
 REDUNDANT = 1e-9  # a pivot below this means that the rights before it do the same work
 RIDGE = 1e-13  # least pivot of the normalised derivative
-POLISHED = 1e-13  # residual, relative to volume, at which no further step is worth taking
-MOST_STEPS = 80  # of Newton's method, before another way is tried
 
-# Rows of the packed arrays.
-CAPACITY, LOW_ASK, HIGH_ASK = 0, 1, 2
+# Entries of `Desk.size`.
+SELLERS, ORIGINS, PLACES, ARCS, FLOORS, MARKETS = 0, 1, 2, 3, 4, 5
+# Rows of `Desk.point`, `Desk.term` and `Desk.bid`.
 PRICE, QUANTITY = 0, 1
 NEED, REFERENCE, ELASTICITY, BACKSTOP, CHOKE = 0, 1, 2, 3, 4
 BID, BID_LOW, BID_HIGH = 0, 1, 2
-FACTOR, ADDITION, FLOOR, QUALITY = 0, 1, 2, 3
-SHARE, FLOW, RESPONSE = 0, 1, 2
-LANDED, DEMAND, SLOPE = 0, 1, 2
+# Where a seller is on its supply graph, and where it might go: added to rows SELLER_...
+HERE, TRIAL = 0, 1
+# Rows of `Desk.link`: by seller; free sellers in turn; by place; by arc.
+NAME, POINT_START, SELLER_MARKET, NUMBER, SELLER_PIECE = 0, 1, 2, 3, 4  # and 5 for TRIAL
+FREE = 6
+DESTINATION, ARC_START, PLACE_MARKET = 7, 8, 9
+SELLER, RIGHT_START = 10, 11
+# Rows of `Desk.value`: by arc; by place; by seller; by number among the free sellers.
+FACTOR, ADDITION, FLOOR, QUALITY, SHARE, FLOW, RESPONSE, OWN_FACTOR, OWN_FLOOR = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8,
+)  # fmt: skip
+THETA, LANDED, DEMAND, SLOPE, OWN_THETA = 9, 10, 11, 12, 13
+SELLER_PRICE, SELLER_QUANTITY = 14, 16  # and 15, 17 for TRIAL
+SALES, GAP, WEIGHT, STEP, BY_PRICE, DEARER, OWN, SWAP = 18, 19, 20, 21, 22, 23, 24, 25
+RIGHT, EXTRA, MOST, ROW, COLUMN = 26, 27, 28, 29, 30
+LINK_ROWS, VALUE_ROWS = 12, 31
 
 
-class ProblemArrays(NamedTuple):
-    """`Problem`, packed for the compiled code."""
+class Batch(NamedTuple):
+    """`Problem` for the compiled code. Axes as there; C clusters."""
 
-    firm: np.ndarray  # [3, F] capacity, low ask, high ask
+    capacity: np.ndarray  # [F]
+    low_ask: np.ndarray  # [F]
+    high_ask: np.ndarray  # [F]
     firm_offset: np.ndarray  # [B, I+1]
-    ask_order: np.ndarray  # [2F] asks of each origin from the lowest up, see draw_supply
-    term: np.ndarray  # [5, B, J, H] need, reference price, elasticity, backstop, choke
-    bid: np.ndarray  # [3, B, J, N] quantity, low, high
-    arc: np.ndarray  # [4, B, I, J] factor, addition, floor, log weight
+    need: np.ndarray  # [B, J, H]
+    reference_price: np.ndarray  # [B, J, H]
+    elasticity: np.ndarray  # [B, J, H]
+    backstop_price: np.ndarray  # [B, J, H]
+    choke_price: np.ndarray  # [B, J, H]
+    bid_quantity: np.ndarray  # [B, J, N]
+    bid_low: np.ndarray  # [B, J, N]
+    bid_high: np.ndarray  # [B, J, N]
+    log_weight: np.ndarray  # [B, I, J]
+    price_factor: np.ndarray  # [B, I, J]
+    price_addition: np.ndarray  # [B, I, J]
+    floor_price: np.ndarray  # [B, I, J]
     dispersion: np.ndarray  # [B]
     limit: np.ndarray  # [G]
     limit_offset: np.ndarray  # [G+1]
-    limit_arc: np.ndarray  # [2, A] origin, destination
+    limit_arc: np.ndarray  # [3, A] market, origin, destination
+    cluster_market: np.ndarray  # [B] the markets, cluster by cluster
+    market_from: np.ndarray  # [C+1] into cluster_market
+    cluster_limit: np.ndarray  # [G] the limits, cluster by cluster
+    limit_from: np.ndarray  # [C+1] into cluster_limit
+
+
+class Start(NamedTuple):
+    """An earlier clearing; arrays of length zero for none."""
+
+    origin_price: np.ndarray  # [B, I] NaN where unknown
+    sold: np.ndarray  # [B, I]
+    rent: np.ndarray  # [G]
 
 
 class Answer(NamedTuple):
@@ -75,52 +113,28 @@ class Answer(NamedTuple):
     fell_back: np.ndarray
 
 
-class Market(NamedTuple):
-    """One market's open arcs and its sellers, gathered by `open_market`; arcs by destination."""
+class Desk(NamedTuple):
+    """One cluster gathered by `open_cluster`, and the memory to solve it.
 
-    theta: float  # USD/kg
-    wanted: float  # t/month, needs at reference prices and bids
-    origins: int  # the first sellers are origins, the others hold the rights under limits
-    name: np.ndarray  # [sellers] which origin, or which limit, each seller is
-    destination: np.ndarray  # [D]
-    point_start: np.ndarray  # [sellers + 1] columns of each seller's supply graph
-    point: np.ndarray  # [2, points] price, quantity
-    arc_start: np.ndarray  # [D + 1]
-    arc_seller: np.ndarray  # [arcs]
-    arc: np.ndarray  # [4, arcs] factor, addition, floor, quality = theta x log weight
-    right_start: np.ndarray  # [arcs + 1]
-    right: np.ndarray  # sellers of the rights each arc needs
-    term: np.ndarray  # [5, D, H]
-    bid: np.ndarray  # [3, D, N]
+    Sized for the largest cluster: S sellers, P places (destinations that want something), A arcs
+    that are open, R rights that arcs need, M markets.
+    """
 
-
-class Trade(NamedTuple):
-    """What buyers do at given seller prices; overwritten by `evaluate`."""
-
-    arc: np.ndarray  # [3, arcs] share, flow, change of delivered price per change of seller price
-    place: np.ndarray  # [3, D] landed price, demand, slope of demand
-    sales: np.ndarray  # [sellers] t/month
-
-
-class State(NamedTuple):
-    """Where each seller sits on its supply graph."""
-
-    piece: np.ndarray
-    price: np.ndarray
-    quantity: np.ndarray
-
-
-class Work(NamedTuple):
-    """Memory of Newton's method."""
-
-    fall: np.ndarray  # [sellers, sellers]
-    matrix: np.ndarray  # [sellers, sellers]
-    vector: np.ndarray  # [4, sellers]
-    right: np.ndarray  # [sellers]
-    weight: np.ndarray  # [sellers] t/month per USD/kg, measures distance along supply graphs
-    step: np.ndarray  # [sellers]
-    gap: np.ndarray  # [sellers]
-    free: np.ndarray  # [sellers]
+    size: np.ndarray  # [6] sellers, origins, places, arcs, arcs with a floor, markets
+    blur: np.ndarray  # [1] USD/kg by which floors and ramps of demand are softened on the way
+    volume: np.ndarray  # [2, M] t/month: traded, and the least that counts
+    link: np.ndarray  # [12, widest + 1] what refers to what
+    value: np.ndarray  # [31, widest] wedges, prices, flows and steps
+    right: np.ndarray  # [R] sellers of the rights each arc needs
+    table: np.ndarray  # [M, I, J] arc, -1 closed
+    key: np.ndarray  # [2, E] asks of one origin while they are sorted
+    event: np.ndarray  # [2, E] 2f is the low ask of firm f, 2f + 1 the high one
+    point: np.ndarray  # [2, Q] supply graphs: price, quantity
+    term: np.ndarray  # [5, P, H] demand terms
+    bid: np.ndarray  # [3, P, N]
+    side: np.ndarray  # [2, S, P + limits] see `through_places`
+    matrix: np.ndarray  # [S + P, S + P]
+    reduced: np.ndarray  # [2, S + P] right-hand side and solution, most of a step
 
 
 @compiled
@@ -176,45 +190,90 @@ def demand_at(
 
 
 @compiled
-def draw_supply(firm: np.ndarray, ask_order: np.ndarray, point: np.ndarray) -> int:
-    """Write the supply graph of one origin's firms into `point`; returns how many points it has.
+def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int]:
+    """Sort the asks of firms `first` to `last` in `desk.key` and `desk.event`.
 
-    `ask_order` holds their asks from the lowest up: 2f is the low ask of firm f, 2f + 1 the high.
+    Returns the row that holds them and how many there are. A step has its low ask only. Merge sort
+    from runs of eight; equal asks keep the order of the firms.
+    """
+    capacity, low_ask, high_ask = batch.capacity, batch.low_ask, batch.high_ask
+    key, event = desk.key, desk.event
+    count = 0
+    for f in range(first, last):
+        if capacity[f] > 0.0:
+            for end in range(2 if high_ask[f] > low_ask[f] else 1):
+                ask = high_ask[f] if end else low_ask[f]
+                place = count
+                while place % 8 != 0 and key[0, place - 1] > ask:
+                    key[0, place] = key[0, place - 1]
+                    event[0, place] = event[0, place - 1]
+                    place -= 1
+                key[0, place] = ask
+                event[0, place] = 2 * f + end
+                count += 1
+    source = 0
+    width = 8
+    while width < count:
+        target = 1 - source
+        for begin in range(0, count, 2 * width):
+            middle = min(begin + width, count)
+            end = min(begin + 2 * width, count)
+            left, right = begin, middle
+            for place in range(begin, end):
+                take_left = left < middle and (
+                    right >= end or key[source, left] <= key[source, right]
+                )
+                pick = left if take_left else right
+                key[target, place] = key[source, pick]
+                event[target, place] = event[source, pick]
+                if take_left:
+                    left += 1
+                else:
+                    right += 1
+        source = target
+        width *= 2
+    return source, count
+
+
+@compiled
+def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin: int) -> int:
+    """Write the supply graph of some firms from point `begin` on; returns where it ends.
+
     The slope between two points is a running sum kept in two parts (Neumaier), since a ramp a
     billion times steeper than its neighbour would otherwise leave its rounding behind.
     """
-    price, quantity = point[PRICE], point[QUANTITY]
-    length = 0
+    low_ask, high_ask, key, event = batch.low_ask, batch.high_ask, desk.key, desk.event
+    row, events = sort_asks(batch, desk, first_firm, last_firm)
+    point = desk.point
+    end = begin
     slope = 0.0
     lost = 0.0
     climbing = 0
     complete = 0.0
     here = 0.0
-    for event in ask_order:
-        f = event // 2
-        capacity = firm[CAPACITY, f]
-        width = firm[HIGH_ASK, f] - firm[LOW_ASK, f]
-        opens = event % 2 == 0
-        at = firm[LOW_ASK, f] if opens else firm[HIGH_ASK, f]
-        if capacity <= 0.0 or (width <= 0.0 and not opens):
-            continue
-        if length == 0:
-            price[0] = at
-            quantity[0] = 0.0
-            length = 1
-        elif at > price[length - 1]:
+    for n in range(events):
+        at = key[row, n]
+        f = event[row, n] // 2
+        opens = event[row, n] % 2 == 0
+        capacity = batch.capacity[f]
+        width = high_ask[f] - low_ask[f]
+        if end == begin:
+            point[PRICE, end] = at
+            point[QUANTITY, end] = 0.0
+            end += 1
+        elif at > point[PRICE, end - 1]:
             if climbing > 0:
-                here += (slope + lost) * (at - price[length - 1])
-            price[length] = at
-            quantity[length] = here
-            length += 1
+                here += (slope + lost) * (at - point[PRICE, end - 1])
+            point[PRICE, end] = at
+            point[QUANTITY, end] = here
+            end += 1
         if width <= 0.0:
             here += capacity
             complete += capacity
-            if length == 1 or price[length - 2] < at:  # else one step for all with the same ask
-                price[length] = at
-                length += 1
-            quantity[length - 1] = here
+            if end == begin + 1 or point[PRICE, end - 2] < at:  # else one step for equal asks
+                point[PRICE, end] = at
+                end += 1
+            point[QUANTITY, end - 1] = here
             continue
         change = capacity / width if opens else -capacity / width
         total = slope + change
@@ -229,9 +288,148 @@ def draw_supply(firm: np.ndarray, ask_order: np.ndarray, point: np.ndarray) -> i
             if climbing == 0:
                 slope = 0.0
                 lost = 0.0
-                here = max(complete, quantity[length - 2])
-                quantity[length - 1] = here
-    return length
+                here = max(complete, point[QUANTITY, end - 2])
+                point[QUANTITY, end - 1] = here
+    return end
+
+
+@compiled
+def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
+    """Gather cluster `c` on the desk: sellers with something to sell, places that want it, arcs.
+
+    A limit of zero closes its arcs.
+    """
+    cluster_market, limit, limit_arc = batch.cluster_market, batch.limit, batch.limit_arc
+    limit_offset, cluster_limit = batch.limit_offset, batch.cluster_limit
+    need, bid_quantity = batch.need, batch.bid_quantity
+    point, right, term, bid, volume = desk.point, desk.right, desk.term, desk.bid, desk.volume
+    count, table, index, value = desk.size, desk.table, desk.link, desk.value
+    origins, destinations = table.shape[1], table.shape[2]
+    first_market, last_market = batch.market_from[c], batch.market_from[c + 1]
+    first_limit, last_limit = batch.limit_from[c], batch.limit_from[c + 1]
+    markets = last_market - first_market
+    count[MARKETS] = markets
+    # For now `table` counts the rights that an arc needs; below zero the arc is closed.
+    table[:markets] = 0
+    for n in range(first_limit, last_limit):
+        g = cluster_limit[n]
+        for row in range(limit_offset[g], limit_offset[g + 1]):
+            b, i, j = limit_arc[0, row], limit_arc[1, row], limit_arc[2, row]
+            for local in range(markets):
+                if cluster_market[first_market + local] == b:
+                    table[local, i, j] += 1 if limit[g] > 0.0 else -1_000_000
+    sellers = 0
+    points = 0
+    index[POINT_START, 0] = 0
+    places = 0
+    arcs = 0
+    rights = 0
+    count[FLOORS] = 0
+    index[ARC_START, 0] = 0
+    index[RIGHT_START, 0] = 0
+    for local in range(markets):
+        b = cluster_market[first_market + local]
+        first_seller = sellers
+        for i in range(origins):
+            end = draw_supply(
+                batch, desk, batch.firm_offset[b, i], batch.firm_offset[b, i + 1], points
+            )
+            if end > points:
+                index[NAME, sellers] = i
+                index[SELLER_MARKET, sellers] = local
+                points = end
+                sellers += 1
+                index[POINT_START, sellers] = points
+        capacity = 0.0
+        for k in range(first_seller, sellers):
+            capacity += point[QUANTITY, index[POINT_START, k + 1] - 1]
+        theta = batch.dispersion[b]
+        all_wanted = 0.0
+        for j in range(destinations):
+            wanted = 0.0
+            for h in range(need.shape[2]):
+                wanted += need[b, j, h]
+            for n in range(bid_quantity.shape[2]):
+                wanted += bid_quantity[b, j, n]
+            all_wanted += wanted
+            first_arc = arcs
+            k = first_seller
+            for i in range(origins):
+                needs = table[local, i, j]
+                table[local, i, j] = -1
+                if k >= sellers or index[NAME, k] != i:
+                    continue
+                k += 1
+                weight = batch.log_weight[b, i, j]
+                if wanted <= 0.0 or needs < 0 or weight == -np.inf:
+                    continue
+                table[local, i, j] = arcs
+                index[SELLER, arcs] = k - 1
+                value[FACTOR, arcs] = batch.price_factor[b, i, j]
+                value[OWN_FACTOR, arcs] = batch.price_factor[b, i, j]
+                value[ADDITION, arcs] = batch.price_addition[b, i, j]
+                floor = batch.floor_price[b, i, j]
+                floor = floor if floor > 0.0 else -np.inf
+                value[FLOOR, arcs] = floor
+                value[OWN_FLOOR, arcs] = floor
+                value[QUALITY, arcs] = theta * weight
+                count[FLOORS] += floor > 0.0
+                rights += needs
+                arcs += 1
+                index[RIGHT_START, arcs] = rights
+            if arcs == first_arc:
+                continue
+            index[DESTINATION, places] = j
+            index[PLACE_MARKET, places] = local
+            value[THETA, places] = theta
+            value[OWN_THETA, places] = theta
+            for h in range(need.shape[2]):
+                term[NEED, places, h] = need[b, j, h]
+                term[REFERENCE, places, h] = batch.reference_price[b, j, h]
+                term[ELASTICITY, places, h] = batch.elasticity[b, j, h]
+                term[BACKSTOP, places, h] = batch.backstop_price[b, j, h]
+                term[CHOKE, places, h] = batch.choke_price[b, j, h]
+            for n in range(bid_quantity.shape[2]):
+                bid[BID, places, n] = bid_quantity[b, j, n]
+                bid[BID_LOW, places, n] = batch.bid_low[b, j, n]
+                bid[BID_HIGH, places, n] = batch.bid_high[b, j, n]
+            places += 1
+            index[ARC_START, places] = arcs
+        # Where next to nothing is traded, a millionth of what could be is the measure.
+        volume[1, local] = 1e-6 * min(all_wanted, capacity)
+    count[ORIGINS] = sellers
+    count[PLACES] = places
+    count[ARCS] = arcs
+    # Until they are filled in, an arc's rights hold -1.
+    for r in range(rights):
+        right[r] = -1
+    for n in range(first_limit, last_limit):
+        g = cluster_limit[n]
+        if limit[g] <= 0.0:
+            continue
+        begin = points
+        for corner in range(2):
+            point[PRICE, points] = 0.0
+            point[QUANTITY, points] = limit[g] if corner else 0.0
+            points += 1
+        index[NAME, sellers] = g
+        index[SELLER_MARKET, sellers] = -2
+        for row in range(limit_offset[g], limit_offset[g + 1]):
+            b, i, j = limit_arc[0, row], limit_arc[1, row], limit_arc[2, row]
+            for local in range(markets):
+                if cluster_market[first_market + local] != b:
+                    continue
+                before = index[SELLER_MARKET, sellers]
+                index[SELLER_MARKET, sellers] = local if before == -2 or before == local else -1
+                a = table[local, i, j]
+                if a >= 0:
+                    r = index[RIGHT_START, a]
+                    while right[r] >= 0:
+                        r += 1
+                    right[r] = sellers
+        sellers += 1
+        index[POINT_START, sellers] = begin + 2
+    count[SELLERS] = sellers
 
 
 @compiled
@@ -296,120 +494,66 @@ def move(
 
 
 @compiled
-def place_at(graph: np.ndarray, price: float, sold: float) -> tuple[int, float, float]:
-    """The place on a supply graph at a price; on a step, as near as it can be to `sold`."""
-    last = graph.shape[1]
-    if price < graph[PRICE, 0]:
-        return 0, graph[PRICE, 0], 0.0
-    piece = 0
-    while piece < last and graph[PRICE, piece] < price:
-        piece += 1
-    if piece == last:
-        return last, price, graph[QUANTITY, last - 1]
-    if graph[PRICE, piece] > price:
-        rise = graph[PRICE, piece] - graph[PRICE, piece - 1]
-        more = graph[QUANTITY, piece] - graph[QUANTITY, piece - 1]
-        part = (price - graph[PRICE, piece - 1]) / rise
-        return piece, price, graph[QUANTITY, piece - 1] + part * more
-    if sold > graph[QUANTITY, piece] and piece + 1 < last and graph[PRICE, piece + 1] == price:
-        return piece + 1, price, min(sold, graph[QUANTITY, piece + 1])
-    return piece, price, graph[QUANTITY, piece]
+def place_of(
+    point: np.ndarray, first: int, end: int, price: float, quantity: float
+) -> tuple[int, float, float]:
+    """The place on a supply graph at a price, on a step or without a price (NaN) at a quantity.
 
-
-@compiled
-def place_of(graph: np.ndarray, quantity: float) -> tuple[int, float, float]:
-    """The place on a supply graph where this much is offered."""
-    last = graph.shape[1]
-    for piece in range(1, last):
-        if quantity <= graph[QUANTITY, piece]:
-            rise = graph[PRICE, piece] - graph[PRICE, piece - 1]
-            more = graph[QUANTITY, piece] - graph[QUANTITY, piece - 1]
-            part = (quantity - graph[QUANTITY, piece - 1]) / more if more > 0.0 else 1.0
-            return piece, graph[PRICE, piece - 1] + part * rise, quantity
-    return last, graph[PRICE, last - 1], graph[QUANTITY, last - 1]
-
-
-@compiled
-def slopes(
-    point: np.ndarray, first: int, end: int, piece: int, weight: float
-) -> tuple[float, float]:
-    """How price and quantity change along a piece, per unit of the distance used by `move`."""
-    if piece == 0:
-        return 0.0, 1.0
-    if piece == end - first:
-        return 1.0 / weight, 0.0
-    at = first + piece
-    rise = point[PRICE, at] - point[PRICE, at - 1]
-    more = point[QUANTITY, at] - point[QUANTITY, at - 1]
-    across = weight * rise + more
-    if across <= 0.0:
-        return 0.0, 1.0
-    return rise / across, more / across
-
-
-@compiled
-def offered_below(capacity: float, low_ask: float, high_ask: float, price: float) -> float:
-    """One firm's offer just below a price (t/month)."""
-    if price <= low_ask:
-        return 0.0
-    if price > high_ask or high_ask <= low_ask:
-        return capacity
-    return capacity * ((price - low_ask) / (high_ask - low_ask))
-
-
-@compiled
-def offered_above(capacity: float, low_ask: float, high_ask: float, price: float) -> float:
-    """One firm's offer just above a price (t/month)."""
-    if price >= high_ask:
-        return capacity
-    if price <= low_ask:
-        return 0.0
-    return capacity * ((price - low_ask) / (high_ask - low_ask))
-
-
-@compiled
-def share_out(
-    m: Market, k: int, piece: int, quantity: float, firm: np.ndarray, sales: np.ndarray
-) -> None:
-    """Write each firm's sales at a place on the graph: its ramp's offer, and a step pro rata."""
-    at = m.point_start[k] + piece
-    for f in range(firm.shape[1]):
-        capacity, low_ask, high_ask = firm[CAPACITY, f], firm[LOW_ASK, f], firm[HIGH_ASK, f]
-        if piece == 0:
-            sales[f] = 0.0
-        elif at == m.point_start[k + 1]:
-            sales[f] = capacity
-        else:
-            low, high = m.point[PRICE, at - 1], m.point[PRICE, at]
-            more = m.point[QUANTITY, at] - m.point[QUANTITY, at - 1]
-            part = (quantity - m.point[QUANTITY, at - 1]) / more if more > 0.0 else 1.0
-            if high > low:
-                least = offered_above(capacity, low_ask, high_ask, low)
-                most = offered_below(capacity, low_ask, high_ask, high)
-            else:
-                least = offered_below(capacity, low_ask, high_ask, low)
-                most = offered_above(capacity, low_ask, high_ask, low)
-            sales[f] = least + part * (most - least)
-
-
-@compiled
-def evaluate(m: Market, theta: float, blur: float, price: np.ndarray, trade: Trade) -> None:
-    """Write what buyers do at these seller prices (origin prices, then rents) into `trade`.
-
-    `theta` is the dispersion and `blur` (USD/kg) softens floors and ramps of demand; both differ
-    from the market's own, m.theta and zero, only on the way to a solution.
+    The graph is columns `first` to `end` of `point`.
     """
-    trade.sales[:] = 0.0
-    for d in range(m.destination.shape[0]):
-        first = m.arc_start[d]
-        last = m.arc_start[d + 1]
+    by_price = np.isfinite(price)
+    if by_price and price < point[PRICE, first]:
+        return 0, point[PRICE, first], 0.0
+    low = first  # the last corner that is surely not above the place
+    high = end
+    while high - low > 1:
+        middle = (low + high) // 2
+        below = point[PRICE, middle] < price
+        if not by_price or point[PRICE, middle] == price:
+            below = point[QUANTITY, middle] < quantity
+        if below:
+            low = middle
+        else:
+            high = middle
+    if high == end:
+        return end - first, price if by_price else point[PRICE, low], point[QUANTITY, low]
+    rise = point[PRICE, high] - point[PRICE, low]
+    more = point[QUANTITY, high] - point[QUANTITY, low]
+    if by_price and rise > 0.0:
+        return (
+            high - first,
+            price,
+            point[QUANTITY, low] + more * ((price - point[PRICE, low]) / rise),
+        )
+    quantity = min(max(quantity, point[QUANTITY, low]), point[QUANTITY, high])
+    part = (quantity - point[QUANTITY, low]) / more if more > 0.0 else 1.0
+    return high - first, point[PRICE, low] + part * rise, quantity
+
+
+@compiled
+def look(desk: Desk, at: int) -> None:
+    """Write what buyers do at the seller prices of place `at` (origin prices, then rents).
+
+    Sellers on a step then sell what is asked of them, as far as it reaches.
+    """
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    term, bid, point = desk.term, desk.bid, desk.point
+    blur = desk.blur[0]
+    for k in range(count[SELLERS]):
+        value[SALES, k] = 0.0
+    for d in range(count[PLACES]):
+        first = index[ARC_START, d]
+        last = index[ARC_START, d + 1]
+        theta = value[THETA, d]
         top = -np.inf
         for a in range(first, last):
-            delivered = m.arc[FACTOR, a] * price[m.arc_seller[a]] + m.arc[ADDITION, a]
-            for r in range(m.right_start[a], m.right_start[a + 1]):
-                delivered += price[m.right[r]]
+            delivered = (
+                value[FACTOR, a] * value[SELLER_PRICE + at, index[SELLER, a]] + value[ADDITION, a]
+            )
+            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                delivered += value[SELLER_PRICE + at, right[r]]
             response = 1.0
-            floor = m.arc[FLOOR, a]
+            floor = value[FLOOR, a]
             if floor > -np.inf:
                 above = delivered - floor
                 if blur > 0.0:
@@ -418,86 +562,382 @@ def evaluate(m: Market, theta: float, blur: float, price: np.ndarray, trade: Tra
                 elif above < -1e-14 * abs(floor):
                     response = 0.0
                     delivered = floor
-            trade.arc[RESPONSE, a] = response
-            appeal = (m.arc[QUALITY, a] - delivered) / theta
-            trade.arc[SHARE, a] = appeal
+            value[RESPONSE, a] = response
+            appeal = (value[QUALITY, a] - delivered) / theta
+            value[SHARE, a] = appeal
             top = max(top, appeal)
         total = 0.0
         for a in range(first, last):
-            trade.arc[SHARE, a] = np.exp(trade.arc[SHARE, a] - top)
-            total += trade.arc[SHARE, a]
+            share = np.exp(value[SHARE, a] - top)
+            value[SHARE, a] = share
+            total += share
         # a dispersion widened on the way must not make buyers think everything cheap
-        widened = (theta - m.theta) * np.log(last - first)
+        widened = (theta - value[OWN_THETA, d]) * np.log(last - first)
         landed = widened - theta * (top + np.log(total))
-        wanted, slope = demand_at(landed, m.term, m.bid, d, blur)
-        trade.place[LANDED, d] = landed
-        trade.place[DEMAND, d] = wanted
-        trade.place[SLOPE, d] = slope
+        wanted, slope = demand_at(landed, term, bid, d, blur)
+        value[LANDED, d] = landed
+        value[DEMAND, d] = wanted
+        value[SLOPE, d] = slope
         for a in range(first, last):
-            trade.arc[SHARE, a] /= total
-            flow = wanted * trade.arc[SHARE, a]
-            trade.arc[FLOW, a] = flow
-            trade.sales[m.arc_seller[a]] += flow
-            for r in range(m.right_start[a], m.right_start[a + 1]):
-                trade.sales[m.right[r]] += flow
+            share = value[SHARE, a] / total
+            flow = wanted * share
+            value[SHARE, a] = share
+            value[FLOW, a] = flow
+            value[SALES, index[SELLER, a]] += flow
+            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                value[SALES, right[r]] += flow
+    for k in range(count[SELLERS]):
+        corner = index[POINT_START, k] + index[SELLER_PIECE + at, k]
+        if index[SELLER_PIECE + at, k] == 0:
+            value[SELLER_QUANTITY + at, k] = min(value[SALES, k], 0.0)
+        elif (
+            corner < index[POINT_START, k + 1] and point[PRICE, corner] <= point[PRICE, corner - 1]
+        ):
+            low, high = point[QUANTITY, corner - 1], point[QUANTITY, corner]
+            value[SELLER_QUANTITY + at, k] = min(max(value[SALES, k], low), high)
 
 
 @compiled
-def fall_of_sales(
-    m: Market, theta: float, trade: Trade, fall: np.ndarray, row: np.ndarray, column: np.ndarray
-) -> None:
-    """Write minus the derivative of each seller's sales by each seller's price into `fall`.
+def residual_of(desk: Desk) -> float:
+    """The worst gap between what a seller offers and sells, relative to its market's volume.
 
-    Per destination: demand/theta x diag(shares) - (demand/theta + slope) shares shares', gathered
-    over the sellers that each arc pays.
+    The volume is the larger of what is bought and offered; where next to nothing is traded, a
+    millionth of what could be. A right that spans markets is measured by their sum.
     """
-    fall[:, :] = 0.0
-    sellers = fall.shape[0]
-    for d in range(m.destination.shape[0]):
-        swap = trade.place[DEMAND, d] / theta
-        rest = swap + trade.place[SLOPE, d]
+    count, index, value = desk.size, desk.link, desk.value
+    quantity, sales = value[SELLER_QUANTITY], value[SALES]
+    volume = desk.volume
+    everything = 0.0
+    for b in range(count[MARKETS]):
+        bought = 0.0
+        for d in range(count[PLACES]):
+            if index[PLACE_MARKET, d] == b:
+                bought += value[DEMAND, d]
+        offered = 0.0
+        for k in range(count[ORIGINS]):
+            if index[SELLER_MARKET, k] == b:
+                offered += max(quantity[k], 0.0)
+        volume[0, b] = max(bought, offered, volume[1, b])
+        everything += volume[0, b]
+    worst = 0.0
+    for k in range(count[SELLERS]):
+        gap = abs(quantity[k] - sales[k])
+        b = index[SELLER_MARKET, k]
+        measure = volume[0, b] if b >= 0 else everything
+        if measure > 0.0:
+            gap /= measure
+        if not gap <= worst:
+            worst = gap
+    return worst
+
+
+@compiled
+def face(desk: Desk) -> None:
+    """At a kink of its graph, a seller turns to the side its gap points to."""
+    index, value, point = desk.link, desk.value, desk.point
+    for k in range(desk.size[SELLERS]):
+        first = index[POINT_START, k]
+        points = index[POINT_START, k + 1] - first
+        piece = index[SELLER_PIECE, k]
+        price, quantity = value[SELLER_PRICE, k], value[SELLER_QUANTITY, k]
+        short = quantity < desk.value[SALES, k]
+        while (
+            short
+            and piece < points
+            and price >= point[PRICE, first + piece]
+            and quantity >= point[QUANTITY, first + piece]
+        ):
+            piece += 1
+        while (
+            not short
+            and piece > 0
+            and price <= point[PRICE, first + piece - 1]
+            and quantity <= point[QUANTITY, first + piece - 1]
+        ):
+            piece -= 1
+        index[SELLER_PIECE, k] = piece
+
+
+@compiled
+def lift_to_floors(desk: Desk) -> bool:
+    """Sellers at capacity, all of whose buyers pay a floor: raise them to where buyers notice.
+
+    Returns whether any price moved. Without this the market would look indifferent to the price.
+    """
+    index, value, right = desk.link, desk.value, desk.right
+    nearest, price = value[STEP], value[SELLER_PRICE]
+    for k in range(desk.size[SELLERS]):
+        nearest[k] = np.inf
+    for a in range(desk.size[ARCS]):
+        o = index[SELLER, a]
+        first, last = index[RIGHT_START, a], index[RIGHT_START, a + 1]
+        if value[RESPONSE, a] > 0.0:
+            if value[SHARE, a] > 0.0:
+                nearest[o] = -np.inf
+                for r in range(first, last):
+                    nearest[right[r]] = -np.inf
+            continue
+        short = value[FLOOR, a] - value[FACTOR, a] * price[o] - value[ADDITION, a]
+        for r in range(first, last):
+            short -= price[right[r]]
+        nearest[o] = min(nearest[o], short / value[FACTOR, a])
+        for r in range(first, last):
+            nearest[right[r]] = min(nearest[right[r]], short)
+    moved = False
+    for k in range(desk.size[SELLERS]):
+        pieces = index[POINT_START, k + 1] - index[POINT_START, k]
+        short_of_goods = value[SELLER_QUANTITY, k] < desk.value[SALES, k]
+        if index[SELLER_PIECE, k] == pieces and short_of_goods and 0.0 < nearest[k] < np.inf:
+            price[k] += nearest[k]
+            moved = True
+    return moved
+
+
+@compiled
+def weigh(desk: Desk) -> None:
+    """Weigh each seller's price by how its own sales fall with it, t/month per USD/kg."""
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    origins = count[ORIGINS]
+    sellers = count[SELLERS]
+    for k in range(sellers):
+        value[OWN, k] = 0.0
+        value[SWAP, k] = 0.0
+        value[ROW, k] = 0.0
+        value[COLUMN, k] = 0.0
+    wanted = 0.0
+    for d in range(count[PLACES]):
+        swap = value[DEMAND, d] / value[THETA, d]
+        rest = swap + value[SLOPE, d]
+        wanted += value[DEMAND, d]
         if swap == 0.0 and rest == 0.0:
             continue
-        row[:] = 0.0
-        column[:] = 0.0
-        for a in range(m.arc_start[d], m.arc_start[d + 1]):
-            share = trade.arc[SHARE, a]
-            if share == 0.0:
-                continue
-            o = m.arc_seller[a]
-            by_right = share * trade.arc[RESPONSE, a]
-            by_origin = by_right * m.arc[FACTOR, a]
-            row[o] += share
-            column[o] += by_origin
-            fall[o, o] += swap * by_origin
-            for r in range(m.right_start[a], m.right_start[a + 1]):
-                g = m.right[r]
-                row[g] += share
-                column[g] += by_right
-                fall[o, g] += swap * by_right
-                fall[g, o] += swap * by_origin
-                for r2 in range(m.right_start[a], m.right_start[a + 1]):
-                    fall[g, m.right[r2]] += swap * by_right
-        for k in range(sellers):
-            if row[k] != 0.0:
-                part = rest * row[k]
-                for n in range(sellers):
-                    fall[k, n] -= part * column[n]
+        restricted = False
+        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+            share = value[SHARE, a]
+            by_right = share * value[RESPONSE, a]
+            by_origin = by_right * value[FACTOR, a]
+            value[SWAP, index[SELLER, a]] += swap * by_origin
+            value[OWN, index[SELLER, a]] += (swap - rest * share) * by_origin
+            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                g = right[r]
+                value[SWAP, g] += swap * by_right
+                value[OWN, g] += swap * by_right
+                value[ROW, g] += share
+                value[COLUMN, g] += by_right
+                restricted = True
+        if restricted:
+            for g in range(origins, sellers):
+                value[OWN, g] -= rest * value[ROW, g] * value[COLUMN, g]
+                value[ROW, g] = 0.0
+                value[COLUMN, g] = 0.0
+    steepest = 0.0
+    highest = 1e-300
+    for d in range(count[PLACES]):
+        highest = max(highest, value[THETA, d])
+    for k in range(sellers):
+        steepest = max(steepest, value[OWN, k])
+        highest = max(highest, abs(value[SELLER_PRICE, k]))
+    if steepest == 0.0:
+        for b in range(count[MARKETS]):
+            wanted = max(wanted, 1e6 * desk.volume[1, b])
+        steepest = max(wanted, 1e-300) / highest
+    for k in range(sellers):
+        own = value[OWN, k]
+        value[WEIGHT, k] = own if own > 1e-250 * steepest else 1e-10 * steepest
 
 
 @compiled
-def solve_linear(
-    matrix: np.ndarray, right: np.ndarray, size: int, origins: int, most: np.ndarray
-) -> None:
-    """Gaussian elimination on the diagonal, in place; the solution overwrites `right`.
+def choose_system(desk: Desk, in_logs: bool) -> tuple[int, int, bool]:
+    """Prepare the Newton system of the sellers whose price may move along their graph.
 
-    Rows from `origins` on belong to rights. One whose row is spent by those before it is redundant
-    for now: rent may pass between it and them without a change of flows. Its step is held to
-    `most`, enough to take over all of the largest rent.
+    Sales answer prices nearly as an exponential does, so where that gives the shorter way down or
+    the longer way up, a seller's gap is closed in logarithms (`in_logs`). Returns how many sellers
+    are free, how many of them are origins, and whether the system is better solved by way of the
+    places (`through_places`) than among the sellers (`among_sellers`).
     """
+    count, index, value, point = desk.size, desk.link, desk.value, desk.point
+    sellers, origins, places = count[SELLERS], count[ORIGINS], count[PLACES]
+    free = 0
+    free_origins = 0
+    rent = 0.0
+    widest = 0.0
+    for d in range(places):
+        widest = max(widest, desk.value[THETA, d])
+    for k in range(origins, sellers):
+        rent = max(rent, value[SELLER_PRICE, k])
+    for k in range(sellers):
+        # how price and quantity change along the piece, per unit of the distance used by `move`
+        weight = value[WEIGHT, k]
+        by_price, by_quantity = 0.0, 1.0
+        at = index[POINT_START, k] + index[SELLER_PIECE, k]
+        if at == index[POINT_START, k + 1]:
+            by_price, by_quantity = 1.0 / weight, 0.0
+        elif index[SELLER_PIECE, k] > 0:
+            rise = point[PRICE, at] - point[PRICE, at - 1]
+            more = point[QUANTITY, at] - point[QUANTITY, at - 1]
+            across = weight * rise + more
+            if across > 0.0:
+                by_price, by_quantity = rise / across, more / across
+        value[BY_PRICE, k] = by_price
+        index[NUMBER, k] = -1
+        if by_price <= 0.0:
+            continue
+        index[FREE, free] = k
+        index[NUMBER, k] = free
+        fall = value[OWN, k] * by_price
+        own = max(fall, weight * by_price)
+        sold, offered = value[SALES, k], value[SELLER_QUANTITY, k]
+        gap = sold - offered
+        ratio = 1.0
+        if in_logs and sold > 0.0 and offered > 0.0:
+            logarithmic = sold * np.log(sold / offered)
+            if logarithmic / (own + by_quantity * (sold / offered)) > gap / (own + by_quantity):
+                ratio = sold / offered
+                gap = logarithmic
+        value[RIGHT, free] = gap
+        value[EXTRA, free] = (own - fall) + ratio * by_quantity + RIDGE
+        value[MOST, free] = (rent + 3.0 * widest) / by_price
+        free += 1
+        free_origins += k < origins
+    size = places + free - free_origins
+    by_sellers = (places + free / 3.0) * free * free
+    by_places = (free_origins + size / 3.0) * size * size
+    return free, free_origins, by_sellers > 1.2 * by_places
+
+
+@compiled
+def among_sellers(desk: Desk, free: int) -> None:
+    """Write the system with a row for each free seller: how sales fall along each other's graphs.
+
+    Per place: demand/theta x diag(shares) - (demand/theta + slope) shares shares', gathered over
+    the sellers that each arc pays.
+    """
+    index, value, matrix, rights = desk.link, desk.value, desk.matrix, desk.right
+    for i in range(free):
+        for n in range(free):
+            matrix[i, n] = 0.0
+        matrix[i, i] = value[EXTRA, i]
+        desk.reduced[0, i] = value[RIGHT, i]
+        desk.reduced[1, i] = value[MOST, i]
+    for d in range(desk.size[PLACES]):
+        swap = value[DEMAND, d] / value[THETA, d]
+        rest = swap + value[SLOPE, d]
+        if swap == 0.0 and rest == 0.0:
+            continue
+        for i in range(free):
+            value[ROW, i] = 0.0
+            value[COLUMN, i] = 0.0
+        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+            share = value[SHARE, a]
+            k = index[SELLER, a]
+            o = index[NUMBER, k]
+            by_right = share * value[RESPONSE, a]
+            by_origin = by_right * value[FACTOR, a] * value[BY_PRICE, k]
+            if o >= 0:
+                value[ROW, o] += share
+                value[COLUMN, o] += by_origin
+                matrix[o, o] += swap * by_origin
+            first, last = index[RIGHT_START, a], index[RIGHT_START, a + 1]
+            for r in range(first, last):
+                g = index[NUMBER, rights[r]]
+                if g < 0:
+                    continue
+                by_rent = by_right * value[BY_PRICE, rights[r]]
+                value[ROW, g] += share
+                value[COLUMN, g] += by_rent
+                if o >= 0:
+                    matrix[o, g] += swap * by_rent
+                    matrix[g, o] += swap * by_origin
+                for r2 in range(first, last):
+                    g2 = index[NUMBER, rights[r2]]
+                    if g2 >= 0:
+                        matrix[g2, g] += swap * by_rent
+        for i in range(free):
+            part = rest * value[ROW, i]
+            if part != 0.0:
+                for n in range(free):
+                    matrix[i, n] -= part * value[COLUMN, n]
+
+
+@compiled
+def through_places(desk: Desk, free: int, free_origins: int) -> int:
+    """Write the system of many origins with a row for each place and free right; returns its size.
+
+    A place's landed price is an unknown of its own, so that origins are tied to places and rights
+    only, not to each other, and can be eliminated one by one.
+    """
+    index, value, matrix, rights = desk.link, desk.value, desk.matrix, desk.right
+    out, into = desk.side[0], desk.side[1]  # [free origin, unknown]
+    result, most = desk.reduced[0], desk.reduced[1]
+    places = desk.size[PLACES]
+    size = places + free - free_origins
+    for i in range(size):
+        for n in range(size):
+            matrix[i, n] = 0.0
+        result[i] = 0.0
+    for o in range(free_origins):
+        for n in range(size):
+            out[o, n] = 0.0
+            into[o, n] = 0.0
+        k = index[FREE, o]
+        value[COLUMN, o] = value[EXTRA, o] + value[SWAP, k] * value[BY_PRICE, k]
+    for i in range(free_origins, free):
+        k = index[FREE, i]
+        y = places + i - free_origins
+        matrix[y, y] = value[EXTRA, i] + value[SWAP, k] * value[BY_PRICE, k]
+        result[y] = value[RIGHT, i]
+        most[y] = value[MOST, i]
+    for d in range(places):
+        matrix[d, d] = 1.0
+        swap = value[DEMAND, d] / value[THETA, d]
+        rest = swap + value[SLOPE, d]
+        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+            share = value[SHARE, a]
+            k = index[SELLER, a]
+            o = index[NUMBER, k]
+            by_right = share * value[RESPONSE, a]
+            by_origin = by_right * value[FACTOR, a] * value[BY_PRICE, k]
+            if o >= 0:
+                out[o, d] -= share
+                into[o, d] -= rest * by_origin
+            first, last = index[RIGHT_START, a], index[RIGHT_START, a + 1]
+            for r in range(first, last):
+                g = index[NUMBER, rights[r]]
+                if g < 0:
+                    continue
+                y = places + g - free_origins
+                by_rent = by_right * value[BY_PRICE, rights[r]]
+                matrix[y, d] -= share
+                matrix[d, y] -= rest * by_rent
+                if o >= 0:
+                    out[o, y] += swap * by_rent
+                    into[o, y] += swap * by_origin
+                for r2 in range(first, last):
+                    g2 = index[NUMBER, rights[r2]]
+                    if g2 >= 0 and r2 != r:
+                        matrix[places + g2 - free_origins, y] += swap * by_rent
+    for o in range(free_origins):
+        for i in range(size):
+            if into[o, i] != 0.0:
+                ratio = into[o, i] / value[COLUMN, o]
+                for n in range(size):
+                    matrix[i, n] -= ratio * out[o, n]
+                result[i] -= ratio * value[RIGHT, o]
+    return size
+
+
+@compiled
+def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right: int) -> None:
+    """Gaussian elimination on the diagonal, in place; the solution overwrites `system[0]`.
+
+    Rows from `first_right` on belong to rights. One whose row is spent by those before it is
+    redundant for now: rent may pass between it and them without a change of flows. Its step is held
+    to `system[1]`, enough to take over all of the largest rent.
+    """
+    right, most = system[0], system[1]
     for k in range(size):
         pivot = matrix[k, k]
-        if k >= origins and pivot < REDUNDANT:
+        if k >= first_right and pivot < REDUNDANT:
             step = right[k] / RIDGE
             right[k] = min(max(step, -most[k]), most[k])
             for n in range(k + 1, size):
@@ -522,263 +962,118 @@ def solve_linear(
 
 
 @compiled
-def residual_of(m: Market, state: State, trade: Trade) -> float:
-    """The worst gap between what a seller offers and sells, relative to the market's volume.
+def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bool:
+    """Write the step of every seller along its graph; whether it is finite.
 
-    The volume is the larger of what is bought and offered; where next to nothing is traded, a
-    millionth of what could be.
+    Sellers whose price is held answer what the moves of the others do to their sales.
     """
-    bought = 0.0
-    for d in range(trade.place.shape[1]):
-        bought += trade.place[DEMAND, d]
-    offered = 0.0
-    capacity = 0.0
-    worst = 0.0
-    for k in range(state.price.shape[0]):
-        gap = abs(state.quantity[k] - trade.sales[k])
-        if not gap <= worst:
-            worst = gap
-        if k < m.origins:
-            offered += max(state.quantity[k], 0.0)
-            capacity += m.point[QUANTITY, m.point_start[k + 1] - 1]
-    volume = max(bought, offered, 1e-6 * min(m.wanted, capacity))
-    return worst / volume if volume > 0.0 else worst
-
-
-@compiled
-def merit_of(state: State, trade: Trade) -> float:
-    total = 0.0
-    for k in range(state.price.shape[0]):
-        gap = state.quantity[k] - trade.sales[k]
-        total += gap * gap
-    return total
-
-
-@compiled
-def look(m: Market, theta: float, blur: float, state: State, trade: Trade) -> None:
-    """Evaluate at a state; sellers on a step sell what is asked of them, as far as it reaches."""
-    evaluate(m, theta, blur, state.price, trade)
-    for k in range(state.price.shape[0]):
-        at = m.point_start[k] + state.piece[k]
-        if state.piece[k] == 0:
-            state.quantity[k] = min(trade.sales[k], 0.0)
-        elif at < m.point_start[k + 1] and m.point[PRICE, at] <= m.point[PRICE, at - 1]:
-            low = m.point[QUANTITY, at - 1]
-            high = m.point[QUANTITY, at]
-            state.quantity[k] = min(max(trade.sales[k], low), high)
-
-
-@compiled
-def face(m: Market, state: State, trade: Trade) -> None:
-    """At a kink of its graph, a seller turns to the side its gap points to."""
-    for k in range(state.price.shape[0]):
-        first = m.point_start[k]
-        points = m.point_start[k + 1] - first
-        piece = state.piece[k]
-        short = state.quantity[k] < trade.sales[k]
-        while (
-            short
-            and piece < points
-            and state.price[k] >= m.point[PRICE, first + piece]
-            and state.quantity[k] >= m.point[QUANTITY, first + piece]
-        ):
-            piece += 1
-        while (
-            not short
-            and piece > 0
-            and state.price[k] <= m.point[PRICE, first + piece - 1]
-            and state.quantity[k] <= m.point[QUANTITY, first + piece - 1]
-        ):
-            piece -= 1
-        state.piece[k] = piece
-
-
-@compiled
-def lift_to_floors(m: Market, state: State, trade: Trade, nearest: np.ndarray) -> bool:
-    """Sellers at capacity, all of whose buyers pay a floor: raise them to where buyers notice.
-
-    Returns whether any price moved. Without this the market would look indifferent to the price.
-    """
-    nearest[:] = np.inf
-    for a in range(m.arc_seller.shape[0]):
-        o = m.arc_seller[a]
-        first, last = m.right_start[a], m.right_start[a + 1]
-        if trade.arc[RESPONSE, a] > 0.0:
-            if trade.arc[SHARE, a] > 0.0:
-                nearest[o] = -np.inf
-                for r in range(first, last):
-                    nearest[m.right[r]] = -np.inf
-            continue
-        short = m.arc[FLOOR, a] - m.arc[FACTOR, a] * state.price[o] - m.arc[ADDITION, a]
-        for r in range(first, last):
-            short -= state.price[m.right[r]]
-        nearest[o] = min(nearest[o], short / m.arc[FACTOR, a])
-        for r in range(first, last):
-            nearest[m.right[r]] = min(nearest[m.right[r]], short)
-    moved = False
-    for k in range(state.price.shape[0]):
-        at_capacity = state.piece[k] == m.point_start[k + 1] - m.point_start[k]
-        short = state.quantity[k] < trade.sales[k]
-        if at_capacity and short and 0.0 < nearest[k] < np.inf:
-            state.price[k] += nearest[k]
-            moved = True
-    return moved
-
-
-@compiled
-def measure(m: Market, theta: float, state: State, trade: Trade, work: Work) -> None:
-    """Weigh each seller's price by how its own sales fall with it, t/month per USD/kg."""
-    sellers = state.price.shape[0]
-    fall_of_sales(m, theta, trade, work.fall, work.vector[0], work.vector[1])
-    steepest = 0.0
-    highest = theta
-    for k in range(sellers):
-        steepest = max(steepest, work.fall[k, k])
-        highest = max(highest, abs(state.price[k]))
-    if steepest == 0.0:
-        steepest = max(m.wanted, 1e-300) / highest
-    for k in range(sellers):
-        own = work.fall[k, k]
-        work.weight[k] = own if own > 1e-250 * steepest else 1e-10 * steepest
-
-
-@compiled
-def newton_step(
-    m: Market, theta: float, state: State, trade: Trade, work: Work, in_logs: bool
-) -> bool:
-    """Write the Newton step of every seller along its graph into `work.step`; False if not finite.
-
-    Sales answer prices nearly as an exponential does, so where that gives the shorter way down or
-    the longer way up, a seller's gap is closed in logarithms (`in_logs`).
-    """
-    sellers = state.price.shape[0]
-    by_price, by_quantity = work.vector[2], work.vector[3]
-    count = 0
-    free_origins = 0
-    rent = 0.0
-    for k in range(sellers):
-        by_price[k], by_quantity[k] = slopes(
-            m.point, m.point_start[k], m.point_start[k + 1], state.piece[k], work.weight[k]
-        )
-        if by_price[k] > 0.0:
-            work.free[count] = k
-            count += 1
-            free_origins += k < m.origins
-        if k >= m.origins:
-            rent = max(rent, state.price[k])
-    most = work.vector[0]
-    for i in range(count):
-        k = work.free[i]
-        for n in range(count):
-            work.matrix[i, n] = work.fall[k, work.free[n]] * by_price[work.free[n]]
-        own = max(work.matrix[i, i], work.weight[k] * by_price[k])
-        sold, offered = trade.sales[k], state.quantity[k]
-        gap = sold - offered
-        ratio = 1.0
-        if in_logs and sold > 0.0 and offered > 0.0:
-            logarithmic = sold * np.log(sold / offered)
-            if logarithmic / (own + by_quantity[k] * (sold / offered)) > gap / (
-                own + by_quantity[k]
-            ):
-                ratio = sold / offered
-                gap = logarithmic
-        work.right[i] = gap
-        work.matrix[i, i] = own + ratio * by_quantity[k] + RIDGE
-        most[i] = (rent + 3.0 * theta) / by_price[k]
-    solve_linear(work.matrix, work.right, count, free_origins, most)
-    for k in range(sellers):
-        work.step[k] = trade.sales[k] - state.quantity[k]
-        if by_price[k] == 0.0:
-            for i in range(count):
-                n = work.free[i]
-                work.step[k] -= work.fall[k, n] * by_price[n] * work.right[i]
-    for i in range(count):
-        work.step[work.free[i]] = work.right[i]
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    solved, out = desk.reduced[0], desk.side[0]
+    places, sellers = count[PLACES], count[SELLERS]
+    first_right = places if by_places else free_origins
+    size = first_right + free - free_origins
+    for i in range(free):
+        if not by_places:
+            step = solved[i]
+        elif i >= free_origins:
+            step = solved[places + i - free_origins]
+        else:
+            step = value[RIGHT, i]
+            for n in range(size):
+                step -= out[i, n] * solved[n]
+            step /= value[COLUMN, i]
+        value[STEP, index[FREE, i]] = step
     sound = True
     for k in range(sellers):
-        sound &= np.isfinite(work.step[k])
+        value[DEARER, k] = 0.0
+        if index[NUMBER, k] >= 0:
+            value[DEARER, k] = value[BY_PRICE, k] * value[STEP, k]
+            sound &= np.isfinite(value[STEP, k])
+        else:
+            value[STEP, k] = value[SALES, k] - value[SELLER_QUANTITY, k]
+    if free == sellers:
+        return sound
+    for d in range(places):
+        swap = value[DEMAND, d] / value[THETA, d]
+        rest = swap + value[SLOPE, d]
+        mean = 0.0
+        for turn in range(2):
+            for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+                k = index[SELLER, a]
+                dearer = value[FACTOR, a] * value[DEARER, k]
+                for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                    dearer += value[DEARER, right[r]]
+                dearer *= value[RESPONSE, a]
+                if turn == 0:
+                    mean += value[SHARE, a] * dearer
+                    continue
+                more = value[SHARE, a] * (rest * mean - swap * dearer)
+                if index[NUMBER, k] < 0:
+                    value[STEP, k] += more
+                for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                    if index[NUMBER, right[r]] < 0:
+                        value[STEP, right[r]] += more
     return sound
 
 
 @compiled
-def walk(
-    m: Market,
-    theta: float,
-    blur: float,
-    start: State,
-    work: Work,
-    length: float,
-    end: State,
-    trade: Trade,
-) -> None:
-    """Move every seller `length` of its step along its graph, from `start` to `end`, and look."""
-    for k in range(start.price.shape[0]):
-        end.piece[k], end.price[k], end.quantity[k] = move(
-            m.point,
-            m.point_start[k],
-            m.point_start[k + 1],
-            start.piece[k],
-            start.price[k],
-            start.quantity[k],
-            work.weight[k],
-            length * work.step[k],
-        )
-    look(m, theta, blur, end, trade)
+def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
+    """Find how far to walk along the step from HERE; whether an end was accepted, which is TRIAL.
 
-
-@compiled
-def copy_state(source: State, target: State) -> None:
-    for k in range(source.price.shape[0]):
-        target.piece[k] = source.piece[k]
-        target.price[k] = source.price[k]
-        target.quantity[k] = source.quantity[k]
-
-
-@compiled
-def pull_of(gap: np.ndarray, state: State, trial: State, trade: Trade) -> float:
-    """What is left, after a move, of the gaps' pull along it: 1 all, 0 none, below 0 too far.
-
-    With specific wedges excess supply is the gradient of a convex function, and the pull its slope
-    along the move, so a move that leaves some pull has gone down it.
+    `by_pull` looks for where the gaps' pull along the step has fallen to half or less without
+    turning round, by regula falsi and bisection in turn: with specific wedges excess supply is the
+    gradient of a convex function, and the pull its slope along the move, so a move that leaves some
+    pull has gone down it. Otherwise, and `near` the solution, the sum of squared gaps must fall.
     """
-    before = 0.0
-    after = 0.0
-    for k in range(state.price.shape[0]):
-        change = trial.price[k] - state.price[k]
-        before += gap[k] * change
-        after += (trial.quantity[k] - trade.sales[k]) * change
-    return after / before if before < 0.0 else -10.0
-
-
-@compiled
-def search(
-    m: Market,
-    theta: float,
-    blur: float,
-    state: State,
-    trial: State,
-    trade: Trade,
-    work: Work,
-    merit: float,
-    near: bool,
-    trials: int,
-) -> bool:
-    """Find how far to walk along a step; the accepted end is in `trial` and `trade`.
-
-    Looks for where the pull along the step has fallen to half or less without turning round, by
-    regula falsi and bisection in turn.
-    """
+    index, value, point = desk.link, desk.value, desk.point
+    sellers = desk.size[SELLERS]
+    merit = 0.0
+    for k in range(sellers):
+        value[GAP, k] = value[SELLER_QUANTITY, k] - value[SALES, k]
+        merit += value[GAP, k] ** 2
     length = 1.0
     low = 0.0
     high = np.inf
     pull_low = 1.0
     pull_high = -1.0
-    for n in range(trials):
-        walk(m, theta, blur, state, work, length, trial, trade)
-        if near and merit_of(trial, trade) <= 0.25 * merit:
+    last = False
+    for n in range(trials + 1):
+        for k in range(sellers):
+            (
+                index[SELLER_PIECE + TRIAL, k],
+                value[SELLER_PRICE + TRIAL, k],
+                value[SELLER_QUANTITY + TRIAL, k],
+            ) = move(
+                point,
+                index[POINT_START, k],
+                index[POINT_START, k + 1],
+                index[SELLER_PIECE, k],
+                value[SELLER_PRICE, k],
+                value[SELLER_QUANTITY, k],
+                value[WEIGHT, k],
+                length * value[STEP, k],
+            )
+        look(desk, TRIAL)
+        if last:
             return True
-        pull = pull_of(work.gap, state, trial, trade)
-        if -0.05 <= pull <= 0.5:
+        squares = 0.0
+        before = 0.0
+        after = 0.0
+        for k in range(sellers):
+            gap = value[SELLER_QUANTITY + TRIAL, k] - value[SALES, k]
+            change = value[SELLER_PRICE + TRIAL, k] - value[SELLER_PRICE, k]
+            squares += gap * gap
+            before += value[GAP, k] * change
+            after += gap * change
+        if not by_pull:
+            if squares < (1.0 - 1e-3 * length) * merit:
+                return True
+            length *= 0.4
+            if n + 1 == trials:
+                return False
+            continue
+        pull = after / before if before < 0.0 else -10.0
+        if (near and squares <= 0.25 * merit) or -0.05 <= pull <= 0.5:
             return True
         if pull > 0.5:
             low = length
@@ -793,62 +1088,231 @@ def search(
             length = low + (high - low) * min(max(part, 0.02), 0.98)
         else:
             length = low + (high - low) * (0.5 if low > 0.0 else 0.1)
-        if high - low <= 1e-14 * high:
-            break
-    if low == 0.0:
-        return False
-    walk(m, theta, blur, state, work, low, trial, trade)
-    return True
-
-
-@compiled
-def shrink(
-    m: Market,
-    theta: float,
-    blur: float,
-    state: State,
-    trial: State,
-    trade: Trade,
-    work: Work,
-    merit: float,
-    trials: int,
-) -> bool:
-    """Walk along a step as far as the sum of squared gaps falls; whether it does."""
-    length = 1.0
-    for _ in range(trials):
-        walk(m, theta, blur, state, work, length, trial, trade)
-        if merit_of(trial, trade) < (1.0 - 1e-3 * length) * merit:
-            return True
-        length *= 0.4
+        if n + 1 >= trials or high - low <= 1e-14 * high:
+            # none of the ends was good; the furthest that did not go too far will do
+            last = True
+            length = low
+            if low == 0.0:
+                return False
     return False
 
 
 @compiled
-def sweep(m: Market, theta: float, blur: float, state: State, trade: Trade, work: Work) -> None:
+def begin(batch: Batch, desk: Desk, c: int, start: Start) -> None:
+    """Put every seller where the start says, else origins at seven tenths of their capacity.
+
+    Sellers with no open arc to a buyer sell nothing, at their lowest ask or no rent.
+    """
+    count, index, value, point = desk.size, desk.link, desk.value, desk.point
+    warm = start.rent.size == batch.limit.size and start.origin_price.size > 0
+    idle = index[FREE]
+    for k in range(count[SELLERS]):
+        idle[k] = 1
+    for a in range(count[ARCS]):
+        idle[index[SELLER, a]] = 0
+    for r in range(index[RIGHT_START, count[ARCS]]):
+        idle[desk.right[r]] = 0
+    for k in range(count[SELLERS]):
+        first, end = index[POINT_START, k], index[POINT_START, k + 1]
+        name = index[NAME, k]
+        price = np.nan
+        sold = 0.0
+        if k < count[ORIGINS]:
+            sold = 0.7 * point[QUANTITY, end - 1]
+            if warm:
+                b = batch.cluster_market[batch.market_from[c] + index[SELLER_MARKET, k]]
+                if np.isfinite(start.origin_price[b, name]):
+                    price, sold = start.origin_price[b, name], start.sold[b, name]
+        elif warm:
+            price = start.rent[name]
+        index[SELLER_PIECE, k], value[SELLER_PRICE, k], value[SELLER_QUANTITY, k] = place_of(
+            point, first, end, price, sold
+        )
+        if idle[k]:
+            index[SELLER_PIECE, k] = 0
+            value[SELLER_PRICE, k] = point[PRICE, first]
+            value[SELLER_QUANTITY, k] = 0.0
+
+
+@entry
+def solve_batch(
+    batch: Batch,
+    desk: Desk,
+    clusters: np.ndarray,
+    start: Start,
+    answer: Answer,
+    tolerance: float,
+    most: int,
+    resume: bool,
+) -> None:
+    """Clear some clusters into `answer` by damped Newton, from `start` where it knows something.
+
+    At most `most` steps each. A poor step is tried again without logarithms, then by the sum of
+    squared gaps. `resume` goes on with what is on the desk, the first of `clusters`.
+    """
+    index, value = desk.link, desk.value
+    for c in clusters:
+        if not resume:
+            open_cluster(batch, desk, c)
+            begin(batch, desk, c, start)
+        look(desk, HERE)
+        residual = residual_of(desk)
+        iterations = 0
+        while not residual <= tolerance and iterations < most:
+            iterations += 1
+            face(desk)
+            if desk.size[FLOORS] > 0 and desk.blur[0] == 0.0 and lift_to_floors(desk):
+                look(desk, HERE)
+            weigh(desk)
+            accepted = False
+            for attempt in range(3):
+                sound = True
+                if attempt < 2:
+                    free, free_origins, by_places = choose_system(desk, attempt == 0)
+                    size, rights_from = free, free_origins
+                    if by_places:
+                        size = through_places(desk, free, free_origins)
+                        rights_from = desk.size[PLACES]
+                    else:
+                        among_sellers(desk, free)
+                    solve_linear(desk.matrix, desk.reduced, size, rights_from)
+                    sound = finish_step(desk, free, free_origins, by_places)
+                if sound:
+                    trials = 8 if attempt == 0 else 30 if attempt == 1 else 12
+                    accepted = advance(desk, attempt < 2, residual < 1e-2, trials)
+                    if accepted:
+                        break
+                    look(desk, HERE)
+            if not accepted:
+                break
+            for k in range(desk.size[SELLERS]):
+                index[SELLER_PIECE, k] = index[SELLER_PIECE + TRIAL, k]
+                value[SELLER_PRICE, k] = value[SELLER_PRICE + TRIAL, k]
+                value[SELLER_QUANTITY, k] = value[SELLER_QUANTITY + TRIAL, k]
+            residual = residual_of(desk)
+        write_answer(batch, desk, c, iterations, residual, answer)
+
+
+@compiled
+def offered_below(capacity: float, low_ask: float, high_ask: float, price: float) -> float:
+    """One firm's offer just below a price (t/month)."""
+    if price <= low_ask:
+        return 0.0
+    if price > high_ask or high_ask <= low_ask:
+        return capacity
+    return capacity * ((price - low_ask) / (high_ask - low_ask))
+
+
+@compiled
+def offered_above(capacity: float, low_ask: float, high_ask: float, price: float) -> float:
+    """One firm's offer just above a price (t/month)."""
+    if price >= high_ask:
+        return capacity
+    if price <= low_ask:
+        return 0.0
+    return capacity * ((price - low_ask) / (high_ask - low_ask))
+
+
+@compiled
+def share_out(batch: Batch, desk: Desk, k: int, first: int, last: int, sales: np.ndarray) -> None:
+    """Write each firm's sales at HERE: its ramp's offer, and a step pro rata."""
+    capacities, low_asks, high_asks = batch.capacity, batch.low_ask, batch.high_ask
+    index, value, point = desk.link, desk.value, desk.point
+    piece = index[SELLER_PIECE, k]
+    at = index[POINT_START, k] + piece
+    upright = False
+    part = 1.0
+    low = high = 0.0
+    between = piece > 0 and at < index[POINT_START, k + 1]
+    if between:
+        low, high = point[PRICE, at - 1], point[PRICE, at]
+        more = point[QUANTITY, at] - point[QUANTITY, at - 1]
+        part = (value[SELLER_QUANTITY, k] - point[QUANTITY, at - 1]) / more if more > 0.0 else 1.0
+        upright = high <= low
+    for f in range(first, last):
+        capacity, low_ask, high_ask = capacities[f], low_asks[f], high_asks[f]
+        if not between:
+            sales[f] = capacity if piece > 0 else 0.0
+        elif upright:
+            least = offered_below(capacity, low_ask, high_ask, low)
+            most = offered_above(capacity, low_ask, high_ask, high)
+            sales[f] = least + part * (most - least)
+        else:
+            least = offered_above(capacity, low_ask, high_ask, low)
+            most = offered_below(capacity, low_ask, high_ask, high)
+            sales[f] = least + part * (most - least)
+
+
+@compiled
+def write_answer(
+    batch: Batch, desk: Desk, c: int, iterations: int, residual: float, answer: Answer
+) -> None:
+    """Copy one solved cluster, as last looked at, into the batch's arrays."""
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    here = value[SELLER_PRICE]
+    first_market = batch.market_from[c]
+    for local in range(count[MARKETS]):
+        b = batch.cluster_market[first_market + local]
+        answer.iterations[b] = iterations
+        answer.residual[b] = residual
+    for k in range(count[SELLERS]):
+        name = index[NAME, k]
+        if k >= count[ORIGINS]:
+            answer.rent[name] = here[k]
+            continue
+        b = batch.cluster_market[first_market + index[SELLER_MARKET, k]]
+        answer.origin_price[b, name] = here[k]
+        first, last = batch.firm_offset[b, name], batch.firm_offset[b, name + 1]
+        share_out(batch, desk, k, first, last, answer.sales)
+    for d in range(count[PLACES]):
+        b = batch.cluster_market[first_market + index[PLACE_MARKET, d]]
+        j = index[DESTINATION, d]
+        answer.landed_price[b, j] = desk.value[LANDED, d]
+        answer.demand[b, j] = desk.value[DEMAND, d]
+        paid = 0.0
+        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+            k = index[SELLER, a]
+            price = value[FACTOR, a] * here[k] + value[ADDITION, a]
+            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                price += here[right[r]]
+            price = max(price, value[FLOOR, a])
+            i = index[NAME, k]
+            answer.flow[b, i, j] = value[FLOW, a]
+            answer.delivered_price[b, i, j] = price
+            paid += price * value[SHARE, a]
+        answer.average_price[b, j] = paid
+
+
+@entry
+def sweep(desk: Desk) -> None:
     """Clear each seller by itself, the others' prices held, one after another.
 
-    A seller's gap rises along its graph, so bisection is sure. Slow, and never led astray.
+    A seller's gap rises along its graph, so bisection is sure.
     """
-    look(m, theta, blur, state, trade)
-    measure(m, theta, state, trade, work)
-    for k in range(state.price.shape[0]):
-        first, end = m.point_start[k], m.point_start[k + 1]
-        look(m, theta, blur, state, trade)
-        gap = state.quantity[k] - trade.sales[k]
-        span = max(abs(gap), 1e-12 * trade.sales[k])
+    index, value = desk.link, desk.value
+    look(desk, HERE)
+    weigh(desk)
+    for k in range(desk.size[SELLERS]):
+        first, end = index[POINT_START, k], index[POINT_START, k + 1]
+        weight = value[WEIGHT, k]
+        look(desk, HERE)
+        gap = value[SELLER_QUANTITY, k] - value[SALES, k]
+        span = max(abs(gap), 1e-12 * value[SALES, k])
         if gap == 0.0:
             continue
-        piece, price, quantity = state.piece[k], state.price[k], state.quantity[k]
+        piece = index[SELLER_PIECE, k]
+        price, quantity = value[SELLER_PRICE, k], value[SELLER_QUANTITY, k]
         near = 0.0
         far = np.inf
         distance = -gap
         for _ in range(80):
-            state.piece[k], state.price[k], state.quantity[k] = move(
-                m.point, first, end, piece, price, quantity, work.weight[k], distance
+            index[SELLER_PIECE, k], value[SELLER_PRICE, k], value[SELLER_QUANTITY, k] = move(
+                desk.point, first, end, piece, price, quantity, weight, distance
             )
-            look(m, theta, blur, state, trade)
-            now = state.quantity[k] - trade.sales[k]
-            if abs(now) <= 1e-3 * min(span, max(trade.sales[k], abs(state.quantity[k]))):
+            look(desk, HERE)
+            sold, offered = value[SALES, k], value[SELLER_QUANTITY, k]
+            now = offered - sold
+            if abs(now) <= 1e-3 * min(span, max(sold, abs(offered))):
                 break
             if (now > 0.0) == (gap > 0.0):
                 near = abs(distance)
@@ -862,397 +1326,3 @@ def sweep(m: Market, theta: float, blur: float, state: State, trade: Trade, work
             if size > 1e250 or far - near < 1e-15 * far:
                 break
             distance = size if gap < 0.0 else -size
-    look(m, theta, blur, state, trade)
-
-
-@compiled
-def rest_idle(m: Market, state: State) -> None:
-    """Sellers with no open arc to a buyer sell nothing, at their lowest ask or no rent."""
-    idle = np.ones(state.price.shape[0], np.bool_)
-    for a in range(m.arc_seller.shape[0]):
-        idle[m.arc_seller[a]] = False
-        for r in range(m.right_start[a], m.right_start[a + 1]):
-            idle[m.right[r]] = False
-    for k in range(state.price.shape[0]):
-        if idle[k]:
-            state.piece[k] = 0
-            state.price[k] = m.point[PRICE, m.point_start[k]]
-            state.quantity[k] = 0.0
-
-
-@compiled
-def newton(
-    m: Market,
-    theta: float,
-    blur: float,
-    state: State,
-    trial: State,
-    trade: Trade,
-    work: Work,
-    tolerance: float,
-    sweeps: int,
-) -> tuple[int, float]:
-    """Damped Newton from `state`, which it moves. Returns (iterations, residual).
-
-    A poor step is tried again without logarithms, then by the sum of squared gaps, then, up to
-    `sweeps` times, replaced by a sweep.
-    """
-    rest_idle(m, state)
-    look(m, theta, blur, state, trade)
-    iteration = 0
-    extra = 0
-    while True:
-        residual = residual_of(m, state, trade)
-        if residual <= POLISHED or iteration >= MOST_STEPS or extra == 2:
-            return iteration, residual
-        done = residual <= tolerance
-        extra += done
-        face(m, state, trade)
-        if blur == 0.0 and lift_to_floors(m, state, trade, work.gap):
-            evaluate(m, theta, blur, state.price, trade)
-        merit = merit_of(state, trade)
-        for k in range(state.price.shape[0]):
-            work.gap[k] = state.quantity[k] - trade.sales[k]
-        measure(m, theta, state, trade, work)
-        accepted = False
-        for attempt in range(3):
-            if attempt < 2 and not newton_step(m, theta, state, trade, work, attempt == 0):
-                continue
-            if done or attempt == 2:
-                trials = 1 if done else 12
-                accepted = shrink(m, theta, blur, state, trial, trade, work, merit, trials)
-            else:
-                near = residual < 1e-2
-                trials = 8 if attempt == 0 else 30
-                accepted = search(m, theta, blur, state, trial, trade, work, merit, near, trials)
-            if accepted:
-                copy_state(trial, state)
-                break
-            evaluate(m, theta, blur, state.price, trade)
-        iteration += 1
-        if not done and sweeps > 0 and (not accepted or iteration % 12 == 0):
-            sweeps -= 1
-            sweep(m, theta, blur, state, trade, work)
-        elif not accepted:
-            return iteration, residual
-
-
-@compiled
-def start_cold(m: Market, state: State) -> None:
-    """Origins at seven tenths of their capacity, no rents."""
-    for k in range(state.price.shape[0]):
-        state.piece[k] = 1
-        state.price[k] = 0.0
-        state.quantity[k] = 0.0
-        if k < m.origins:
-            graph = m.point[:, m.point_start[k] : m.point_start[k + 1]]
-            quantity = 0.7 * graph[QUANTITY, -1]
-            state.piece[k], state.price[k], state.quantity[k] = place_of(graph, quantity)
-
-
-@compiled
-def start_warm(m: Market, state: State, b: int, warm: Answer) -> None:
-    """Sellers as an earlier clearing left them, on today's supply graphs."""
-    start_cold(m, state)
-    for k in range(state.price.shape[0]):
-        graph = m.point[:, m.point_start[k] : m.point_start[k + 1]]
-        sold = 0.0
-        if k < m.origins:
-            price = warm.origin_price[b, m.name[k]]
-            for j in range(warm.flow.shape[2]):
-                sold += warm.flow[b, m.name[k], j]
-        else:
-            price = warm.rent[m.name[k]]
-        if np.isfinite(price):
-            state.piece[k], state.price[k], state.quantity[k] = place_at(graph, price, sold)
-
-
-@compiled
-def spread_of(m: Market, state: State) -> float:
-    """A dispersion so wide that sourcing hardly answers prices, USD/kg."""
-    low = np.inf
-    high = -np.inf
-    for a in range(m.arc_seller.shape[0]):
-        cost = m.arc[FACTOR, a] * state.price[m.arc_seller[a]] + m.arc[ADDITION, a]
-        low = min(low, cost - m.arc[QUALITY, a])
-        high = max(high, cost - m.arc[QUALITY, a])
-    return max(high - low, m.theta)
-
-
-@compiled
-def ease(m: Market, wedges: float, arc: np.ndarray) -> None:
-    """Write arcs with eased wedges and floors: at 0 wedges are specific, and floors are gone."""
-    for row in range(arc.shape[0]):
-        for a in range(arc.shape[1]):
-            arc[row, a] = m.arc[row, a]
-    for a in range(m.arc_seller.shape[0]):
-        floor = m.arc[FLOOR, a]
-        arc[FACTOR, a] = m.arc[FACTOR, a] ** wedges
-        arc[FLOOR, a] = floor + np.log(wedges) * abs(floor) if wedges > 0.0 else -np.inf
-
-
-@compiled
-def follow(
-    m: Market,
-    eased: Market,
-    state: State,
-    trial: State,
-    reached: State,
-    trade: Trade,
-    work: Work,
-    tolerance: float,
-    longest: float,
-) -> tuple[int, float]:
-    """Solve an easy relative of the market, then lead it to the market, each answer a start.
-
-    First with specific wedges, wide dispersion and blurred kinks, where excess supply is the
-    gradient of a smooth convex function. From 0 to 1 the wedges and floors come in, from 1 to 2
-    dispersion narrows, from 2 to 3 the blur goes; in strides of at most `longest`.
-    """
-    start_cold(m, state)
-    copy_state(state, reached)
-    wide = spread_of(m, state)
-    iterations = 0
-    residual = np.inf
-    progress = -1.0
-    stride = longest
-    while progress < 3.0 and stride > 1e-4:
-        first = progress < 0.0
-        ahead = 0.0 if first else min(progress + stride, np.floor(progress) + 1.0)
-        ease(m, min(ahead, 1.0), eased.arc)
-        theta = m.theta if ahead >= 2.0 else wide * (m.theta / wide) ** max(ahead - 1.0, 0.0)
-        blur = 0.3 * theta * 10.0 ** (-9.0 * max(ahead - 2.0, 0.0)) if ahead < 3.0 else 0.0
-        goal = tolerance if ahead == 3.0 else 1e-3 if longest > 0.3 else 1e-8
-        sweeps = 8 if first or longest < 0.3 else 2
-        more, residual = newton(eased, theta, blur, state, trial, trade, work, goal, sweeps)
-        iterations += more
-        if residual <= goal or first:
-            copy_state(state, reached)
-            progress = ahead
-            stride = longest if first else min(stride * 1.5, longest)
-        else:
-            copy_state(reached, state)
-            stride *= 0.4
-    return iterations, residual if progress == 3.0 else max(residual, 1.0)
-
-
-@compiled
-def open_market(problem: ProblemArrays, b: int, limits: np.ndarray) -> Market:
-    """Gather market `b`: sellers with something to sell, destinations that want it, open arcs.
-
-    `limits` holds the numbers of this market's limits; one of zero closes its arcs.
-    """
-    origins, destinations = problem.arc.shape[2], problem.arc.shape[3]
-    limit_count = limits.shape[0]
-    uses = np.zeros((origins, destinations), np.int64)  # rights an arc needs; < 0 closed
-    for g in limits:
-        for row in range(problem.limit_offset[g], problem.limit_offset[g + 1]):
-            i, j = problem.limit_arc[0, row], problem.limit_arc[1, row]
-            uses[i, j] += 1 if problem.limit[g] > 0.0 else -limit_count - 1
-    seller = np.full(origins, -1, np.int64)
-    name = np.empty(origins + limit_count, np.int64)
-    firms = problem.firm_offset[b, origins] - problem.firm_offset[b, 0]
-    point_start = np.zeros(origins + limit_count + 1, np.int64)
-    point = np.empty((2, 2 * firms + 2 * limit_count + 2))
-    count = 0
-    for i in range(origins):
-        first, last = problem.firm_offset[b, i], problem.firm_offset[b, i + 1]
-        begin = point_start[count]
-        length = draw_supply(
-            problem.firm, problem.ask_order[2 * first : 2 * last], point[:, begin:]
-        )
-        if length > 0:
-            seller[i] = count
-            name[count] = i
-            count += 1
-            point_start[count] = begin + length
-    first_right = count
-    for g in limits:
-        if problem.limit[g] > 0.0:
-            begin = point_start[count]
-            point[:, begin : begin + 2] = 0.0
-            point[QUANTITY, begin + 1] = problem.limit[g]
-            name[count] = g
-            count += 1
-            point_start[count] = begin + 2
-    destination = np.empty(destinations, np.int64)
-    arc_start = np.zeros(destinations + 1, np.int64)
-    number = np.full((origins, destinations), -1, np.int64)
-    most = origins * destinations
-    arc_seller = np.empty(most, np.int64)
-    arc = np.empty((4, most))
-    right_start = np.zeros(most + 1, np.int64)
-    theta = problem.dispersion[b]
-    served = 0
-    arcs = 0
-    all_wanted = 0.0
-    for j in range(destinations):
-        wanted = 0.0
-        for h in range(problem.term.shape[3]):
-            wanted += problem.term[NEED, b, j, h]
-        for n in range(problem.bid.shape[3]):
-            wanted += problem.bid[BID, b, j, n]
-        if wanted <= 0.0:
-            continue
-        all_wanted += wanted
-        for i in range(origins):
-            weight = problem.arc[QUALITY, b, i, j]
-            if seller[i] < 0 or uses[i, j] < 0 or weight == -np.inf:
-                continue
-            number[i, j] = arcs
-            arc_seller[arcs] = seller[i]
-            arc[FACTOR, arcs] = problem.arc[FACTOR, b, i, j]
-            arc[ADDITION, arcs] = problem.arc[ADDITION, b, i, j]
-            floor = problem.arc[FLOOR, b, i, j]
-            arc[FLOOR, arcs] = floor if floor > 0.0 else -np.inf
-            arc[QUALITY, arcs] = theta * weight
-            right_start[arcs + 1] = right_start[arcs] + uses[i, j]
-            arcs += 1
-        if arcs > arc_start[served]:
-            destination[served] = j
-            served += 1
-            arc_start[served] = arcs
-    right = np.empty(right_start[arcs], np.int64)
-    filled = np.zeros(arcs, np.int64)
-    for k in range(first_right, count):
-        for row in range(problem.limit_offset[name[k]], problem.limit_offset[name[k] + 1]):
-            a = number[problem.limit_arc[0, row], problem.limit_arc[1, row]]
-            if a >= 0:
-                right[right_start[a] + filled[a]] = k
-                filled[a] += 1
-    term = np.empty((5, served, problem.term.shape[3]))
-    bid = np.empty((3, served, problem.bid.shape[3]))
-    for d in range(served):
-        # Loops: an assignment of slices would compile its error text as well, for seconds.
-        for row in range(term.shape[0]):
-            for h in range(term.shape[2]):
-                term[row, d, h] = problem.term[row, b, destination[d], h]
-        for row in range(bid.shape[0]):
-            for n in range(bid.shape[2]):
-                bid[row, d, n] = problem.bid[row, b, destination[d], n]
-    return Market(
-        theta,
-        all_wanted,
-        first_right,
-        name[:count],
-        destination[:served],
-        point_start[: count + 1],
-        point,
-        arc_start[: served + 1],
-        arc_seller[:arcs],
-        arc[:, :arcs].copy(),
-        right_start[: arcs + 1],
-        right,
-        term,
-        bid,
-    )
-
-
-@compiled
-def with_arcs(m: Market, arc: np.ndarray) -> Market:
-    """The same market with other arcs."""
-    return Market(
-        m.theta, m.wanted, m.origins, m.name, m.destination, m.point_start, m.point, m.arc_start,
-        m.arc_seller, arc, m.right_start, m.right, m.term, m.bid,
-    )  # fmt: skip
-
-
-@compiled
-def empty_state(sellers: int) -> State:
-    return State(np.zeros(sellers, np.int64), np.zeros(sellers), np.zeros(sellers))
-
-
-@compiled
-def solve_market(
-    m: Market, b: int, warm: Answer, warmed: bool, state: State, trade: Trade, tolerance: float
-) -> tuple[int, float, bool]:
-    """Newton from the start given, else from a cold one, else along a path."""
-    sellers = state.price.shape[0]
-    trial = empty_state(sellers)
-    work = Work(
-        np.empty((sellers, sellers)),
-        np.empty((sellers, sellers)),
-        np.empty((4, sellers)),
-        np.empty(sellers),
-        np.empty(sellers),
-        np.empty(sellers),
-        np.empty(sellers),
-        np.empty(sellers, np.int64),
-    )
-    iterations = 0
-    residual = np.inf
-    for cold in range(0 if warmed else 1, 2):
-        if cold:
-            start_cold(m, state)
-        else:
-            start_warm(m, state, b, warm)
-        more, residual = newton(m, m.theta, 0.0, state, trial, trade, work, tolerance, cold)
-        iterations += more
-        if residual <= tolerance:
-            return iterations, residual, False
-    reached = empty_state(sellers)
-    eased = with_arcs(m, m.arc.copy())
-    for longest in (0.5, 0.15, 0.04):
-        more, residual = follow(m, eased, state, trial, reached, trade, work, tolerance, longest)
-        iterations += more
-        if residual <= tolerance:
-            break
-    return iterations, residual, True
-
-
-@entry
-def solve_batch(
-    problem: ProblemArrays,
-    limits: np.ndarray,
-    limits_from: np.ndarray,
-    warm: Answer,
-    answer: Answer,
-    tolerance: float,
-) -> None:
-    """Clear every market of the batch into `answer`; `warm` is an earlier answer or empty."""
-    markets = problem.arc.shape[1]
-    warmed = warm.origin_price.shape[0] == markets
-    for b in range(markets):
-        m = open_market(problem, b, limits[limits_from[b] : limits_from[b + 1]])
-        sellers = m.name.shape[0]
-        state = empty_state(sellers)
-        trade = Trade(
-            np.zeros(m.arc.shape), np.zeros((3, m.destination.shape[0])), np.zeros(sellers)
-        )
-        answer.iterations[b], answer.residual[b], answer.fell_back[b] = solve_market(
-            m, b, warm, warmed, state, trade, tolerance
-        )
-        evaluate(m, m.theta, 0.0, state.price, trade)
-        write_answer(problem, b, m, state, trade, answer)
-
-
-@compiled
-def write_answer(
-    problem: ProblemArrays, b: int, m: Market, state: State, trade: Trade, answer: Answer
-) -> None:
-    """Copy one solved market into the batch's arrays."""
-    for k in range(m.name.shape[0]):
-        if k >= m.origins:
-            answer.rent[m.name[k]] = state.price[k]
-            continue
-        i = m.name[k]
-        answer.origin_price[b, i] = state.price[k]
-        firms = slice(problem.firm_offset[b, i], problem.firm_offset[b, i + 1])
-        share_out(
-            m, k, state.piece[k], state.quantity[k], problem.firm[:, firms], answer.sales[firms]
-        )
-    for d in range(m.destination.shape[0]):
-        j = m.destination[d]
-        answer.landed_price[b, j] = trade.place[LANDED, d]
-        answer.demand[b, j] = trade.place[DEMAND, d]
-        paid = 0.0
-        for a in range(m.arc_start[d], m.arc_start[d + 1]):
-            price = m.arc[FACTOR, a] * state.price[m.arc_seller[a]] + m.arc[ADDITION, a]
-            for r in range(m.right_start[a], m.right_start[a + 1]):
-                price += state.price[m.right[r]]
-            price = max(price, m.arc[FLOOR, a])
-            i = m.name[m.arc_seller[a]]
-            answer.flow[b, i, j] = trade.arc[FLOW, a]
-            answer.delivered_price[b, i, j] = price
-            paid += price * trade.arc[SHARE, a]
-        answer.average_price[b, j] = paid

@@ -14,7 +14,8 @@ class Problem:
     """A batch of markets, each one mineral at one stage in one month.
 
     Axes: B markets, I origins, J destinations, H demand terms, N bids, F firms, G limits,
-    A arcs under limits. Quantities in t/month, prices in USD/kg.
+    A arcs under
+    limits, counted once for each limit. Quantities in t/month, prices in USD/kg.
 
     Supply of a firm at its origin's price p is capacity x clip((p - low)/(high - low), 0, 1), a
     step where low = high. A demand term wants need x (P/reference)^-elasticity at landed price P,
@@ -26,6 +27,9 @@ class Problem:
     on the arc, raised to the floor. Buyers spread their demand over origins as a logit with
     `dispersion`; an arc is closed by a log weight of -inf, a limit of zero, or an origin without
     capacity.
+
+    A limit caps the sum of the flows on its arcs, which may lie in several markets (a quota on a
+    family of products); its rent is common to all of them.
     """
 
     capacity: Floats  # [F] t/month
@@ -46,7 +50,7 @@ class Problem:
     price_addition: Floats  # [B, I, J] USD/kg
     floor_price: Floats  # [B, I, J] USD/kg, 0 or less is none
     limit: Floats = field(default_factory=lambda: np.empty(0))  # [G] t/month
-    limit_market: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [G]
+    limit_market: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [A]
     limit_offset: Integers = field(default_factory=lambda: np.zeros(1, np.int64))  # [G+1]
     limit_origin: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [A]
     limit_destination: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # [A]
@@ -91,9 +95,9 @@ class Problem:
             f: ("capacity", "low_ask", "high_ask"),
             ("market", b): ("dispersion",),
             (b, i + 1): ("firm_offset",),
-            ("limit", *g): ("limit", "limit_market"),
+            ("limit", *g): ("limit",),
             ("offset", g[0] + 1): ("limit_offset",),
-            ("arc", *a): ("limit_origin", "limit_destination"),
+            ("arc", *a): ("limit_market", "limit_origin", "limit_destination"),
         }  # fmt: skip
         for key, names in wanted.items():
             shape = tuple(size for size in key if not isinstance(size, str))
@@ -124,7 +128,8 @@ class Problem:
                 raise ValueError(f"Problem.{name} holds a number outside 0 to {size - 1}.")
         if self.limit_origin.size:
             group = np.repeat(np.arange(self.limit.size), np.diff(offset))
-            key = (group * i + self.limit_origin) * j + self.limit_destination
+            key = (group * b + self.limit_market) * i + self.limit_origin
+            key = key * j + self.limit_destination
             if np.unique(key).size < key.size:
                 raise ValueError("A limit lists the same arc twice; list each arc once per limit.")
 

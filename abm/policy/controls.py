@@ -31,19 +31,29 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class ExportMeasures:
-    """All controls of one month. Arrays are [market, origin, destination]."""
+class ArcMeasures:
+    """What controls add to the price of an arc; the same until one starts or ends.
 
+    Arrays are [market, origin, destination].
+    """
+
+    controls: tuple[DatedControl, ...]  # in force
     tax: np.ndarray  # fraction of the export price
     detour: np.ndarray  # USD/kg of extra cost where goods must be re-routed
     rerouted: np.ndarray  # bool: the arc is banned, what flows on it took a detour
-    limits: tuple[Limit, ...]
 
-    def rows(self, markets: np.ndarray) -> ExportMeasures:
-        """The measures of some markets; the limits keep their own market numbers."""
-        return ExportMeasures(
-            self.tax[markets], self.detour[markets], self.rerouted[markets], self.limits
-        )
+
+@dataclass(frozen=True)
+class ExportMeasures:
+    """All controls of one month."""
+
+    arcs: ArcMeasures
+    limits: tuple[Limit, ...]  # in the order of the controls in force and their markets
+
+    @property
+    def tonnes(self) -> np.ndarray:
+        """[limit] t/month."""
+        return np.array([limit.tonnes for limit in self.limits], dtype=float)
 
 
 def measures_in_force(
@@ -52,6 +62,7 @@ def measures_in_force(
     month: int,
     growth: np.ndarray,
     price_gap: np.ndarray,
+    before: ArcMeasures,
 ) -> ExportMeasures:
     """Translate the dated controls to what the market meets in a month.
 
@@ -63,48 +74,58 @@ def measures_in_force(
     price_gap
         [market, origin] what buyers of re-routed goods paid last months over what the goods cost
         delivered, at least 1.
+    before
+        Measures on arcs of last month, kept where the same controls are still in force.
     """
-    shape = world.flow.shape
-    tax, detour = np.zeros(shape), np.zeros(shape)
-    rerouted = np.zeros(shape, dtype=bool)
-    limits: list[Limit] = []
-    for control in controls:
-        if not control.start <= month < control.end:
+    active = tuple(control for control in controls if control.start <= month < control.end)
+    arcs = before if before.controls == active else arc_measures(world, active)
+    limits = []
+    for control in active:
+        if control.instrument is Instrument.tax:
             continue
+        for market, exports in zip(control.markets, control.opening_exports, strict=True):
+            normal = float(exports * growth[market])
+            gap = float(price_gap[market, control.exporter])
+            tonnes, holder = _cap(control, float(exports), normal, month, gap)
+            limits.append(
+                Limit(int(market), control.exporter, control.destinations, tonnes, holder)
+            )
+    return ExportMeasures(arcs, tuple(limits))
+
+
+def arc_measures(world: World, active: tuple[DatedControl, ...]) -> ArcMeasures:
+    """What the controls in force add to prices, arc by arc."""
+    tax, detour = np.zeros((2, *world.flow.shape))
+    rerouted = np.zeros(world.flow.shape, dtype=bool)
+    for control in active:
         for market in control.markets:
             arcs = (market, control.exporter, control.destinations)
-            normal = world.flow[arcs].sum() * growth[market]
             if control.instrument is Instrument.tax:
                 tax[arcs] += control.terms.rate
             elif control.instrument is Instrument.ban:
                 rerouted[arcs] = True
                 extra = control.terms.evasion_cost * world.origin_price[market, control.exporter]
                 detour[arcs] = np.maximum(detour[arcs], extra)
-            if control.instrument is not Instrument.tax:
-                gap = float(price_gap[market, control.exporter])
-                limits.append(_limit(world, control, market, normal, month, gap))
-    return ExportMeasures(tax, detour, rerouted, tuple(limits))
+    return ArcMeasures(active, tax, detour, rerouted)
 
 
-def _limit(
-    world: World, control: DatedControl, market: int, normal: float, month: int, gap: float
-) -> Limit:
+def _cap(
+    control: DatedControl, opening: float, normal: float, month: int, gap: float
+) -> tuple[float, str]:
+    """Tonnes a month that a control lets through, and who collects the rent."""
     terms = control.terms
     leak = min(1.0, (1.0 - terms.enforcement) * gap**terms.evasion_response)
-    holder = "treasury" if control.rights is Rights.treasury else "exporters"
     if control.instrument is Instrument.ban:
-        tonnes, holder = leak * normal, "traders"
-    elif control.instrument is Instrument.licence:
+        return leak * normal, "traders"
+    holder = "treasury" if control.rights is Rights.treasury else "exporters"
+    if control.instrument is Instrument.licence:
         ripe = min(1.0, (month - control.start) / max(terms.processing_months, 1))
         ripe = 1.0 if terms.processing_months == 0 else ripe
         approved = terms.approval_share * ripe
-        tonnes = (approved + leak * max(1.0 - approved, 0.0)) * normal
-    elif terms.quota_tonnes >= 0:
-        tonnes = terms.quota_tonnes / MONTHS
-    else:
-        opening = world.flow[market, control.exporter, control.destinations].sum()
-        tonnes = terms.quota_share * opening
-    return Limit(int(market), control.exporter, control.destinations, float(tonnes), holder)
+        return (approved + leak * max(1.0 - approved, 0.0)) * normal, holder
+    if terms.quota_tonnes >= 0:
+        return terms.quota_tonnes / MONTHS, holder
+    return terms.quota_share * opening, holder
 
 
 def alarm(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:

@@ -14,35 +14,32 @@ def pooled_share(flow: np.ndarray, members: np.ndarray) -> np.ndarray:
     return np.divide(bought, total, out=np.zeros_like(bought), where=total > 0)
 
 
-def shared_relationships(
-    own: np.ndarray,
-    flow: np.ndarray,
+def pooled_part(
+    pool: np.ndarray,
     joined: np.ndarray,
     month: int,
     ramp: float,
     settings: JointProcurement,
 ) -> np.ndarray:
-    """[market, origin, destination] sourcing share a buyer would have at opening prices.
+    """[market, destination] part of its purchases that a buyer makes from the pool's suppliers.
 
     A member's own habits are blended with those of the pool, more so the longer it has been a
     member, up to `shared_relationships` after the `ramp` months it takes to qualify a supplier.
 
     Parameters
     ----------
-    own
-        [market, origin, destination] sourcing share without the alliance.
-    flow
-        [market, origin, destination] opening flows, t/month: what the members would pool.
+    pool
+        [market, origin] from `pooled_share`.
+    joined
+        [country] month of joining.
     """
     members = joined <= month
     if not settings.active or members.sum() < 2:
-        return own
-    pool = pooled_share(flow, members)
-    progress = np.clip((month - joined) / ramp, 0.0, 1.0)
+        return np.zeros((pool.shape[0], joined.size))
+    progress = np.minimum((month - joined) / ramp, 1.0)
     blend = np.where(members, settings.shared_relationships * progress, 0.0)
     # A market that the pool does not buy in leaves its members with their own habits.
-    blend = blend[None, None, :] * (pool.sum(axis=1) > 0)[:, None, None]
-    return (1.0 - blend) * own + blend * pool[:, :, None]
+    return blend[None, :] * (pool.sum(axis=1) > 0)[:, None]
 
 
 def countervailing(
@@ -60,8 +57,6 @@ def countervailing(
     if not settings.active or members.sum() < 2:
         return factor
     exports = bought.sum(axis=1)
-    power = np.divide(
-        bought[:, members].sum(axis=1), exports, out=np.zeros_like(exports), where=exports > 0
-    )
+    power = (bought @ members) / np.where(exports > 0, exports, 1.0)
     factor[:, members] = 1.0 - settings.countervailing_power * power[:, None]
     return factor

@@ -1,0 +1,194 @@
+"""What to do where Newton's method alone does not clear a market: slow, and never led astray.
+
+Sweeps clear one seller at a time. Where they do not help either, an easy relative of the market is
+solved and led to the market step by step. What is found is a start from which the market itself is
+solved and certified once more.
+"""
+
+import numpy as np
+
+from abm.market.kernel import (
+    ADDITION,
+    ARCS,
+    FACTOR,
+    FLOOR,
+    NAME,
+    ORIGINS,
+    OWN_FACTOR,
+    OWN_FLOOR,
+    OWN_THETA,
+    PLACES,
+    QUALITY,
+    SELLER,
+    SELLER_MARKET,
+    SELLER_PIECE,
+    SELLER_PRICE,
+    SELLER_QUANTITY,
+    SELLERS,
+    THETA,
+    Answer,
+    Batch,
+    Desk,
+    Start,
+    solve_batch,
+    sweep,
+)
+
+MOST_STEPS = 80  # of Newton's method at one go
+BETWEEN_SWEEPS = 12  # steps of Newton's method before it is helped by a sweep
+
+Place = tuple[np.ndarray, np.ndarray, np.ndarray]  # piece, price, quantity of every seller
+
+
+def no_start() -> Start:
+    """The start that knows nothing."""
+    return Start(np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
+
+
+def solve_stubborn(batch: Batch, desk: Desk, answer: Answer, tolerance: float) -> None:
+    """Clear what is not cleared yet in `answer`; its residuals tell whether that succeeded."""
+    first_market = batch.cluster_market[batch.market_from[:-1]]
+    for c in np.flatnonzero(~(answer.residual[first_market] <= tolerance)):
+        solve_cluster(batch, desk, int(c), answer, tolerance)
+
+
+def solve_cluster(batch: Batch, desk: Desk, c: int, answer: Answer, tolerance: float) -> None:
+    """Clear one cluster: from a cold start, with sweeps, and last along a path."""
+    markets = batch.cluster_market[batch.market_from[c] : batch.market_from[c + 1]]
+    newton = Newton(batch, desk, c, answer)
+    newton.iterations = int(answer.iterations[markets[0]])
+    newton.gather()
+    cold = remember(desk)
+    if newton.helped_by_sweeps(tolerance, 1) <= tolerance or any(
+        follow(newton, cold, tolerance, longest) <= tolerance for longest in (0.5, 0.15, 0.04)
+    ):
+        newton.confirm(tolerance)
+    answer.iterations[markets] = newton.iterations
+    answer.fell_back[markets] = True
+
+
+class Newton:
+    """Newton's method on the cluster that is on the desk, and a count of its steps."""
+
+    def __init__(self, batch: Batch, desk: Desk, c: int, answer: Answer) -> None:
+        self.batch, self.desk, self.answer = batch, desk, answer
+        self.cluster = np.array([c])
+        self.market = batch.cluster_market[batch.market_from[c]]
+        self.iterations = 0
+
+    def gather(self) -> None:
+        """Put the cluster on the desk, its sellers at a cold start."""
+        self._run(no_start(), np.inf, 0, resume=False)
+
+    def confirm(self, tolerance: float) -> None:
+        """Solve the cluster itself once more, from where its sellers are on the desk."""
+        start = start_from(self.batch, self.desk, int(self.cluster[0]))
+        self._run(start, tolerance, MOST_STEPS, resume=False)
+
+    def helped_by_sweeps(self, tolerance: float, sweeps: int) -> float:
+        """Go on from where the sellers are, put on the way again by a sweep each time it is stuck
+        or slow; returns the residual."""
+        while True:
+            steps = BETWEEN_SWEEPS if sweeps > 0 else MOST_STEPS
+            residual = self._run(no_start(), tolerance, steps, resume=True)
+            if residual <= tolerance or sweeps == 0:
+                return residual
+            sweeps -= 1
+            sweep(self.desk)
+
+    def _run(self, start: Start, tolerance: float, most: int, resume: bool) -> float:
+        solve_batch(
+            self.batch, self.desk, self.cluster, start, self.answer, tolerance, most, resume
+        )
+        self.iterations += int(self.answer.iterations[self.market])
+        return float(self.answer.residual[self.market])
+
+
+def follow(newton: Newton, cold: Place, tolerance: float, longest: float) -> float:
+    """Solve an easy relative of the cluster, then lead it to the cluster, each answer a start.
+
+    First with specific wedges, wide dispersion and blurred kinks, where excess supply is the
+    gradient of a smooth convex function. From 0 to 1 the wedges and floors come in, from 1 to 2
+    dispersion narrows, from 2 to 3 the blur goes; in strides of at most `longest`. Returns the
+    residual, infinite if the way was not walked to its end.
+    """
+    desk = newton.desk
+    return_to(desk, cold)
+    wide = spread_of(desk)
+    reached = cold
+    residual = np.inf
+    progress = -1.0
+    stride = longest
+    while progress < 3.0 and stride > 1e-4:
+        first = progress < 0.0
+        ahead = 0.0 if first else min(progress + stride, np.floor(progress) + 1.0)
+        ease(desk, min(ahead, 1.0), wide, min(max(ahead - 1.0, 0.0), 1.0))
+        narrowest = desk.value[THETA, : desk.size[PLACES]].min(initial=np.inf)
+        desk.blur[0] = 0.3 * narrowest * 10.0 ** (-9.0 * max(ahead - 2.0, 0.0))
+        if ahead == 3.0:
+            desk.blur[0] = 0.0
+        goal = tolerance if ahead == 3.0 else 1e-3 if longest > 0.3 else 1e-8
+        residual = newton.helped_by_sweeps(goal, 8 if first or longest < 0.3 else 2)
+        if residual <= goal or first:
+            reached = remember(desk)
+            progress = ahead
+            stride = longest if first else min(stride * 1.5, longest)
+        else:
+            return_to(desk, reached)
+            stride *= 0.4
+    return residual if progress == 3.0 else np.inf
+
+
+def ease(desk: Desk, wedges: float, wide: float, narrowed: float) -> None:
+    """Set wedges, floors and dispersion on the way to the market's own.
+
+    At `wedges` 0 they are specific and floors are gone, at 1 they are the market's own; dispersion
+    goes from `wide` at `narrowed` 0 to its own at 1.
+    """
+    arc = desk.value[:, : desk.size[ARCS]]
+    arc[FACTOR] = arc[OWN_FACTOR] ** wedges
+    arc[FLOOR] = -np.inf
+    floored = np.isfinite(arc[OWN_FLOOR])
+    if wedges > 0.0:
+        floor = arc[OWN_FLOOR, floored]
+        arc[FLOOR, floored] = floor * (1.0 + np.log(wedges))
+    place = desk.value[:, : desk.size[PLACES]]
+    own = place[OWN_THETA]
+    start = np.maximum(wide, own)
+    place[THETA] = own if narrowed >= 1.0 else start * (own / start) ** narrowed
+
+
+def spread_of(desk: Desk) -> float:
+    """A dispersion so wide that sourcing hardly answers prices, USD/kg."""
+    arcs = slice(0, desk.size[ARCS])
+    price = desk.value[SELLER_PRICE, desk.link[SELLER, arcs]]
+    cost = desk.value[OWN_FACTOR, arcs] * price + desk.value[ADDITION, arcs]
+    cost -= desk.value[QUALITY, arcs]
+    return float(np.ptp(cost)) if cost.size else 0.0
+
+
+def remember(desk: Desk) -> Place:
+    """Copies of where every seller is."""
+    piece, value = desk.link[SELLER_PIECE], desk.value
+    return piece.copy(), value[SELLER_PRICE].copy(), value[SELLER_QUANTITY].copy()
+
+
+def return_to(desk: Desk, place: Place) -> None:
+    """Put every seller back where it was."""
+    desk.link[SELLER_PIECE], desk.value[SELLER_PRICE], desk.value[SELLER_QUANTITY] = place
+
+
+def start_from(batch: Batch, desk: Desk, c: int) -> Start:
+    """Where the sellers of the desk's cluster are, as a start for it."""
+    markets, origins, _ = batch.log_weight.shape
+    price = np.full((markets, origins), np.nan)
+    sold = np.zeros((markets, origins))
+    rent = np.zeros(batch.limit.size)
+    sellers, split = desk.size[SELLERS], desk.size[ORIGINS]
+    name, local = desk.link[NAME, :sellers], desk.link[SELLER_MARKET, :split]
+    here, offered = desk.value[SELLER_PRICE], desk.value[SELLER_QUANTITY]
+    market = batch.cluster_market[batch.market_from[c] + local]
+    price[market, name[:split]] = here[:split]
+    sold[market, name[:split]] = offered[:split]
+    rent[name[split:]] = here[split:sellers]
+    return Start(price, sold, rent)

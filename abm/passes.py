@@ -1,0 +1,288 @@
+"""Compiled passes over arcs and orders: one loop where NumPy would sweep the arrays a dozen times.
+
+Two arcs of three are closed and three buyers of five need nothing, and a loop can leave them out.
+What the figures mean stands in the modules that call; here is only the arithmetic. All passes live
+in this one file, because Numba's cache notices a change of a function's own file only.
+
+Axes: M markets, I origins, J destinations, G groups of buyers.
+"""
+
+import numpy as np
+from numba import njit
+
+# Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
+# Loops, no slices or sums: NumPy's own operations inside compiled code take long to compile.
+compiled = njit(cache=True, error_model="numpy")
+
+
+@compiled
+def weigh_arcs(
+    share: np.ndarray,
+    gravity_share: np.ndarray,
+    fresh: np.ndarray,
+    pool: np.ndarray,
+    pooled: np.ndarray,
+    entry_share: np.ndarray,
+    incumbent: np.ndarray,
+    pull: np.ndarray,
+    familiarity: np.ndarray,
+    opening_gap: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sourcing shares before price and habit, and log weights, both [M, I, J].
+
+    A share is what the buyer settled on, moved towards gravity by the `fresh` part [M, J] of its
+    purchases and towards the `pool` [M, I] by the `pooled` part [M, J]; or, for an origin that is
+    no `incumbent` [M, I], its share on entry; times the `pull` [M, I] of the origin's size.
+    """
+    notional = np.zeros(share.shape)
+    log_weight = np.empty(share.shape)
+    for m in range(share.shape[0]):
+        for i in range(share.shape[1]):
+            for j in range(share.shape[2]):
+                log_weight[m, i, j] = -np.inf
+                if pull[m, i] == 0.0:
+                    continue
+                if incumbent[m, i]:
+                    own = share[m, i, j] + fresh[m, j] * (gravity_share[m, i, j] - share[m, i, j])
+                    own = (1.0 - pooled[m, j]) * own + pooled[m, j] * pool[m, i]
+                else:
+                    own = entry_share[m, i, j]
+                level = own * pull[m, i]
+                if level > 0.0:
+                    notional[m, i, j] = level
+                    weight = np.log(level * familiarity[m, i, j])
+                    log_weight[m, i, j] = weight + opening_gap[m, i, j]
+    return notional, log_weight
+
+
+@compiled
+def split_outlay(
+    flow: np.ndarray,
+    delivered_price: np.ndarray,
+    origin_price: np.ndarray,
+    rent: np.ndarray,
+    markup: np.ndarray,
+    tax: np.ndarray,
+    tariff: np.ndarray,
+    freight: np.ndarray,
+    detour: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Outlay by arc [M, I, J], sums by destination and by origin, and what is left over [M].
+
+    The sums by destination [4, M, J] are tonnes, outlay, duty and rent; those by origin [4, M, I]
+    tonnes, export tax, rent, and the outlay for goods that paid a rent. The outlay comes from the
+    delivered price [M, I, J], the parts from the origin price [M, I]: their difference is a check.
+    """
+    markets, origins, destinations = flow.shape
+    outlay = np.zeros(flow.shape)
+    by_destination = np.zeros((4, markets, destinations))
+    by_origin = np.zeros((4, markets, origins))
+    left = np.zeros(markets)
+    for m in range(markets):
+        for i in range(origins):
+            for j in range(destinations):
+                tonnes = flow[m, i, j]
+                if tonnes == 0.0:
+                    continue
+                paid = delivered_price[m, i, j] * tonnes
+                asked = origin_price[m, i] * (1.0 + markup[m, i, j])
+                taxed = asked * (1.0 + tax[m, i, j])
+                duty = taxed * tariff[m, i, j] * tonnes
+                held = rent[m, i, j] * tonnes
+                export_tax = (taxed - asked) * tonnes
+                carriage = (freight[m, i, j] + detour[m, i, j]) * tonnes
+                left[m] += paid - (asked * tonnes + export_tax + duty + carriage + held)
+                outlay[m, i, j] = paid
+                by_destination[0, m, j] += tonnes
+                by_destination[1, m, j] += paid
+                by_destination[2, m, j] += duty
+                by_destination[3, m, j] += held
+                by_origin[0, m, i] += tonnes
+                by_origin[1, m, i] += export_tax
+                by_origin[2, m, i] += held
+                if held > 0.0:
+                    by_origin[3, m, i] += paid
+    return outlay, by_destination, by_origin, left
+
+
+@compiled
+def send_off(
+    flow: np.ndarray,
+    voyage: np.ndarray,
+    bought: np.ndarray,
+    stock: np.ndarray,
+    at_sea: np.ndarray,
+) -> None:
+    """Move goods at sea on by a month and send off those `bought` [M, J, G].
+
+    Every group owns its part of what is `flow`n over each `voyage` [I, J], in months. `stock`
+    [M, J, G] and `at_sea` [M, J, G, months to arrival] are written.
+    """
+    markets, origins, destinations = flow.shape
+    longest = at_sea.shape[3]
+    for m in range(markets):
+        sent = np.zeros((longest + 1, destinations))
+        for i in range(origins):
+            for j in range(destinations):
+                sent[voyage[i, j], j] += flow[m, i, j]
+        for j in range(destinations):
+            total = 0.0
+            for month in range(longest + 1):
+                total += sent[month, j]
+            for g in range(bought.shape[2]):
+                part = bought[m, j, g] / total if total > 0.0 else 0.0
+                stock[m, j, g] += at_sea[m, j, g, 0] + sent[0, j] * part
+                for month in range(longest):
+                    later = at_sea[m, j, g, month + 1] if month + 1 < longest else 0.0
+                    at_sea[m, j, g, month] = later + sent[month + 1, j] * part
+
+
+@compiled
+def move_familiarity(
+    familiarity: np.ndarray,
+    flow: np.ndarray,
+    bought: np.ndarray,
+    notional: np.ndarray,
+    stickiness: np.ndarray,
+    pace: float,
+    least: float,
+    most: float,
+) -> None:
+    """Move familiarity [M, I, J] towards the target that this month's purchases set.
+
+    The target is the share bought over the notional share, to the power `stickiness` [M], within
+    bounds; one where nothing is bought [M, J] or on offer.
+    """
+    markets, origins, destinations = flow.shape
+    for m in range(markets):
+        usual = np.zeros(destinations)
+        for i in range(origins):
+            for j in range(destinations):
+                usual[j] += notional[m, i, j]
+        for i in range(origins):
+            for j in range(destinations):
+                target = 1.0
+                if notional[m, i, j] > 0.0 and bought[m, j] > 0.0:
+                    ratio = flow[m, i, j] / bought[m, j] * usual[j] / notional[m, i, j]
+                    target = np.exp(stickiness[m] * np.log(ratio)) if ratio > 0.0 else 0.0
+                    target = min(max(target, least), most)
+                familiarity[m, i, j] += pace * (target - familiarity[m, i, j])
+
+
+@compiled
+def scale_use(
+    need: np.ndarray,
+    price: np.ndarray,
+    reference_price: np.ndarray,
+    elasticity: np.ndarray,
+    backstop: np.ndarray,
+    choke: np.ndarray,
+    least_ratio: float,
+) -> np.ndarray:
+    """[M, J, G] use at a price [M, J] over need; zero where nothing is needed."""
+    scale = np.zeros(need.shape)
+    for m in range(need.shape[0]):
+        for j in range(need.shape[1]):
+            level = price[m, j]
+            if level >= choke[m, j]:
+                continue
+            fading = min((choke[m, j] - level) / (choke[m, j] - backstop[m, j]), 1.0)
+            ratio = max(min(level, backstop[m, j]) / reference_price[m, j], least_ratio)
+            log_ratio = np.log(ratio)
+            for g in range(need.shape[2]):
+                if need[m, j, g] > 0.0:
+                    scale[m, j, g] = np.exp(-elasticity[m, j, g] * log_ratio) * fading
+    return scale
+
+
+@compiled
+def fill_ramps(
+    floor: np.ndarray,
+    quantity: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    use_scale: np.ndarray,
+    price: np.ndarray,
+) -> np.ndarray:
+    """[M, J, G] t/month bought at a price [M, J]: the floor, and the filled part of both ramps.
+
+    The ramps' last axis holds the first ramp of every group, then the second of every group.
+    """
+    markets, countries, groups = floor.shape
+    bought = np.empty(floor.shape)
+    for m in range(markets):
+        for j in range(countries):
+            for g in range(groups):
+                bought[m, j, g] = floor[m, j, g] * use_scale[m, j, g]
+            for ramp in range(2 * groups):
+                if quantity[m, j, ramp] > 0.0:
+                    width = high[m, j, ramp] - low[m, j, ramp]
+                    filled = min(max((high[m, j, ramp] - price[m, j]) / width, 0.0), 1.0)
+                    bought[m, j, ramp % groups] += quantity[m, j, ramp] * filled
+    return bought
+
+
+@compiled
+def draw_orders(
+    need: np.ndarray,
+    trend_need: np.ndarray,
+    expected_use: np.ndarray,
+    position: np.ndarray,
+    released: np.ndarray,
+    cover: np.ndarray,
+    extra_cover: np.ndarray,
+    transit: np.ndarray,
+    growth: np.ndarray,
+    expected_price: np.ndarray,
+    least_order: float,
+    minimum_cover: float,
+    drawdown_months: float,
+    adjustment_months: float,
+    speculation: float,
+    order_width: float,
+    distress: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Floor [M, J, G] and quantity, low and high price of both ramps [M, J, 2G] of every order.
+
+    Arrays are [M, J, G]; `extra_cover` (a share), `transit` and `expected_price` are [M, J];
+    `growth` is [M].
+    """
+    markets, countries, groups = need.shape
+    floor = np.zeros(need.shape)
+    quantity = np.zeros((markets, countries, 2 * groups))
+    low = np.empty(quantity.shape)
+    high = np.empty(quantity.shape)
+    for m in range(markets):
+        for j in range(countries):
+            price = expected_price[m, j]
+            width = order_width * price
+            for g in range(groups):
+                part = 0.0
+                wanted = need[m, j, g]
+                if wanted > 0.0:
+                    usual = trend_need[m, j, g]
+                    aboard = transit[m, j] * usual
+                    target = cover[m, j, g] * usual
+                    gap = target * (1.0 + extra_cover[m, j]) + aboard - position[m, j, g]
+                    closing = gap / adjustment_months + growth[m] * (target + aboard)
+                    held = max(position[m, j, g] - aboard, 0.0)
+                    spare = max(held - minimum_cover * target, 0.0)
+                    least = least_order * wanted
+                    given = released[m, j, g]
+                    moderate = max(wanted - spare / drawdown_months - given, least)
+                    distressed = max(wanted - held / drawdown_months - given, least)
+                    use = expected_use[m, j, g]
+                    scale = use / wanted
+                    bottom = moderate * scale
+                    ramp = use - bottom + max(closing, 0.0) + speculation * usual
+                    middle = min(max(use + closing - given, bottom) - bottom, ramp)
+                    part = middle / ramp if ramp > 0.0 else 0.0
+                    floor[m, j, g] = distressed
+                    quantity[m, j, g] = ramp
+                    quantity[m, j, groups + g] = (moderate - distressed) * scale
+                top = price + width * part
+                low[m, j, g] = top - width
+                high[m, j, g] = top
+                low[m, j, groups + g] = top
+                high[m, j, groups + g] = max(distress * price, top + 0.1 * price)
+    return floor, quantity, low, high

@@ -1,0 +1,1 @@
+"""Speed and stress of the market-clearing core: `python -m benchmarks`, `... benchmarks.stress`."""

@@ -1,0 +1,142 @@
+"""Measure the market-clearing core and write table and figure: `python -m benchmarks --help`."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import cold, conic, document, figure, floor, processes, scaling
+from benchmarks.rows import HEADER, Measured, aligned, cells_of, markdown, points_of, table_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+BUSY = 0.5  # load, in processes, from which figures spread more than they should
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    instances: int  # random markets against each rival
+    groups: int  # batches in which a solve is compared with an evaluation
+    size: int  # markets in each of them
+    repeats: int  # of which the quickest counts
+    batches: tuple[int, ...]
+    threaded: int  # markets shared among threads
+    origins: tuple[int, ...]
+    firms: tuple[int, ...]
+    counted: tuple[int, int]  # markets in the batches whose allocations are counted
+    again: int  # uses from the cache
+
+
+FULL = Scale(
+    instances=60, groups=20, size=50, repeats=5,
+    batches=(1, 10, 100, 1_000, 10_000, 100_000), threaded=2_000,
+    origins=(5, 12, 35, 80, 150, 250), firms=(100, 10_000, 100_000, 1_000_000),
+    counted=(10, 1_000), again=5,
+)  # fmt: skip
+QUICK = Scale(
+    instances=8, groups=4, size=20, repeats=3,
+    batches=(1, 10, 100, 1_000), threaded=300,
+    origins=(5, 12, 35), firms=(100, 10_000, 50_000),
+    counted=(10, 100), again=1,
+)  # fmt: skip
+
+
+def both(first: Measured, second: Measured) -> Measured:
+    first.extend(second)
+    return first
+
+
+Benchmark = Callable[[Scale, int], Measured]
+BENCHMARKS: dict[str, Benchmark] = {
+    "cold": lambda s, seed: both(
+        cold.measure(s.instances, s.repeats, seed),
+        floor.measure(s.groups, s.size, s.repeats, seed, warm=False),
+    ),
+    "warm": lambda s, seed: floor.measure(s.groups, s.size, s.repeats, seed, warm=True),
+    "conic": lambda s, seed: conic.measure(s.instances, s.repeats, seed),
+    "batch": lambda s, seed: scaling.batch(s.batches, s.repeats, seed),
+    "threads": lambda s, seed: scaling.threads(s.threaded, s.repeats, seed),
+    "origins": lambda s, seed: scaling.origins(s.origins, 4, s.repeats, seed),
+    "firms": lambda s, seed: scaling.firms(s.firms, s.repeats, seed),
+    "allocations": lambda s, seed: processes.allocations(*s.counted, seed),
+    "first-use": lambda s, seed: processes.first_use(s.again),
+}
+
+
+def names(text: str) -> list[str]:
+    """The benchmarks named in a list with commas, in the order in which they run."""
+    wanted = text.split(",")
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no benchmark {', '.join(unknown)}; choose among {', '.join(BENCHMARKS)}."
+        )
+    return [name for name in BENCHMARKS if name in wanted]
+
+
+def options(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", type=names, default=list(BENCHMARKS), metavar="NAMES",
+        help=f"measure these alone, separated by commas: {', '.join(BENCHMARKS)}",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller, for a first look")
+    parser.add_argument("--seed", type=int, default=0, help="of the random markets")
+    parser.add_argument(
+        "--document", action="store_true", help="also write the table into docs/benchmarks.md"
+    )
+    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "bench")
+    chosen = parser.parse_args(words)
+    if chosen.document and (chosen.quick or len(chosen.only) < len(BENCHMARKS)):
+        parser.error("--document takes a full run: leave out --only and --quick.")
+    return chosen
+
+
+def measure(only: Sequence[str], scale: Scale, seed: int) -> Measured:
+    """Run the benchmarks named, printing the rows of each as it ends."""
+    total = Measured()
+    for name in only:
+        found = BENCHMARKS[name](scale, seed)
+        lines = [cells_of(row) for row in found.rows]
+        if lines:
+            print(f"\n{name}\n{aligned(HEADER, lines)}", flush=True)
+        total.extend(found)
+    return total
+
+
+def write(measured: Measured, folder: Path) -> list[Path]:
+    """Write the table and the points as CSV and the figure as PNG and PDF; the paths written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, points = folder / "table.csv", folder / "points.csv"
+    table_of(measured.rows).to_csv(table, index=False)
+    found = points_of(measured)
+    found.to_csv(points, index=False)
+    return [table, points, *figure.save(figure.figure_of(found), folder, "bench")]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    chosen = options(words)
+    scale = QUICK if chosen.quick else FULL
+    busy = os.getloadavg()[0]
+    measured = measure(chosen.only, scale, chosen.seed)
+    if busy > BUSY:
+        measured.notes.append(
+            f"The machine was busy with other work (load {busy:.1f} at the start)."
+        )
+    paths = write(measured, chosen.folder)
+    print("\n".join(["", *measured.notes]))
+    print("\nWritten:", ", ".join(map(str, paths)))
+    if chosen.document:
+        body = markdown(HEADER, [cells_of(row) for row in measured.rows])
+        document.write_section(
+            "benchmarks table", "\n\n".join([document.machine(), body, *measured.notes])
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""One compiled evaluation of excess demand, as the core itself makes it at each trial price.
+
+Shares, demand and flows at every destination, and the place of every origin on its supply graph.
+The only file of the benchmarks that knows the inside of `abm/market/kernel.py`.
+"""
+
+from time import thread_time
+
+from numba import njit
+
+from abm.market import Clearing, Problem
+from abm.market.clearing import new_desk, pack, warm_start
+from abm.market.kernel import (
+    HERE,
+    ORIGINS,
+    POINT_START,
+    SELLER_PIECE,
+    SELLER_PRICE,
+    SELLER_QUANTITY,
+    Batch,
+    Desk,
+    Start,
+    begin,
+    look,
+    open_cluster,
+    place_of,
+    residual_of,
+)
+
+
+# Not cached: Numba would not notice a change of the core's file.
+@njit(error_model="numpy")
+def evaluations(batch: Batch, desk: Desk, start: Start, repeats: int) -> float:
+    """Evaluate excess demand of every cluster `repeats` times; the worst residual."""
+    worst = 0.0
+    link, value = desk.link, desk.value
+    desk.blur[0] = 0.0
+    for c in range(batch.market_from.shape[0] - 1):
+        open_cluster(batch, desk, c)
+        begin(batch, desk, c, start)
+        for _ in range(repeats):
+            for k in range(desk.size[ORIGINS]):
+                first, end = link[POINT_START, k], link[POINT_START, k + 1]
+                price, sold = value[SELLER_PRICE, k], value[SELLER_QUANTITY, k]
+                link[SELLER_PIECE, k], _, value[SELLER_QUANTITY, k] = place_of(
+                    desk.point, first, end, price, sold
+                )
+            look(desk, HERE)
+        worst = max(worst, residual_of(desk))
+    return worst
+
+
+def evaluation_seconds(problem: Problem, found: Clearing, repeats: int) -> float:
+    """Processor seconds of one evaluation of excess demand, the mean of the batch's markets.
+
+    Raises RuntimeError where excess demand is not zero at the prices found: then something else
+    than the cleared market has been timed.
+    """
+    batch = pack(problem)
+    fixed = batch, new_desk(batch), warm_start(problem, found)
+    worst = evaluations(*fixed, 1)
+    if worst > 1e-6:
+        raise RuntimeError(f"Excess demand at the clearing prices is {worst:.2g} of the volume.")
+    few, many = 5, 25
+    best = {few: float("inf"), many: float("inf")}
+    for _ in range(repeats):
+        for times in best:
+            start = thread_time()
+            evaluations(*fixed, times)
+            best[times] = min(best[times], thread_time() - start)
+    return (best[many] - best[few]) / (many - few) / problem.shape[0]

@@ -1,0 +1,156 @@
+"""The compiled passes against the same figures in plain NumPy, and against what they must keep."""
+
+import numpy as np
+import pytest
+from conftest import model_of, quiet_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abm.passes import move_familiarity, send_off, split_outlay, weigh_arcs
+from abm.world import World
+
+MARKETS, PLACES, GROUPS, LONGEST = 3, 4, 2, 2
+arcs = (MARKETS, PLACES, PLACES)
+seeds = st.integers(0, 10_000)
+
+
+def draws(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def some_flow(draw: np.random.Generator) -> np.ndarray:
+    """Flows with empty arcs, and a destination that buys nothing."""
+    flow = draw.uniform(0, 100, arcs) * (draw.uniform(size=arcs) > 0.4)
+    flow[0, :, 1] = 0.0
+    return flow
+
+
+# Sourcing -------------------------------------------------------------------------------------
+
+
+@given(seed=seeds)
+def test_weights_are_those_of_shares_pool_size_and_habit(seed: int) -> None:
+    draw = draws(seed)
+    share, gravity, entry, familiarity = draw.dirichlet(np.ones(PLACES), (4, MARKETS, PLACES))
+    share *= draw.uniform(size=arcs) > 0.3
+    fresh, pool, pooled, pull = draw.uniform(size=(4, MARKETS, PLACES))
+    fresh[0] = pooled[1] = 0.0
+    incumbent, gap = draw.uniform(size=(MARKETS, PLACES)) > 0.5, draw.normal(size=arcs)
+    pull[2, 1] = 0.0
+    notional, log_weight = weigh_arcs(
+        share, gravity, fresh, pool, pooled, entry, incumbent, pull, familiarity, gap
+    )
+    settled = (1 - fresh[:, None]) * share + fresh[:, None] * gravity
+    blended = (1 - pooled[:, None]) * settled + pooled[:, None] * pool[:, :, None]
+    expected = np.where(incumbent[:, :, None], blended, entry) * pull[:, :, None]
+    np.testing.assert_allclose(notional, expected, rtol=1e-12, atol=1e-15)
+    weight = expected * familiarity * np.exp(gap)
+    np.testing.assert_allclose(np.exp(log_weight), weight, rtol=1e-12, atol=1e-15)
+    assert np.isneginf(log_weight[2, 1]).all()
+
+
+@given(seed=seeds, pace=st.floats(0.0, 1.0))
+def test_familiarity_moves_towards_shares_over_notional_ones(seed: int, pace: float) -> None:
+    draw = draws(seed)
+    flow, notional = some_flow(draw), some_flow(draw)
+    before, stickiness = draw.uniform(0.25, 4.0, arcs), draw.uniform(0.1, 1.0, MARKETS)
+    bought = flow.sum(axis=1)
+    after = before.copy()
+    move_familiarity(after, flow, bought, notional, stickiness, pace, 0.25, 4.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usual = notional / notional.sum(axis=1, keepdims=True)
+        ratio = flow / bought[:, None, :] / usual
+        target = np.clip(ratio ** stickiness[:, None, None], 0.25, 4.0)
+    known = (notional > 0) & (bought > 0)[:, None, :]
+    target = np.where(known, target, 1.0)
+    np.testing.assert_allclose(after, before + pace * (target - before), rtol=1e-12)
+
+
+# Money ----------------------------------------------------------------------------------------
+
+
+def some_terms(draw: np.random.Generator) -> dict[str, np.ndarray]:
+    """Prices, rents and wedges by arc, and prices by origin."""
+    names = ("rent", "markup", "tax", "tariff", "freight", "detour")
+    terms = {name: draw.uniform(0, 2, arcs) * (draw.uniform(size=arcs) > 0.5) for name in names}
+    return {"origin_price": draw.uniform(1, 9, (MARKETS, PLACES)), **terms}
+
+
+def price_of(terms: dict[str, np.ndarray]) -> np.ndarray:
+    """USD/kg delivered, as the text of the model has it."""
+    factor = (1 + terms["markup"]) * (1 + terms["tax"]) * (1 + terms["tariff"])
+    price = terms["origin_price"][:, :, None] * factor
+    return price + terms["freight"] + terms["detour"] + terms["rent"]
+
+
+@given(seed=seeds)
+def test_every_dollar_of_the_outlay_is_somebodys(seed: int) -> None:
+    draw = draws(seed)
+    flow, terms = some_flow(draw), some_terms(draw)
+    price = np.where(flow > 0, price_of(terms), np.nan)  # no price on a closed arc
+    outlay, (tonnes, spent, duty, rent), by_origin, left = split_outlay(flow, price, **terms)
+    np.testing.assert_allclose(outlay, price_of(terms) * flow, rtol=1e-12)
+    np.testing.assert_allclose(left, 0.0, atol=1e-11 * outlay.sum())
+    np.testing.assert_allclose(tonnes, flow.sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(spent, outlay.sum(axis=1), rtol=1e-12)
+    asked = terms["origin_price"][:, :, None] * (1 + terms["markup"])
+    border = asked * (1 + terms["tax"])
+    np.testing.assert_allclose(duty, (border * terms["tariff"] * flow).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(rent, (terms["rent"] * flow).sum(axis=1), rtol=1e-12)
+    sold, tax, origin_rent, limited = by_origin
+    np.testing.assert_allclose(sold, flow.sum(axis=2), rtol=1e-12)
+    np.testing.assert_allclose(tax, (terms["tax"] * asked * flow).sum(axis=2), rtol=1e-9)
+    np.testing.assert_allclose(origin_rent, (terms["rent"] * flow).sum(axis=2), rtol=1e-12)
+    np.testing.assert_allclose(limited, (outlay * (terms["rent"] > 0)).sum(axis=2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [1e-3, np.nan])
+def test_a_price_that_nobody_receives_is_left_over(wrong: float) -> None:
+    draw = draws(1)
+    flow, terms = np.full(arcs, 10.0), some_terms(draw)
+    price = price_of(terms)
+    price[1, 2, 3] += wrong
+    *_, left = split_outlay(flow, price, **terms)
+    np.testing.assert_allclose(left[1], 10.0 * wrong)
+    np.testing.assert_allclose(left[[0, 2]], 0.0, atol=1e-10)
+
+
+# Goods ----------------------------------------------------------------------------------------
+
+
+@given(seed=seeds)
+def test_goods_arrive_after_their_months_at_sea_and_none_is_lost(seed: int) -> None:
+    """One shipment; then months in which nothing is bought."""
+    draw = draws(seed)
+    flow, voyage = some_flow(draw), draw.integers(0, LONGEST + 1, (PLACES, PLACES))
+    part = draw.dirichlet(np.ones(GROUPS), (MARKETS, PLACES))
+    bought = flow.sum(axis=1)[:, :, None] * part
+    stock = np.zeros(bought.shape)
+    at_sea = np.zeros((*bought.shape, LONGEST))
+    nothing = np.zeros(arcs)
+    for month in range(LONGEST + 1):
+        shipped, wanted = (flow, bought) if month == 0 else (nothing, 0.0 * bought)
+        send_off(shipped, voyage, wanted, stock, at_sea)
+        landed = (flow * (voyage <= month)).sum(axis=1)[:, :, None] * part
+        np.testing.assert_allclose(stock, landed, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(stock + at_sea.sum(axis=3), bought, rtol=1e-12, atol=1e-12)
+
+
+def test_measures_of_suppliers_are_those_of_the_flows(tiny_world: World) -> None:
+    """Month by month, from the flows alone."""
+    model = model_of(quiet_config(years=1), tiny_world)
+    for month in range(3):
+        model.step()
+        shown = {name: values[month] for name, values in model.record.measures.items()}
+        flow = model.last_flow
+        bought = flow.sum(axis=1)
+        np.testing.assert_allclose(shown["purchases_t"], bought, rtol=1e-12)
+        abroad = flow * (1 - np.eye(PLACES))
+        np.testing.assert_allclose(shown["exports_t"], abroad.sum(axis=2), rtol=1e-9, atol=1e-9)
+        buys = bought > 0
+        shares = flow / np.where(buys, bought, np.nan)[:, None, :]
+        np.testing.assert_allclose(shown["supplier_hhi"], 1e4 * (shares**2).sum(axis=1))
+        imported = (abroad / np.where(buys, bought, np.nan)[:, None, :]).sum(axis=1)
+        np.testing.assert_allclose(shown["import_reliance"], imported, atol=1e-12)
+        outside = shares[:, tiny_world.non_allied].sum(axis=1)
+        np.testing.assert_allclose(shown["non_allied_share"], outside)
