@@ -13,7 +13,7 @@ from abm.market import Clearing, Problem
 from benchmarks.limits import limit_arcs
 
 TANGENT_BELOW = 0.01  # of the reference price: below, isoelastic demand runs on along its tangent
-NARROWEST_RAMP = 1e-5  # of its price: no ramp of demand is narrower
+NARROWEST_RAMP = 1e-3  # of its price: no ramp of demand is narrower
 ROUNDING = float(np.finfo(float).eps)  # of a price, in double precision
 ON_A_STEP = 4.0 * ROUNDING  # of its price: this near a firm may sell anything it has
 BARELY_TRADED = 1e-6  # of what could be traded: less than that counts as that much
@@ -62,7 +62,7 @@ def resolution_of(problem: Problem, found: Clearing) -> float:
 
     A price is rounded once and its sum with wedges and rents once more, so that no prices in double
     precision can be counted on to clear a market more closely. It matters where demand many times
-    the volume is cut off within a ramp of a hundred-thousandth of its price.
+    the volume is cut off within a ramp of a thousandth of its price.
     """
     widest = 0.0
     for b in range(problem.shape[0]):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -17,7 +18,7 @@ import pytest
 
 from abm.market import clear
 from abm.market.__main__ import main
-from abm.market.files import clearing_document, problem_of, read_problem
+from abm.market.files import clearing_document, json_text, problem_of, read_problem
 from tests.reference import Reference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -158,6 +159,16 @@ def test_several_demands_and_bids_of_one_country_add_up() -> None:
 # --- Files out ------------------------------------------------------------------------------------
 
 
+def run_module(
+    path: str, stdout: int = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "abm.market", path],
+        cwd=ROOT, env=os.environ | variables, stdout=stdout, stderr=subprocess.PIPE, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+
+
 def test_the_document_repeats_the_clearing_with_names() -> None:
     named = read_problem(ROOT / "examples" / "market" / "embargo.json")
     found = clear(named.problem)
@@ -189,13 +200,43 @@ def test_a_destination_that_nobody_may_supply_has_no_price_and_all_its_need_unme
     assert (west["bought"], west["unmet_need"]) == (0.0, 20.0)
 
 
+def test_sellers_and_buyers_without_trade_are_listed() -> None:
+    document = example("free_trade")
+    document["markets"][0]["firms"][0]["capacity"] = 0
+    named = problem_of(document)
+    market = clearing_document(named, clear(named.problem))["markets"][0]
+    assert market["origins"] == [{"country": "North", "price": None, "sold": 0.0}]
+    place = {"landed_price": None, "average_price": None, "bought": 0.0, "unmet_need": 0.0}
+    assert market["destinations"] == [{"country": "South", **place}]
+
+
+def test_text_is_json_with_a_line_for_each_innermost_entry() -> None:
+    document = {"a": [{"ü": 1.5, "x": None}, {}], "b": [], "c": {"d": [[True], 'q"\n']}}
+    text = json_text(document)
+    assert json.loads(text) == document
+    assert '    {"ü": 1.5, "x": null},\n    {}\n' in text
+
+
 def test_the_module_runs_and_prints_json() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "abm.market", "examples/market/quota.json"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = run_module("examples/market/quota.json")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["limits"][0]["rent"] == pytest.approx(8.0)
+
+
+def test_a_screen_without_the_letters_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "letters.json"
+    path.write_text(json.dumps(example("quota")).replace("South", "Süd"), encoding="utf-8")
+    done = run_module(str(path), PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "the screen cannot show all names; write to a file with -o.\n"
+
+
+def test_a_reader_that_stops_early_causes_no_complaint() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run_module("examples/market/quota.json", stdout=writing)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # --- Wrong input ----------------------------------------------------------------------------------
@@ -240,16 +281,21 @@ WRONG: list[tuple[Callable[[Document], None], str]] = [
     (at("markets", 0, to=3), r"markets\[0\] is 3; it must be an object in braces"),
     (at("markets", 0, "name", to=" "), r'markets\[0\]\.name is " "; it must be a name'),
     (at("markets", 0, "dispersion", to=0), r"markets\[0\]\.dispersion is 0; it must be above zero"),
-    (at("market", to=[]), "market is not known; the file may have title, countries, markets"),
+    (at("market", to=[]), 'the file has the key "market", which is not known; it may have title'),
+    (at("mar\nket", to=[]), r'the file has the key "mar\\nket", which is not known'),
+    (at("countries", to=[str(n) for n in range(5000)]), "makes 25,000,000 pairs of countries"),
     (
         at(*FIRM, "capcity", to=1),
-        r"firms\[0\]\.capcity is not known; .*may have name, country, cap",
+        r'firms\[0\] has the key "capcity", which is not known; it may have name, country, cap',
     ),
     (at(*FIRM, "capacity"), r"markets\[0\]\.firms\[0\]\.capacity is missing; add it"),
     (at(*FIRM, "capacity", to="60"), r'capacity is "60"; it must be a number'),
     (at(*FIRM, "capacity", to=True), r"capacity is true; it must be a number"),
     (at(*FIRM, "capacity", to=-1), r"capacity is -1; it must be zero or more"),
-    (at(*FIRM, "capacity", to=10**400), r"capacity is 10{10,}\.\.\.; it must lie within 1e\+12"),
+    (
+        at(*FIRM, "capacity", to=10**400),
+        r"capacity is 10{10,}\.\.\.; it must lie between -1e\+12 and",
+    ),
     (at(*FIRM, "low_ask", to=99), r"high_ask is 5; it must not be below low_ask, 99"),
     (at(*FIRM, "country", to="Nort"), r'country is "Nort", which is not a country; known: North'),
     (at(*FIRM, "name", to="South recycler"), r"firms\[2\]\.name repeats the name of .*firms\[0\]"),
@@ -334,6 +380,8 @@ def test_files_that_cannot_be_read_or_written_are_one_sentence(
     given = str(ROOT / "examples" / "market" / "tariff.json")
     assert main([given, "-o", str(tmp_path / "absent" / "out.json")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+    assert main([given, "-o", given]) == 2
+    assert "is the problem itself" in capsys.readouterr().err
 
 
 def test_a_market_without_clearing_has_an_exit_code_of_its_own(
@@ -347,4 +395,6 @@ def test_a_market_without_clearing_has_an_exit_code_of_its_own(
     path = tmp_path / "hopeless.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     assert main([str(path)]) == 1
-    assert "no origin with capacity may supply West" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith(f"{path}: gallium refined has no equilibrium")
+    assert "no origin with capacity may supply West" in said

@@ -269,7 +269,8 @@ def test_a_limit_without_rent_may_be_dropped(seed: int) -> None:
 
 @few
 @given(seeds)
-def test_the_start_never_decides_the_answer(seed: int) -> None:
+def test_the_start_does_not_decide_the_answer(seed: int) -> None:
+    """With duties of at most 40 %; the next test shows what large ones can do."""
     problem = drawn(seed)
     other = replace(problem, need=problem.need * 3.0, limit=problem.limit * 0.2)
     warm, cold = clear(problem, start=clear(other)), certified(problem)
@@ -277,13 +278,63 @@ def test_the_start_never_decides_the_answer(seed: int) -> None:
     assert_same_prices(warm, cold)
 
 
+def mirrored_duties(first: float, second: float) -> tuple[Problem, np.ndarray]:
+    """A market with two mirrored clearings, and the origin prices of both.
+
+    Two origins sell 6 t each at any price above 1; two destinations bid for 12 t each and put a
+    duty of 100 % on the farther origin. With a dispersion of 10, attraction exp(-price/10) of the
+    origins is `first` and `second` at home, its square abroad. From these follow landed prices
+    and, as each origin sells its 6 t, purchases; the bids' ramp is the line through both.
+    """
+    attraction = np.array([[first, first**2], [second**2, second]])  # [origin, destination]
+    share = attraction / attraction.sum(axis=0)
+    bought = np.linalg.solve(share, [6.0, 6.0])
+    landed = -10.0 * np.log(attraction.sum(axis=0))
+    width = 12.0 * (landed[0] - landed[1]) / (bought[1] - bought[0])
+    nothing = landed[0] + width * bought[0] / 12.0
+    none = np.zeros((1, 2, 0))
+    problem = Problem(
+        capacity=np.full(2, 6.0),
+        low_ask=np.zeros(2),
+        high_ask=np.ones(2),
+        firm_offset=np.array([[0, 1, 2]]),
+        need=none, reference_price=none, elasticity=none, backstop_price=none, choke_price=none,
+        bid_quantity=np.full((1, 2, 1), 12.0),
+        bid_low=np.full((1, 2, 1), nothing - width),
+        bid_high=np.full((1, 2, 1), nothing),
+        log_weight=np.zeros((1, 2, 2)),
+        dispersion=np.array([10.0]),
+        price_factor=np.array([[[1.0, 2.0], [2.0, 1.0]]]),
+        price_addition=np.zeros((1, 2, 2)),
+        floor_price=np.zeros((1, 2, 2)),
+    )  # fmt: skip
+    prices = -10.0 * np.log([[first, second], [second, first]])
+    return problem, prices
+
+
+def test_duties_can_leave_a_market_with_several_clearings() -> None:
+    """Demand is steeper here than D/dispersion; freight instead of duties leaves one clearing."""
+    duties, prices = mirrored_duties(0.6, 0.45)
+    freight = replace(specific(duties), price_addition=5.0 * (duties.price_factor - 1.0))
+    assert not substitutes(duties, clear(duties))
+    landed = []
+    for price in prices:
+        excess = Reference(duties).excess(price, np.empty(0))
+        np.testing.assert_allclose(excess, 0.0, atol=1e-11)
+        start = replace(clear(duties), origin_price=price[None])
+        np.testing.assert_allclose(clear(duties, start=start).origin_price[0], price, rtol=1e-9)
+        landed.append(clear(freight, start=start).landed_price)
+    assert abs(prices[0] - prices[1]).min() > 2.0
+    np.testing.assert_allclose(landed[0], landed[1], rtol=1e-9)
+
+
 @few
 @given(st.lists(seeds, min_size=2, max_size=6), st.randoms(use_true_random=False))
 def test_a_market_does_not_notice_its_batch(drawn_seeds: list[int], shuffle: Random) -> None:
-    """Every bit of a clearing is the same alone, in a batch, and in a batch of another order."""
+    """Every bit is the same alone, in a batch, in another order, and on two threads."""
     problems = [drawn(seed, (3, 4)) for seed in drawn_seeds]
     order = shuffle.sample(range(len(problems)), len(problems))
-    together = clear(batch(problems))
+    together = clear(batch(problems), threads=2)
     mixed = clear(batch([problems[n] for n in order]))
     per_market = ("origin_price", "flow", "delivered_price", "landed_price", "demand", "iterations")
     for place, n in enumerate(order):

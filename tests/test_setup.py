@@ -254,10 +254,11 @@ def test_clean_spares_results(checkout: Checkout) -> None:
     assert not (checkout.folder / ".venv").exists()
 
 
-def test_bench_is_one_sentence_until_there_is_something_to_time(checkout: Checkout) -> None:
-    assert "nothing to time yet" in checkout.make("bench")[2]
-    (checkout.folder / "benchmarks").mkdir()
-    assert checkout.make("bench")[1] == ["-m benchmarks"]
+def test_bench_and_stress_pass_their_options_on(checkout: Checkout) -> None:
+    checkout.make("run")
+    assert checkout.make("bench", "ARGS=--quick") == (0, ["-m benchmarks --quick"], "")
+    stress = ["-m benchmarks.stress --markets 300"]
+    assert checkout.make("stress", "ARGS=--markets 300") == (0, stress, "")
 
 
 def test_help_lists_every_target(checkout: Checkout) -> None:

@@ -1,11 +1,19 @@
 """Clear the markets of a JSON file: python -m abm.market problem.json [-o clearing.json]."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from abm.market.clearing import MarketNotCleared, clear
-from abm.market.files import clearing_document, json_text, read_problem, write_document
+from abm.market.files import (
+    FileError,
+    clearing_document,
+    json_text,
+    read_problem,
+    write_document,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,19 +21,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options().parse_args(arguments)
     try:
         named = read_problem(given.problem)
-        clearing = clear(named.problem)
-        document = clearing_document(named, clearing)
+        if given.output is not None:
+            refuse_overwriting(given.problem, given.output)
+        document = clearing_document(named, clear(named.problem))
         if given.output is None:
-            print(json_text(document), end="")
+            show(json_text(document))
         else:
             write_document(document, given.output)
     except MarketNotCleared as error:
-        print(error, file=sys.stderr)
+        print(f"{given.problem}: {error}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def refuse_overwriting(problem: str, output: str) -> None:
+    if Path(output).exists() and Path(output).samefile(problem):
+        raise FileError(f"{output} is the problem itself; give the clearing another name.")
+
+
+def show(text: str) -> None:
+    """Print the text; whoever reads it through a pipe may stop early."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except UnicodeEncodeError:
+        raise FileError("the screen cannot show all names; write to a file with -o.") from None
+    except OSError as error:
+        # Python writes out what is left when it ends, and would complain again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise FileError(f"the clearing cannot be printed: {error.strerror}.") from None
 
 
 def options() -> argparse.ArgumentParser:

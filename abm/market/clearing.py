@@ -58,8 +58,10 @@ def clear(
 ) -> Clearing:
     """Clear every market of the batch to `tolerance`, relative to each market's volume.
 
-    `start` is an earlier clearing of markets of the same shape, a hint that never changes which
-    market is solved. The result is the same to the last bit for every number of `threads`. `where`
+    `start` is an earlier clearing of markets of the same shape, a hint where to begin: where the
+    equilibrium is unique, it does not change the result beyond `tolerance`. It always is with
+    specific wedges; with ad-valorem ones where demand falls by less than demand over dispersion
+    per dollar. The result is the same to the last bit for every number of `threads`. `where`
     (such as "month 2027-03") is told in errors.
 
     Raises ValueError for a malformed problem, MarketNotCleared where no clearing exists (a
@@ -154,12 +156,15 @@ def new_desk(batch: Batch) -> Desk:
     both = sellers + places
     widest = max(sellers, places, arcs)
     real, whole = np.empty, lambda shape: np.empty(shape, np.int64)
+    power = whole(widest)
     return Desk(
         size=np.zeros(6, np.int64),
         blur=np.zeros(1),
         volume=real((2, markets)),
         link=whole((LINK_ROWS, widest + 1)),
         value=real((VALUE_ROWS, widest)),
+        power=power,
+        exponent=power.view(np.float64),
         right=whole(rights),
         table=whole((markets, origins, destinations)),
         key=real((2, 2 * largest)),

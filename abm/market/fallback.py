@@ -59,10 +59,12 @@ def solve_cluster(batch: Batch, desk: Desk, c: int, answer: Answer, tolerance: f
     newton.iterations = int(answer.iterations[markets[0]])
     newton.gather()
     cold = remember(desk)
-    if newton.helped_by_sweeps(tolerance, 1) <= tolerance or any(
-        follow(newton, cold, tolerance, longest) <= tolerance for longest in (0.5, 0.15, 0.04)
-    ):
-        newton.confirm(tolerance)
+    residual = newton.helped_by_sweeps(tolerance, 1)
+    for longest in (0.5, 0.15, 0.04):
+        if residual <= tolerance:
+            break
+        residual = follow(newton, cold, tolerance, longest)
+    newton.confirm(tolerance)
     answer.iterations[markets] = newton.iterations
     answer.fell_back[markets] = True
 

@@ -19,6 +19,7 @@ from abm.market.problem import Problem
 from abm.market.sensitivity import limit_arcs, limit_groups
 
 LARGEST = 1e12  # of any number in a file; beyond it a unit must be wrong
+MOST_PAIRS = 10_000_000  # of countries, over all markets: about a gigabyte
 FIRM = ("capacity", "low_ask", "high_ask")
 TERM = ("need", "reference_price", "elasticity", "backstop_price", "choke_price")
 NO_TERM = (0.0, 1.0, 0.0, np.inf, np.inf)
@@ -57,8 +58,8 @@ class Entry:
         for key in self.values:
             if key not in keys:
                 raise FileError(
-                    f"{self.at(key)} is not known; {self.place or 'the file'} may have "
-                    f"{', '.join(keys)}."
+                    f"{self.place or 'the file'} has the key {shown(key)}, which is not known; "
+                    f"it may have {', '.join(keys)}."
                 )
 
     def get(self, key: str) -> Any:
@@ -77,8 +78,8 @@ class Entry:
             raise FileError(f"{self.at(key)} is {shown(value)}; it must be a number.")
         if not abs(value) <= LARGEST:
             raise FileError(
-                f"{self.at(key)} is {shown(value)}; it must lie within {LARGEST:g}, in t/month or "
-                "USD/kg."
+                f"{self.at(key)} is {shown(value)}; it must lie between {-LARGEST:g} and "
+                f"{LARGEST:g}, so check its unit."
             )
         if value < least:
             raise FileError(f"{self.at(key)} is {shown(value)}; it must be {rule}.")
@@ -94,8 +95,8 @@ class Entry:
         """Refuse a high end below the low one."""
         if self.unbounded(high) < self.number(low):
             raise FileError(
-                f"{self.at(high)} is {self.values[high]:g}; it must not be below {low}, "
-                f"{self.values[low]:g}."
+                f"{self.at(high)} is {shown(self.values[high])}; it must not be below {low}, "
+                f"{shown(self.values[low])}."
             )
 
     def unbounded(self, key: str) -> float:
@@ -145,7 +146,7 @@ def checked_name(name: Any, place: str) -> str:
 
 def shown(value: Any) -> str:
     """A value as it stands in the file, cut where it is long."""
-    text = json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -221,6 +222,7 @@ def problem_of(document: Any) -> NamedProblem:
     markets = top.entries("markets")
     if not countries or not markets:
         raise FileError("countries and markets must not be empty; name at least one of each.")
+    refuse_vast(len(countries), len(markets))
     market_names = [market.text("name") for market in markets]
     refuse_repeats(market_names, [market.at("name") for market in markets], "name")
     for market in markets:
@@ -243,6 +245,15 @@ def problem_of(document: Any) -> NamedProblem:
         country_names=tuple(countries),
     )
     return NamedProblem(problem, tuple(firm_names), tuple(limit_names))
+
+
+def refuse_vast(countries: int, markets: int) -> None:
+    """Arrays hold every pair of countries, also where no arc is listed."""
+    if markets * countries**2 > MOST_PAIRS:
+        raise FileError(
+            f"countries and markets are {countries} and {markets}, which makes "
+            f"{markets * countries**2:,} pairs of countries; use at most {MOST_PAIRS:,}."
+        )
 
 
 def firm_fields(
@@ -397,7 +408,8 @@ def market_document(named: NamedProblem, clearing: Clearing, b: int) -> dict[str
     names = [problem.country(i) for i in range(problem.shape[1])]
     firms = range(problem.firm_offset[b, 0], problem.firm_offset[b, -1])
     price, landed = clearing.origin_price[b], clearing.landed_price[b]
-    offers, served = np.isfinite(price), clearing.demand[b] + clearing.unmet[b] > 0.0
+    offers = np.diff(problem.firm_offset[b]) > 0
+    buys = (problem.need[b] > 0.0).any(axis=1) | (problem.bid_quantity[b] > 0.0).any(axis=1)
     return {
         "name": problem.market(b),
         "certificate": {
@@ -421,7 +433,7 @@ def market_document(named: NamedProblem, clearing: Clearing, b: int) -> dict[str
                 "bought": finite(clearing.demand[b, j]),
                 "unmet_need": finite(clearing.unmet[b, j]),
             }
-            for j in np.flatnonzero(served)
+            for j in np.flatnonzero(buys)
         ],
         "flows": [
             {
@@ -470,4 +482,20 @@ def write_document(document: dict[str, Any], path: str | Path) -> None:
 
 
 def json_text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON in which an object or a list that holds no other stands on one line."""
+    return laid_out(document, "\n") + "\n"
+
+
+def laid_out(value: Any, margin: str) -> str:
+    """The value as JSON; its further lines begin with `margin`, a line break and spaces."""
+    if not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    inner = list(value.values()) if isinstance(value, dict) else value
+    texts = [laid_out(item, margin + "  ") for item in inner]
+    if isinstance(value, dict):
+        names = [json.dumps(name, ensure_ascii=False) for name in value]
+        texts = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+    start, end = "{}" if isinstance(value, dict) else "[]"
+    if not any(isinstance(item, dict | list) for item in inner):
+        return start + ", ".join(texts) + end
+    return start + margin + "  " + f",{margin}  ".join(texts) + margin + end

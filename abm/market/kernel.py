@@ -32,7 +32,7 @@ compiled = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfu
 # Isoelastic demand runs on as its tangent below this fraction of the reference price, so that it
 # is finite and falling at every price, also at zero and below.
 TANGENT_BELOW = 0.01
-NARROWEST_RAMP = 1e-5  # least width of a ramp of demand, relative to its price
+NARROWEST_RAMP = 1e-3  # least width of a ramp of demand, relative to its price
 REDUNDANT = 1e-9  # a pivot below this means that the rights before it do the same work
 RIDGE = 1e-13  # least pivot of the normalised derivative
 
@@ -125,6 +125,8 @@ class Desk(NamedTuple):
     volume: np.ndarray  # [2, M] t/month: traded, and the least that counts
     link: np.ndarray  # [12, widest + 1] what refers to what
     value: np.ndarray  # [31, widest] wedges, prices, flows and steps
+    power: np.ndarray  # [widest] integers and
+    exponent: np.ndarray  # [widest] numbers in the same memory, see `exponentials`
     right: np.ndarray  # [R] sellers of the rights each arc needs
     table: np.ndarray  # [M, I, J] arc, -1 closed
     key: np.ndarray  # [2, E] asks of one origin while they are sorted
@@ -373,6 +375,7 @@ def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
                 value[FLOOR, arcs] = floor
                 value[OWN_FLOOR, arcs] = floor
                 value[QUALITY, arcs] = theta * weight
+                value[RESPONSE, arcs] = 1.0
                 count[FLOORS] += floor > 0.0
                 rights += needs
                 arcs += 1
@@ -531,6 +534,52 @@ def place_of(
 
 
 @compiled
+def floored(delivered: float, floor: float, blur: float) -> tuple[float, float]:
+    """The delivered price raised to the floor, and how it answers a change of the price before."""
+    if floor == -np.inf:
+        return delivered, 1.0
+    above = delivered - floor
+    if blur > 0.0:
+        raised = max(delivered, floor) + blur * np.log1p(np.exp(-abs(above) / blur))
+        return raised, 1.0 / (1.0 + np.exp(-above / blur))
+    if above < -1e-14 * abs(floor):
+        return floor, 0.0
+    return delivered, 1.0
+
+
+@compiled
+def exponentials(x: np.ndarray, size: int, power: np.ndarray, exponent: np.ndarray) -> None:
+    """Replace the first numbers of x, none above zero, by their exponentials.
+
+    Split as 2^n exp(r), exp(r) by its series to the last bit, so that the processor does several at
+    a time, which it cannot with the library's exponential. `power` (int64) and `exponent` (float64)
+    are the same memory: 2^n is written as bits and read as a number.
+    """
+    for a in range(size):
+        v = max(x[a], -700.0)
+        n = np.floor(v * 1.4426950408889634 + 0.5)
+        r = (v - n * 0.69314718036912381649) - n * 1.90821492927058770002e-10
+        y = 1.0 / 6227020800.0
+        y = y * r + 1.0 / 479001600.0
+        y = y * r + 1.0 / 39916800.0
+        y = y * r + 1.0 / 3628800.0
+        y = y * r + 1.0 / 362880.0
+        y = y * r + 1.0 / 40320.0
+        y = y * r + 1.0 / 5040.0
+        y = y * r + 1.0 / 720.0
+        y = y * r + 1.0 / 120.0
+        y = y * r + 1.0 / 24.0
+        y = y * r + 1.0 / 6.0
+        y = y * r + 0.5
+        y = y * r + 1.0
+        y = y * r + 1.0
+        power[a] = (np.int64(n) + 1023) << 52
+        x[a] = y if v > -700.0 else 0.0
+    for a in range(size):
+        x[a] *= exponent[a]
+
+
+@compiled
 def look(desk: Desk, at: int) -> None:
     """Write what buyers do at the seller prices of place `at` (origin prices, then rents).
 
@@ -538,54 +587,53 @@ def look(desk: Desk, at: int) -> None:
     """
     count, index, value, right = desk.size, desk.link, desk.value, desk.right
     term, bid, point = desk.term, desk.bid, desk.point
+    seller, price, sales = index[SELLER], value[SELLER_PRICE + at], value[SALES]
+    factor, addition, quality = value[FACTOR], value[ADDITION], value[QUALITY]
+    share, flow = value[SHARE], value[FLOW]
+    arcs, rights = count[ARCS], index[RIGHT_START, count[ARCS]] > 0
     blur = desk.blur[0]
     for k in range(count[SELLERS]):
-        value[SALES, k] = 0.0
+        sales[k] = 0.0
+    for a in range(arcs):
+        share[a] = factor[a] * price[seller[a]] + addition[a]
+    if rights:
+        for a in range(arcs):
+            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
+                share[a] += price[right[r]]
+    if count[FLOORS] > 0:
+        for a in range(arcs):
+            share[a], value[RESPONSE, a] = floored(share[a], value[FLOOR, a], blur)
     for d in range(count[PLACES]):
-        first = index[ARC_START, d]
-        last = index[ARC_START, d + 1]
         theta = value[THETA, d]
         top = -np.inf
-        for a in range(first, last):
-            delivered = (
-                value[FACTOR, a] * value[SELLER_PRICE + at, index[SELLER, a]] + value[ADDITION, a]
-            )
-            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                delivered += value[SELLER_PRICE + at, right[r]]
-            response = 1.0
-            floor = value[FLOOR, a]
-            if floor > -np.inf:
-                above = delivered - floor
-                if blur > 0.0:
-                    response = 1.0 / (1.0 + np.exp(-above / blur))
-                    delivered = max(delivered, floor) + blur * np.log1p(np.exp(-abs(above) / blur))
-                elif above < -1e-14 * abs(floor):
-                    response = 0.0
-                    delivered = floor
-            value[RESPONSE, a] = response
-            appeal = (value[QUALITY, a] - delivered) / theta
-            value[SHARE, a] = appeal
-            top = max(top, appeal)
+        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+            share[a] = (quality[a] - share[a]) / theta
+            top = max(top, share[a])
+        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
+            share[a] -= top
+        value[LANDED, d] = -theta * top
+    exponentials(share, arcs, desk.power, desk.exponent)
+    for d in range(count[PLACES]):
+        first, last = index[ARC_START, d], index[ARC_START, d + 1]
+        theta = value[THETA, d]
         total = 0.0
         for a in range(first, last):
-            share = np.exp(value[SHARE, a] - top)
-            value[SHARE, a] = share
-            total += share
+            total += share[a]
         # a dispersion widened on the way must not make buyers think everything cheap
         widened = (theta - value[OWN_THETA, d]) * np.log(last - first)
-        landed = widened - theta * (top + np.log(total))
+        landed = widened + value[LANDED, d] - theta * np.log(total)
         wanted, slope = demand_at(landed, term, bid, d, blur)
         value[LANDED, d] = landed
         value[DEMAND, d] = wanted
         value[SLOPE, d] = slope
         for a in range(first, last):
-            share = value[SHARE, a] / total
-            flow = wanted * share
-            value[SHARE, a] = share
-            value[FLOW, a] = flow
-            value[SALES, index[SELLER, a]] += flow
+            share[a] /= total
+            flow[a] = wanted * share[a]
+            sales[seller[a]] += flow[a]
+    if rights:
+        for a in range(arcs):
             for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                value[SALES, right[r]] += flow
+                sales[right[r]] += flow[a]
     for k in range(count[SELLERS]):
         corner = index[POINT_START, k] + index[SELLER_PIECE + at, k]
         if index[SELLER_PIECE + at, k] == 0:

@@ -14,14 +14,15 @@ class Problem:
     """A batch of markets, each one mineral at one stage in one month.
 
     Axes: B markets, I origins, J destinations, H demand terms, N bids, F firms, G limits,
-    A arcs under
-    limits, counted once for each limit. Quantities in t/month, prices in USD/kg.
+    A arcs under limits, counted once for each limit. Quantities in t/month, prices in USD/kg.
 
     Supply of a firm at its origin's price p is capacity x clip((p - low)/(high - low), 0, 1), a
     step where low = high. A demand term wants need x (P/reference)^-elasticity at landed price P,
     up to the backstop price, then less along a line down to nothing at the choke price; below 1 %
     of the reference price it runs on along its tangent. A bid is bought in full up to its low price
-    and not at all from its high one. Falling ramps are at least 1e-5 of their price wide.
+    and not at all from its high one. Falling ramps are at least a thousandth of their price wide:
+    prices in double precision could not place a steeper one to 1e-9 of the volume where most of
+    the demand is cut off.
 
     The delivered price is price_factor x origin price + price_addition + the rents of every limit
     on the arc, raised to the floor. Buyers spread their demand over origins as a logit with
