@@ -9,7 +9,8 @@ from time import thread_time
 from numba import njit
 
 from abm.market import Clearing, Problem
-from abm.market.clearing import new_desk, pack, warm_start
+from abm.market.clearing import pack, warm_start
+from abm.market.desk import new_desk, room_for
 from abm.market.kernel import (
     HERE,
     ORIGINS,
@@ -34,7 +35,6 @@ def evaluations(batch: Batch, desk: Desk, start: Start, repeats: int) -> float:
     """Evaluate excess demand of every cluster `repeats` times; the worst residual."""
     worst = 0.0
     link, value = desk.link, desk.value
-    desk.blur[0] = 0.0
     for c in range(batch.market_from.shape[0] - 1):
         open_cluster(batch, desk, c)
         begin(batch, desk, c, start)
@@ -57,7 +57,7 @@ def evaluation_seconds(problem: Problem, found: Clearing, repeats: int) -> float
     than the cleared market has been timed.
     """
     batch = pack(problem)
-    fixed = batch, new_desk(batch), warm_start(problem, found)
+    fixed = batch, new_desk(room_for(batch)), warm_start(problem, found)
     worst = evaluations(*fixed, 1)
     if worst > 1e-6:
         raise RuntimeError(f"Excess demand at the clearing prices is {worst:.2g} of the volume.")

@@ -1,5 +1,6 @@
 """The clearing core against a slow reference, identities, and its errors."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 
 import numpy as np
@@ -309,3 +310,21 @@ def test_shapes_that_do_not_fit_are_refused_by_name() -> None:
         clear(with_limits(problem, (1.0, [(0, 0), (0, 0)])))
     with pytest.raises(ValueError, match="start"):
         clear(problem, start=clear(market(np.random.default_rng(1), 2, 2)))
+
+
+def test_used_memory_leaves_no_trace() -> None:
+    """A clearing is the same to the last bit whatever was cleared before it, and on two threads."""
+    problems = [
+        random_limits(market(np.random.default_rng(seed)), np.random.default_rng(seed))
+        for seed in range(6)
+    ]
+    fresh = [clear(problem) for problem in problems]
+    stubborn = replace(
+        problems[0], need=1e6 * problems[0].need, dispersion=1e-4 * problems[0].dispersion
+    )
+    clear(stubborn, tolerance=1e-6)
+    with ThreadPoolExecutor(2) as pool:
+        again = list(pool.map(clear, reversed(problems)))
+    for before, after in zip(fresh, reversed(again), strict=True):
+        for part in fields(before):
+            np.testing.assert_array_equal(getattr(before, part.name), getattr(after, part.name))

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from abm.market.desk import desks, room_for
 from abm.market.fallback import MOST_STEPS, no_start, solve_stubborn
-from abm.market.kernel import LINK_ROWS, VALUE_ROWS, Answer, Batch, Desk, Start, solve_batch
+from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import Problem
 
 
@@ -74,21 +75,21 @@ def clear(
     clusters = batch.market_from.size - 1
     threads = max(1, min(threads, clusters))
     bounds = np.linspace(0, clusters, threads + 1).astype(np.int64)
-    desks = [new_desk(batch) for _ in range(threads)]
     warm = warm_start(problem, start)
+    with desks(room_for(batch), threads) as memory:
 
-    def work(part: int) -> None:
-        mine = np.arange(bounds[part], bounds[part + 1])
-        desk = desks[part]
-        solve_batch(batch, desk, mine, warm, answer, float(tolerance), MOST_STEPS, False)
+        def work(part: int) -> None:
+            mine = np.arange(bounds[part], bounds[part + 1])
+            desk = memory[part]
+            solve_batch(batch, desk, mine, warm, answer, float(tolerance), MOST_STEPS, False)
 
-    if threads == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(threads)))
-    if not (answer.residual <= tolerance).all():
-        solve_stubborn(batch, desks[0], answer, float(tolerance))
+        if threads == 1:
+            work(0)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, range(threads)))
+        if not (answer.residual <= tolerance).all():
+            solve_stubborn(batch, memory[0], answer, float(tolerance))
     bad = np.flatnonzero(~(answer.residual <= tolerance))
     if bad.size:
         raise MarketNotCleared(failure_text(problem, answer, bad, tolerance, where), bad.tolist())
@@ -137,45 +138,6 @@ def clusters_of(problem: Problem) -> np.ndarray:
         return np.arange(markets)
     tie = (np.ones(limit.size), (first, problem.limit_market))
     return connected_components(coo_array(tie, shape=(markets, markets)), directed=False)[1]
-
-
-def new_desk(batch: Batch) -> Desk:
-    """Memory to solve any one cluster of the batch."""
-    _, origins, destinations = batch.log_weight.shape
-    markets = int(np.diff(batch.market_from).max(initial=0))
-    limits = int(np.diff(batch.limit_from).max(initial=0))
-    offsets = batch.firm_offset
-    firms_here = (offsets[:, -1] - offsets[:, 0])[batch.cluster_market]
-    total = np.concatenate([[0], np.cumsum(firms_here)])
-    firms = int(np.diff(total[batch.market_from]).max(initial=0))
-    largest = int(np.diff(offsets, axis=1).max(initial=0))
-    arc_market = batch.limit_arc[0]
-    rights = int(arc_market.size)
-    sellers, places = markets * origins + limits, markets * destinations
-    arcs = places * origins
-    both = sellers + places
-    widest = max(sellers, places, arcs)
-    real, whole = np.empty, lambda shape: np.empty(shape, np.int64)
-    power = whole(widest)
-    return Desk(
-        size=np.zeros(6, np.int64),
-        blur=np.zeros(1),
-        volume=real((2, markets)),
-        link=whole((LINK_ROWS, widest + 1)),
-        value=real((VALUE_ROWS, widest)),
-        power=power,
-        exponent=power.view(np.float64),
-        right=whole(rights),
-        table=whole((markets, origins, destinations)),
-        key=real((2, 2 * largest)),
-        event=whole((2, 2 * largest)),
-        point=real((2, 2 * firms + 2 * limits + 2)),
-        term=real((5, places, batch.need.shape[2])),
-        bid=real((3, places, batch.bid_quantity.shape[2])),
-        side=real((2, sellers, places + limits)),
-        matrix=real((both, both)),
-        reduced=real((2, both)),
-    )
 
 
 def blank_answer(problem: Problem) -> Answer:

@@ -311,6 +311,7 @@ def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
     first_limit, last_limit = batch.limit_from[c], batch.limit_from[c + 1]
     markets = last_market - first_market
     count[MARKETS] = markets
+    desk.blur[0] = 0.0
     # For now `table` counts the rights that an arc needs; below zero the arc is closed.
     table[:markets] = 0
     for n in range(first_limit, last_limit):
