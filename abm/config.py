@@ -185,6 +185,20 @@ class Behaviour:
     """How firms and buyers answer. Common to all minerals."""
 
     price_memory: float = parameter(0.3, "weight of the last month", 0.01, 1.0, "assumed")
+    trend_memory: float = parameter(
+        0.09,
+        "weight of the last month in the price trend; 0: no trend",
+        0.0,
+        1.0,
+        "as in double smoothing at this price_memory, which does not swing (Brown 1963)",
+    )
+    trend_damping: float = parameter(
+        0.85,
+        "share of the trend expected to last another month",
+        0.0,
+        1.0,
+        "assumed: 0.8 to 0.98 is usual (Hyndman and Athanasopoulos 2021, from memory)",
+    )
     customary_memory: float = parameter(0.04, "weight of the last month", 0.0, 1.0, "assumed: 2 y")
     investment_memory: float = parameter(0.05, "weight of the last month", 0.0, 1.0, "assumed")
     hoarding: float = parameter(

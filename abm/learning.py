@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import firm
+from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
+from abm.config import Behaviour
 from abm.passes import move_familiarity
 from abm.world import MONTHS
 
@@ -20,11 +22,38 @@ PLAN_PACE = 0.5  # a month; refiners' plans follow orders; assumed
 
 def update_prices(model: MineralModel) -> None:
     state, books, behaviour = model.state, model.books, model.behaviour
-    seen = np.minimum(books.price, model.choke)
-    state.expected_price += behaviour.price_memory * (seen - state.expected_price)
+    least = LEAST_PRICE_RATIO * model.buyers.reference_price
+    seen = np.clip(books.price, least, model.choke)
+    expected, state.price_growth = forecast(
+        state.expected_price, state.price_growth, seen, behaviour
+    )
+    state.expected_price = np.minimum(expected, model.choke)
     state.customary_price += behaviour.customary_memory * (seen - state.customary_price)
     offered = np.where(np.isnan(books.origin_price), state.producer_price, books.origin_price)
     state.producer_price += behaviour.investment_memory * (offered - state.producer_price)
+
+
+def forecast(
+    expected: np.ndarray, growth: np.ndarray, seen: np.ndarray, behaviour: Behaviour
+) -> tuple[np.ndarray, np.ndarray]:
+    """The price expected for next month, and the monthly growth factor that it contains.
+
+    Exponential smoothing of level and growth, with the growth damped a little in every forecast
+    (Gardner and McKenzie 1985; in the multiplicative form of Taylor 2003, which keeps prices
+    positive), written as a correction of the last forecast by the error it made.
+
+    Parameters
+    ----------
+    expected
+        [market, country] what was expected for this month, USD/kg.
+    growth
+        [market, country] the growth factor in that forecast; one where no trend was seen.
+    seen
+        [market, country] this month's price, USD/kg.
+    """
+    error = behaviour.price_memory * (seen / expected - 1.0)
+    growth = (growth * (1.0 + behaviour.trend_memory * error)) ** behaviour.trend_damping
+    return expected * (1.0 + error) * growth, growth
 
 
 def update_price_gap(model: MineralModel) -> None:

@@ -262,9 +262,10 @@ def draw_orders(
                 if wanted > 0.0:
                     usual = trend_need[m, j, g]
                     aboard = transit[m, j] * usual
-                    target = cover[m, j, g] * usual
-                    gap = target * (1.0 + extra_cover[m, j]) + aboard - position[m, j, g]
-                    closing = gap / adjustment_months + growth[m] * (target + aboard)
+                    calm_target = cover[m, j, g] * usual
+                    target = calm_target * (1.0 + extra_cover[m, j])
+                    gap = target + aboard - position[m, j, g]
+                    closing = gap / adjustment_months + growth[m] * (calm_target + aboard)
                     held = max(position[m, j, g] - aboard, 0.0)
                     spare = max(held - minimum_cover * target, 0.0)
                     least = least_order * wanted
@@ -274,7 +275,8 @@ def draw_orders(
                     use = expected_use[m, j, g]
                     scale = use / wanted
                     bottom = moderate * scale
-                    ramp = use - bottom + max(closing, 0.0) + speculation * usual
+                    # Who expected to use little still buys its need once the price has fallen back.
+                    ramp = max(use, wanted) - bottom + max(closing, 0.0) + speculation * usual
                     middle = min(max(use + closing - given, bottom) - bottom, ramp)
                     part = middle / ramp if ramp > 0.0 else 0.0
                     floor[m, j, g] = distressed

@@ -24,6 +24,7 @@ class State:
     stock: np.ndarray  # [market, country, group] on hand
     at_sea: np.ndarray  # [market, country, group, months to arrival]
     expected_price: np.ndarray  # [market, country] what buyers expect to pay
+    price_growth: np.ndarray  # [market, country] monthly growth factor in the expected price
     customary_price: np.ndarray  # [market, country] what they have been used to pay
     risk: np.ndarray  # [market, country] perceived supply risk, 0 to 1
     familiarity: np.ndarray  # [market, origin, destination] habit, factor on sourcing weights
@@ -69,6 +70,7 @@ def opening_state(world: World, traits: BuyerTraits) -> State:
         stock=stock,
         at_sea=at_sea,
         expected_price=world.landed_price.copy(),
+        price_growth=np.ones(world.landed_price.shape),
         customary_price=world.landed_price.copy(),
         risk=np.zeros(world.landed_price.shape),
         familiarity=np.ones(world.flow.shape),

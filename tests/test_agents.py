@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import model_of, quiet_config
+from conftest import export_ban, model_of, quiet_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +11,7 @@ from abm.agents.country import Country
 from abm.agents.producer import NonAlliedProducer, dominance
 from abm.agents.table import Table
 from abm.config import Behaviour, Config
+from abm.learning import forecast
 from abm.model import MineralModel
 from abm.state import STATE, buyer_traits, opening_state
 from abm.trend import START_UP_MONTHS, undisturbed_trend
@@ -251,6 +252,50 @@ def test_at_the_expected_price_an_order_is_use_plus_a_part_of_the_stock_gap(
     assert bought[-1] == pytest.approx(orders.floor.item() * intensity)
 
 
+def one_order(
+    months: float, expected_use: float, expected: float, risk: float
+) -> tuple[buyer.Orders, float]:
+    """Orders of one buyer who needs 10 t and holds `months` of them, and its cover in tonnes."""
+    one = np.full((1, 1, 1), 10.0)
+    traits = buyer.BuyerTraits(one, np.ones((1, 1)), 0.03 * one, 0.2 * one, np.zeros((1, 1)))
+    orders = buyer.place_orders(
+        one,
+        one,
+        np.zeros(1),
+        months * one,
+        0.0 * one,
+        np.full((1, 1, 1), expected_use),
+        np.full((1, 1), expected),
+        np.full((1, 1), risk),
+        traits,
+        Behaviour(),
+    )
+    return orders, 20.0
+
+
+def test_fear_raises_the_minimum_that_a_buyer_keeps() -> None:
+    """Two months in store: at risk one the target is six and the minimum 0.3 of that."""
+    drawn = {}
+    for risk in (0.0, 1.0):
+        orders, cover = one_order(2.0, 10.0, 1.0, risk)
+        price = orders.high.max(keepdims=True)[:, :, 0]  # the end of the first ramp
+        bought = buyer.purchases(orders, np.ones((1, 1, 1)), price).item()
+        drawn[risk] = 10.0 - bought
+        spare = max(20.0 - 0.3 * cover * (1 + 2.0 * risk), 0.0)
+        assert bought == pytest.approx(max(10.0 - spare / 1.5, 0.2))
+    assert drawn[1.0] < drawn[0.0]
+
+
+@given(months=st.floats(0.0, 6.0), expected_use=st.floats(0.0, 10.0), risk=fractions)
+def test_a_buyer_who_feared_the_worst_price_still_buys_its_need_at_a_low_one(
+    months: float, expected_use: float, risk: float
+) -> None:
+    """Otherwise supply beyond what was expected to be used finds no buyer at any price."""
+    orders, _ = one_order(months, expected_use, 20.0, risk)
+    bought = buyer.purchases(orders, np.ones((1, 1, 1)), np.ones((1, 1))).item()
+    assert bought >= 10.0 - 1e-9
+
+
 def test_use_falls_with_the_elasticity_then_to_nothing_at_the_choke_price() -> None:
     one = np.ones((1, 1, 1))
     traits = buyer.BuyerTraits(one, 2.0 * one[:, :, 0], 0.4 * one, one, 0.0 * one[:, :, 0])
@@ -264,6 +309,70 @@ def test_use_falls_with_the_elasticity_then_to_nothing_at_the_choke_price() -> N
     assert use(8.0) == pytest.approx(4.0**-0.4)
     assert use(14.0) == pytest.approx(0.5 * 4.0**-0.4)
     assert use(20.0) == use(1e9) == 0.0
+
+
+# Expectations ---------------------------------------------------------------------------------
+
+SMOOTH = Behaviour(price_memory=0.4, trend_memory=0.25, trend_damping=0.9)
+
+
+def expectations(prices: list[float], behaviour: Behaviour) -> list[float]:
+    """What is expected after each of a series of prices, from rest at a price of one."""
+    expected, growth, path = np.ones(1), np.ones(1), []
+    for price in prices:
+        expected, growth = forecast(expected, growth, np.array([price]), behaviour)
+        path.append(expected.item())
+    return path
+
+
+@given(st.lists(st.floats(0.01, 100.0), min_size=1, max_size=24))
+def test_forecasts_are_those_of_level_and_damped_growth(prices: list[float]) -> None:
+    """The recursion for level and growth as Taylor (2003) writes it; prices stay positive."""
+    alpha, beta, phi = 0.4, 0.25, 0.9
+    level, growth, wanted = 1.0, 1.0, []
+    for price in prices:
+        before = level
+        level = alpha * price + (1 - alpha) * before * growth**phi
+        growth = beta * level / before + (1 - beta) * growth**phi
+        wanted.append(level * growth**phi)
+    found = expectations(prices, SMOOTH)
+    assert min(found) > 0
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+
+
+def test_without_a_trend_weight_expectations_are_a_moving_average() -> None:
+    plain = Behaviour(price_memory=0.4, trend_memory=0.0)
+    prices = [2.0, 0.5, 3.0]
+    weights = 0.4 * 0.6 ** np.arange(2, -1, -1)
+    assert expectations(prices, plain)[-1] == pytest.approx(0.6**3 + weights @ prices)
+
+
+def test_expectations_rest_where_prices_rest_and_foresee_a_climb() -> None:
+    assert expectations([1.0] * 5, Behaviour()) == [1.0] * 5
+    climb = [1.05**month for month in range(1, 25)]
+    plain = Behaviour(trend_memory=0.0)
+    lag = [climb[-1] / expectations(climb, rule)[-2] for rule in (plain, Behaviour())]
+    assert 1.0 < lag[1] < lag[0]
+
+
+def test_expectations_settle_on_a_new_price_and_hardly_pass_it_by() -> None:
+    for price in (0.3, 0.9, 1.1, 3.0):
+        path = np.array(expectations([price] * 60, Behaviour()))
+        gone = (path - 1.0) / (price - 1.0)  # share of the step
+        assert gone[-1] == pytest.approx(1.0, rel=1e-3)
+        assert gone.max() < 1.12
+
+
+def test_nobody_expects_more_than_the_price_that_ends_demand(tiny_world: World) -> None:
+    config = quiet_config(years=4)
+    config.behaviour.trend_memory = 1.0
+    config.controls = [export_ban(enforcement=0.999, targets=["USA", "ROW"])]
+    model = model_of(config, tiny_world)
+    row = tiny_world.market("gallium", "refined")
+    for _ in range(40):
+        model.step()
+        assert (model.state.expected_price <= model.choke).all()
+    assert model.state.expected_price[row, USA] > 0.5 * model.choke[row, USA]
 
 
 # Countries and producers ----------------------------------------------------------------------

@@ -118,6 +118,15 @@ def test_the_jump_outruns_the_lost_volume(ban: Ban) -> None:
     assert cover[LIFTED - 1] > 1.1 * cover[START - 1]
 
 
+def test_the_price_falls_again_while_the_ban_still_holds(ban: Ban) -> None:
+    """MODEL §10.2: most of the rise comes within a year, and the price has turned in two."""
+    price = ban.price(ban.banned)
+    before, force = price[START - 1], price[START:LIFTED]
+    assert np.argmax(force) < 2 * YEAR
+    assert force[:YEAR].max() - before > 0.7 * (force.max() - before)
+    assert force[-1] < 0.95 * force.max()
+
+
 def test_emergency_stocks_delay_and_lower_the_peak(ban: Ban) -> None:
     force = slice(START, LIFTED)
     with_stock, without = ban.price(ban.banned), ban.price(ban.bare)

@@ -6,8 +6,10 @@ the sectors that use a product, and the state that stores it.
 Use and purchase are different things. Use follows need and price. A purchase also closes the gap
 between the stock a buyer holds (on hand and at sea) and the one it wants, over some months, and a
 buyer lives off its stock while the price is above what it expects: down to a minimum cover at
-moderately high prices, below it only in distress. So the order is a floor that only price itself
-erodes, a ramp around the expected price, and a second ramp above it for the minimum cover.
+moderately high prices, below it only in distress. Fear raises both the cover a buyer wants and the
+minimum it keeps. Below the price it expects, it buys all it needs, even where it expects a price at
+which it would use little. So the order is a floor that only price itself erodes, a ramp around the
+expected price, and a second ramp above it for the minimum cover.
 """
 
 from __future__ import annotations
