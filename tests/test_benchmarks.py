@@ -329,3 +329,11 @@ def test_one_market_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert "residual, recomputed" in said
     assert "dispersion" in said
+
+
+def test_prices_that_run_away_are_no_clearing() -> None:
+    """Seed 57079: limits on the same arcs and hardly any dispersion once sent prices to 1e296."""
+    problem = wild_market(57079)
+    found = clear(problem)
+    assert gaps_of(problem, found).worst < 2e-9
+    assert np.nanmax(found.origin_price) < 2.0 * problem.high_ask.max()

@@ -675,8 +675,9 @@ def residual_of(desk: Desk) -> float:
         measure = volume[0, b] if b >= 0 else everything
         if measure > 0.0:
             gap /= measure
-        if not gap <= worst:
-            worst = gap
+        if not gap < np.inf or not abs(value[SELLER_PRICE, k]) < np.inf:
+            return np.inf
+        worst = max(worst, gap)
     return worst
 
 
@@ -792,7 +793,7 @@ def weigh(desk: Desk) -> None:
         steepest = max(wanted, 1e-300) / highest
     for k in range(sellers):
         own = value[OWN, k]
-        value[WEIGHT, k] = own if own > 1e-250 * steepest else 1e-10 * steepest
+        value[WEIGHT, k] = own if own > 1e-30 * steepest else 1e-10 * steepest
 
 
 @compiled
