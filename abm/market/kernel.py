@@ -793,7 +793,7 @@ def weigh(desk: Desk) -> None:
         steepest = max(wanted, 1e-300) / highest
     for k in range(sellers):
         own = value[OWN, k]
-        value[WEIGHT, k] = own if own > 1e-30 * steepest else 1e-10 * steepest
+        value[WEIGHT, k] = own if own > 1e-250 * steepest else 1e-10 * steepest
 
 
 @compiled
