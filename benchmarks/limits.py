@@ -41,6 +41,5 @@ def limit_arrays(tonnes: np.ndarray, arcs_of_limit: np.ndarray, arcs: np.ndarray
 
 def limit_arcs(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Of every limited arc its limit [A], and its market, origin and destination [A, 3]."""
-    group = np.repeat(np.arange(problem.limit.size), np.diff(problem.limit_offset))
     arcs = (problem.limit_market, problem.limit_origin, problem.limit_destination)
-    return group, np.stack(arcs, axis=1)
+    return problem.limit_group, np.stack(arcs, axis=1)

@@ -101,12 +101,8 @@ def pack(problem: Problem) -> Batch:
     p = problem
     cluster = clusters_of(p)
     count = int(cluster.max(initial=-1)) + 1
-    first_arc = np.minimum(p.limit_offset[:-1], max(p.limit_market.size - 1, 0))
-    # a limit without arcs binds nobody; the first cluster may keep it
-    empty = p.limit_offset[:-1] == p.limit_offset[1:]
-    limit_cluster = np.zeros(p.limit.size, np.int64)
-    if p.limit_market.size:
-        limit_cluster = np.where(empty, 0, cluster[p.limit_market[first_arc]])
+    limit_cluster = np.zeros(p.limit.size, np.int64)  # a limit without arcs binds nobody anywhere
+    limit_cluster[p.limit_group] = cluster[p.limit_market]
     names = ("capacity", "low_ask", "high_ask", "need", "reference_price", "elasticity",
              "backstop_price", "choke_price", "bid_quantity", "bid_low", "bid_high", "log_weight",
              "price_factor", "price_addition", "floor_price", "dispersion", "limit")  # fmt: skip
@@ -132,11 +128,10 @@ def starts(group: np.ndarray, count: int) -> np.ndarray:
 def clusters_of(problem: Problem) -> np.ndarray:
     """[B] number of the cluster of each market: markets that a limit ties together share one."""
     markets = problem.shape[0]
-    limit = np.repeat(np.arange(problem.limit.size), np.diff(problem.limit_offset))
-    first = problem.limit_market[problem.limit_offset[limit]] if limit.size else limit
+    first = problem.limit_market[problem.limit_offset[problem.limit_group]]
     if np.array_equal(first, problem.limit_market):
         return np.arange(markets)
-    tie = (np.ones(limit.size), (first, problem.limit_market))
+    tie = (np.ones(first.size), (first, problem.limit_market))
     return connected_components(coo_array(tie, shape=(markets, markets)), directed=False)[1]
 
 
@@ -210,8 +205,7 @@ def open_arcs(problem: Problem) -> np.ndarray:
     ends = np.concatenate([[0.0], np.cumsum(problem.capacity > 0.0)])
     firms = ends[problem.firm_offset[:, 1:]] - ends[problem.firm_offset[:, :-1]]
     usable = (problem.log_weight > -np.inf) & (firms > 0)[:, :, None]
-    group = np.repeat(np.arange(problem.limit.size), np.diff(problem.limit_offset))
-    banned = problem.limit[group] <= 0.0
+    banned = problem.limit[problem.limit_group] <= 0.0
     arcs = (problem.limit_market, problem.limit_origin, problem.limit_destination)
     usable[tuple(ends[banned] for ends in arcs)] = False
     return usable

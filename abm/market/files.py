@@ -16,7 +16,7 @@ import numpy as np
 
 from abm.market.clearing import Clearing
 from abm.market.problem import Problem
-from abm.market.sensitivity import limit_arcs, limit_groups
+from abm.market.sensitivity import limit_arcs
 
 LARGEST = 1e12  # of any number in a file; beyond it a unit must be wrong
 MOST_PAIRS = 10_000_000  # of countries, over all markets: about a gigabyte
@@ -452,7 +452,7 @@ def limit_documents(named: NamedProblem, clearing: Clearing) -> list[dict[str, A
     """Limits with what they let through; a ban closes its arcs and has no rent."""
     problem = named.problem
     flow = clearing.flow.ravel()[limit_arcs(problem)]
-    used = np.bincount(limit_groups(problem), flow, problem.limit.size)
+    used = np.bincount(problem.limit_group, flow, problem.limit.size)
     return [
         {
             "name": name,

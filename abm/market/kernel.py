@@ -812,7 +812,7 @@ def choose_system(desk: Desk, in_logs: bool) -> tuple[int, int, bool]:
     rent = 0.0
     widest = 0.0
     for d in range(places):
-        widest = max(widest, desk.value[THETA, d])
+        widest = max(widest, value[THETA, d])
     for k in range(origins, sellers):
         rent = max(rent, value[SELLER_PRICE, k])
     for k in range(sellers):

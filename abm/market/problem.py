@@ -64,6 +64,11 @@ class Problem:
         markets, origins, destinations = self.log_weight.shape
         return markets, origins, destinations
 
+    @property
+    def limit_group(self) -> Integers:
+        """[A] the limit that each limited arc stands under."""
+        return np.repeat(np.arange(self.limit.size), np.diff(self.limit_offset))
+
     def market(self, b: int) -> str:
         """How market `b` is called in messages."""
         return self.market_names[b] if self.market_names is not None else f"market {b}"
@@ -128,8 +133,7 @@ class Problem:
             if rows.size and (rows.min() < 0 or rows.max() >= size):
                 raise ValueError(f"Problem.{name} holds a number outside 0 to {size - 1}.")
         if self.limit_origin.size:
-            group = np.repeat(np.arange(self.limit.size), np.diff(offset))
-            key = (group * b + self.limit_market) * i + self.limit_origin
+            key = (self.limit_group * b + self.limit_market) * i + self.limit_origin
             key = key * j + self.limit_destination
             if np.unique(key).size < key.size:
                 raise ValueError("A limit lists the same arc twice; list each arc once per limit.")

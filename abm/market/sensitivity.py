@@ -414,7 +414,7 @@ def costs_at(problem: Problem, clearing: Clearing, near: float) -> Costs:
     price = np.where(trades, clearing.origin_price[:, :, None], 0.0)
     bare = p.price_factor * price + p.price_addition
     arc = limit_arcs(p)
-    np.add.at(bare.reshape(-1), arc, clearing.rent[limit_groups(p)])
+    np.add.at(bare.reshape(-1), arc, clearing.rent[p.limit_group])
     floor = np.where(p.floor_price > 0.0, p.floor_price, -np.inf)
     floored = floor > -np.inf
     response = trades & (bare >= np.where(floored, floor * (1.0 - 1e-14), -np.inf))
@@ -526,7 +526,7 @@ class Payments:
     ) -> None:
         markets, origins, destinations = problem.shape
         self._shape = problem.shape
-        arc, group, limited = np.flatnonzero(trades), limit_groups(problem), limit_arcs(problem)
+        arc, group, limited = np.flatnonzero(trades), problem.limit_group, limit_arcs(problem)
         used = binding[group] & trades.ravel()[limited]
         seller = np.concatenate([arc // destinations, markets * origins + group[used]])
         arcs = np.concatenate([arc, limited[used]])
@@ -572,11 +572,6 @@ class Payments:
         return self._charges @ weight.ravel()
 
 
-def limit_groups(problem: Problem) -> np.ndarray:
-    """[A] the limit that each limited arc belongs to."""
-    return np.repeat(np.arange(problem.limit.size), np.diff(problem.limit_offset))
-
-
 def limit_arcs(problem: Problem) -> np.ndarray:
     """[A] each limited arc's place in an array [B, I, J] laid flat."""
     _, origins, destinations = problem.shape
@@ -597,7 +592,7 @@ def origin_of_firms(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
 def components(problem: Problem, binding: np.ndarray, active: np.ndarray) -> list[np.ndarray]:
     """The active sellers of each group of markets that binding limits link."""
     markets, origins, _ = problem.shape
-    group, market = limit_groups(problem), problem.limit_market
+    group, market = problem.limit_group, problem.limit_market
     used = binding[group]
     first = market[problem.limit_offset[:-1][group]]
     links = coo_array((np.ones(int(used.sum())), (first[used], market[used])), (markets, markets))
@@ -610,7 +605,7 @@ def components(problem: Problem, binding: np.ndarray, active: np.ndarray) -> lis
 
 def barely_binding(problem: Problem, clearing: Clearing, near: float) -> np.ndarray:
     """[G] limits that are full, yet command no rent to speak of."""
-    group = limit_groups(problem)
+    group = problem.limit_group
     used = np.bincount(group, clearing.flow.ravel()[limit_arcs(problem)], problem.limit.size)
     theta = np.zeros(problem.limit.size)
     theta[group] = problem.dispersion[problem.limit_market]
