@@ -9,6 +9,7 @@ import numpy as np
 
 from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
+from abm.ledger import Account, Ledger
 from abm.market import Clearing
 from abm.passes import send_off
 from abm.policy.controls import Limit
@@ -17,6 +18,12 @@ from abm.trade import Offers, Payments, StageRows
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
+# Who holds the right to export under a limit, and whose account its rent goes to.
+HOLDERS = {
+    "exporters": Account.producers,
+    "treasury": Account.treasury,
+    "traders": Account.traders,
+}
 
 
 class BooksDoNotBalance(RuntimeError):
@@ -65,8 +72,7 @@ class Books:
     export_tax: np.ndarray  # [market, country] of the sellers
     origin_rent: np.ndarray  # [market, country] rents on what its sellers ship
     limited_outlay: np.ndarray  # [market, country] outlay for goods of its sellers under a rent
-    rent_income: np.ndarray  # [market, country] of exporters and traders
-    treasury: np.ndarray  # [market, country] duties, export taxes and auctioned rents
+    ledger: Ledger  # who paid whom
     price: np.ndarray  # [market, country] landed price index, USD/kg
     origin_price: np.ndarray  # [market, country] USD/kg
     sales: np.ndarray  # [firm]
@@ -96,8 +102,7 @@ class Books:
             export_tax=np.zeros(places),
             origin_rent=np.zeros(places),
             limited_outlay=np.zeros(places),
-            rent_income=np.zeros(places),
-            treasury=np.zeros(places),
+            ledger=Ledger(places),
             price=np.zeros(places),
             origin_price=np.full(places, np.nan),
             sales=np.zeros(len(firms)),
@@ -112,13 +117,28 @@ class Books:
         self.spent[rows], self.duty[rows], self.rent[rows] = paid.spent, paid.duty, paid.rent
         self.export_tax[rows], self.origin_rent[rows] = paid.export_tax, paid.origin_rent
         self.limited_outlay[rows] = paid.limited_outlay
-        self.treasury[rows] += paid.duty + paid.export_tax
+        self._post_trade(rows, paid)
         self.price[rows] = clearing.landed_price
         self.origin_price[rows] = clearing.origin_price
         self.certificate = max(self.certificate, float(clearing.residual.max()))
         self.iterations += int(clearing.iterations.sum())
         self.sales[stage.firms] = self._exact_sales(stage, clearing)
         self._note_money_gap(paid.gap, paid.spent.sum(axis=1))
+
+    def _post_trade(self, rows: slice, paid: Payments) -> None:
+        """Enter what the buyers of a stage pay, but for rents."""
+        treasury, services = Account.treasury, Account.services
+        for name, amount, payee, received in (
+            ("goods", paid.goods, Account.producers, paid.receipts),
+            ("export_tax", paid.taxed, treasury, paid.export_tax),
+            ("duty", paid.duty, treasury, paid.duty),
+            ("floor_levy", paid.levy, treasury, paid.levy),
+            ("carriage", paid.carriage, services, paid.carriage),
+            ("compliance", paid.compliance, services, paid.compliance),
+        ):
+            given, taken = np.zeros((2, *self.price.shape))
+            given[rows], taken[rows] = amount, received
+            self.ledger.post(name, (Account.buyers, given), (payee, taken))
 
     def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
         """Sales that add up to the flows to the last bit the solver left open."""
@@ -127,9 +147,7 @@ class Books:
         factor = np.divide(self.sold, sold, out=np.ones(sold.shape), where=sold > 0)
         return sales * firms.here(factor)
 
-    def credit_rents(
-        self, limits: Sequence[Limit], earned: np.ndarray, rerouted: np.ndarray
-    ) -> None:
+    def credit_rents(self, limits: Sequence[Limit], paid: np.ndarray, rerouted: np.ndarray) -> None:
         """Book every rent to whoever holds the right.
 
         Traders who re-route goods sit in the countries that still may buy from the exporter; their
@@ -137,27 +155,39 @@ class Books:
 
         Parameters
         ----------
-        limits, earned
-            Limits with their rents, thousand USD.
+        limits
+            Limits in force.
+        paid
+            [limit, destination] rents that buyers pay, thousand USD.
         rerouted
             [market, origin, destination] arcs that are banned.
         """
-        for limit, rent in zip(limits, earned, strict=True):
-            place = (limit.market, limit.origin)
-            if rent == 0.0:
-                continue
-            if limit.holder == "treasury":
-                self.treasury[place] += rent
-            elif limit.holder == "exporters":
-                self.rent_income[place] += rent
-            else:
-                bought = np.where(rerouted[place], 0.0, self.flow[place])
-                bought[limit.origin] = 0.0
-                total = bought.sum()
-                if total > 0:
-                    self.rent_income[limit.market] += rent * (bought / total)
-                else:
-                    self.rent_income[place] += rent
+        for holder in HOLDERS:
+            given, taken = np.zeros((2, *self.price.shape))
+            for limit, rents in zip(limits, paid, strict=True):
+                if limit.holder == holder and rents.any():
+                    given[limit.market] += rents
+                    self._credit(taken, limit, rents.sum(), rerouted)
+            if taken.any():
+                account = HOLDERS[holder]
+                self.ledger.post(f"rents_of_{holder}", (Account.buyers, given), (account, taken))
+
+    def rents_received(self, holder: str) -> np.ndarray:
+        """[market, country] rents of one kind of holder, thousand USD."""
+        entry = self.ledger.entries.get(f"rents_of_{holder}")
+        return entry.received if entry else np.zeros(self.price.shape)
+
+    def _credit(self, taken: np.ndarray, limit: Limit, rent: float, rerouted: np.ndarray) -> None:
+        """Add a rent to the country of its holder, or to those of the traders."""
+        place = (limit.market, limit.origin)
+        if limit.holder == "traders":
+            bought = np.where(rerouted[place], 0.0, self.flow[place])
+            bought[limit.origin] = 0.0
+            total = bought.sum()
+            if total > 0:
+                taken[limit.market] += rent * (bought / total)
+                return
+        taken[place] += rent
 
     def produce(self, made: np.ndarray, firms: Table) -> None:
         """Add output to inventories and take sales out."""
@@ -198,8 +228,8 @@ class Books:
         world = self.world
         from_nature = np.where(traits.feeds, 0.0, self.made)
         produced = np.bincount(traits.mineral, from_nature, len(world.minerals))
-        credited = (self.rent_income + self.treasury - self.duty - self.export_tax).sum(axis=1)
-        self._note_money_gap(self.rent.sum(axis=1) - credited, self.spent.sum(axis=1))
+        credited = sum(self.rents_received(holder) for holder in HOLDERS)
+        self._note_money_gap((self.rent - credited).sum(axis=1), self.spent.sum(axis=1))
         used = np.bincount(world.mineral_of_market, self.use.sum(axis=(1, 2)), len(world.minerals))
         change = stocks_by_mineral(world, state, firms) - self.opening_stocks
         volume = np.maximum(produced + used, 1e-12 * np.maximum(self.opening_stocks, 1e-300))

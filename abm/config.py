@@ -171,6 +171,41 @@ class EmergencyRelease:
 
 
 @dataclass
+class PriceFloor:
+    """Members hold prices above a floor, at the border or by contracts for difference."""
+
+    active: bool = False
+
+
+@dataclass
+class InvestmentFund:
+    """Members co-finance mines and refineries."""
+
+    active: bool = False
+
+
+@dataclass
+class Standards:
+    """Environmental and social standards, and material that can be traced."""
+
+    active: bool = False
+
+
+@dataclass
+class Research:
+    """Members spend on recycling and on substitutes."""
+
+    active: bool = False
+
+
+@dataclass
+class Retaliation:
+    """Members answer export controls with counter-tariffs."""
+
+    active: bool = False
+
+
+@dataclass
 class Instruments:
     """What members do together. Each has its own switch and strength."""
 
@@ -178,6 +213,74 @@ class Instruments:
     joint_procurement: JointProcurement = field(default_factory=JointProcurement)
     stockpiles: Stockpiles = field(default_factory=Stockpiles)
     emergency_release: EmergencyRelease = field(default_factory=EmergencyRelease)
+    price_floor: PriceFloor = field(default_factory=PriceFloor)
+    investment_fund: InvestmentFund = field(default_factory=InvestmentFund)
+    standards: Standards = field(default_factory=Standards)
+    research: Research = field(default_factory=Research)
+    retaliation: Retaliation = field(default_factory=Retaliation)
+
+
+@dataclass
+class Producers:
+    """Non-allied producers review their export policy and choose it."""
+
+    active: bool = False
+
+
+@dataclass
+class Tension:
+    """Tension between countries, and the backlash at home."""
+
+    active: bool = False
+
+
+@dataclass
+class Accession:
+    """Countries join and leave the alliance by choice."""
+
+    active: bool = False
+
+
+@dataclass
+class Instability:
+    """Outages that strike whole countries, and their regions with them."""
+
+    active: bool = False
+
+
+@dataclass
+class DemandPath:
+    """How fast need grows, by scenario and sector."""
+
+    active: bool = False
+
+
+@dataclass
+class Shipping:
+    """Chokepoints at sea that close."""
+
+    active: bool = False
+
+
+@dataclass
+class Recycling:
+    """Scrap that returns after the lifetime of products."""
+
+    active: bool = False
+
+
+@dataclass
+class Substitution:
+    """Intensity of use that falls while prices are high."""
+
+    active: bool = False
+
+
+@dataclass
+class Planning:
+    """How firms plan: contracts, idling, depletion and entry."""
+
+    active: bool = False
 
 
 @dataclass
@@ -267,6 +370,15 @@ class Config:
     instruments: Instruments = field(default_factory=Instruments)
     shock: Control = field(default_factory=Control)
     controls: list[Control] = field(default_factory=list)
+    producers: Producers = field(default_factory=Producers)
+    tension: Tension = field(default_factory=Tension)
+    accession: Accession = field(default_factory=Accession)
+    instability: Instability = field(default_factory=Instability)
+    demand: DemandPath = field(default_factory=DemandPath)
+    shipping: Shipping = field(default_factory=Shipping)
+    recycling: Recycling = field(default_factory=Recycling)
+    substitution: Substitution = field(default_factory=Substitution)
+    planning: Planning = field(default_factory=Planning)
     behaviour: Behaviour = field(default_factory=Behaviour)
     randomness: Randomness = field(default_factory=Randomness)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")

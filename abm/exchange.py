@@ -17,7 +17,7 @@ from abm.trade import (
     StageRows,
     build_problem,
     payments,
-    rents_earned,
+    rents_paid,
 )
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Prob
 def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> None:
     books, measures = model.books, model.measures
     limits = model.border.limits[stage.refined]
-    books.enter(stage, clearing, payments(stage, model.world, model.terms, clearing, limits))
+    books.enter(stage, clearing, payments(stage, model.terms, clearing, limits))
     held = [measures.limits[number] for number in limits.number]
-    books.credit_rents(held, rents_earned(limits, clearing), measures.arcs.rerouted)
+    books.credit_rents(held, rents_paid(limits, clearing), measures.arcs.rerouted)
     bought = bought_by_group(model, stage, clearing)
-    ship(model.state, model.world.voyage, stage.markets, clearing.flow, bought)
+    ship(model.state, model.lanes.voyage, stage.markets, clearing.flow, bought)
     if not stage.refined:
         update_feed_price(model, stage.markets)
 

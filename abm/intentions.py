@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
-from abm.config import Instruments
-from abm.policy.controls import ExportMeasures
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
 from abm.state import FEED, STATE
-from abm.trade import Border, Offers, StageRows, TradeTerms, limit_arcs, sourcing_weights
-from abm.world import World
+from abm.trade import Border, Offers, StageRows, Terms, TradeTerms, limit_arcs, sourcing_weights
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -29,7 +26,7 @@ def trend_need(model: MineralModel) -> np.ndarray:
     """[market, country, group] need without this month's swings."""
     need = model.buyers.need.copy()
     sector = model.trend.sector[model.month][model.world.mineral_of_market]
-    need[:, :, 1:STATE] *= sector[:, None, :]
+    need[:, :, 1:STATE] *= sector[:, None, :] * model.intensity[model.world.mineral_of_market]
     need[:, :, FEED] = feed_need(model)
     return need
 
@@ -51,11 +48,11 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     need = np.einsum("kjg->kj", model.trend_need[refined])
     limit = np.minimum(stock / settings.release_months, need)
     own = np.minimum(national_release(stock, short, settings.release_months), limit)
-    members = model.members
-    if not settings.active or members.sum() < 2:
+    part = model.part("emergency_release")
+    if (part > 0).sum() < 2:
         return own, own
-    pooled = pooled_release(stock, short, need, members, settings.release_months)
-    alone = np.where(members, 0.0, own)
+    pooled = pooled_release(stock, short, need, part, settings.release_months)
+    alone = (1.0 - part) * own
     return alone + pooled[0], alone + pooled[1]
 
 
@@ -150,32 +147,28 @@ def fresh_purchases(model: MineralModel) -> np.ndarray:
     return np.maximum(fresh - NEW_PLANT_MARGIN, 0.0) / (1.0 - NEW_PLANT_MARGIN)
 
 
-def border_in_force(model: MineralModel) -> Border:
-    """Duties, export taxes and detours of the month; last month's where nothing has changed."""
-    last, controls, members = model.border, model.measures.arcs, model.members
-    if last.controls is controls and (last.members == members).all():
+def border_in_force(model: MineralModel, last: Border | None) -> Border:
+    """Duties, taxes, freight and costs of the month; the last one where nothing has changed."""
+    terms = Terms(
+        preference=model.part("preferential_tariffs"),
+        pooling=model.part("joint_procurement"),
+        controls=model.measures.arcs,
+        lanes=model.lanes,
+        counter_tariff=model.counter_tariff,
+        compliance=model.compliance,
+        floor=model.floor_price,
+    )
+    if last and terms.same(last.terms):
         return last
-    return new_border(model.world, model.case.instruments, members, model.measures, model.stages)
-
-
-def new_border(
-    world: World,
-    instruments: Instruments,
-    members: np.ndarray,
-    measures: ExportMeasures,
-    stages: list[StageRows],
-) -> Border:
-    """What the border is under a membership and the controls in force."""
-    controls = measures.arcs
-    tariff = applied_tariff(world.tariff, members, instruments.preferential_tariffs)
+    cut = model.case.instruments.preferential_tariffs.cut
+    tariff = applied_tariff(model.world.tariff, terms.preference, cut) + terms.counter_tariff
     return Border(
-        members,
-        controls,
+        terms,
         tariff,
-        wedge=(1.0 + controls.tax) * (1.0 + tariff),
-        addition=world.freight + controls.detour,
-        pool=pooled_share(world.flow, members),
-        limits={stage.refined: limit_arcs(measures.limits, stage) for stage in stages},
+        wedge=(1.0 + terms.controls.tax) * (1.0 + tariff),
+        addition=terms.lanes.freight + terms.controls.detour + terms.compliance,
+        pool=pooled_share(model.world.flow, terms.pooling),
+        limits={stage.refined: limit_arcs(model.measures.limits, stage) for stage in model.stages},
     )
 
 
@@ -186,8 +179,8 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         markup[:, country, :] = model.producers.markup[row]
     pooled = pooled_part(
         border.pool,
-        model.case.joined,
-        model.month,
+        border.terms.pooling,
+        model.month - model.case.joined,
         model.behaviour.qualification_months,
         model.case.instruments.joint_procurement,
     )
@@ -206,7 +199,8 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     planned, availability = firms.capacity[rows], model.availability[rows]
     running = firm.running_capacity(planned, availability, limit, traits)
     feed_cost = np.where(traits.feeds, traits.here(rise), 0.0)
-    low, high = firm.asks(firms.markup[rows], feed_cost, model.world.world_price, traits)
+    cost = feed_cost - model.support[rows]
+    low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)
     stored = model.behaviour.inventory_offer * firms.inventory[rows]
     firms.running[rows] = running
     able = planned * availability

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from abm.ledger import Account
 from abm.state import STATE
 from abm.world import KG
 
@@ -87,7 +88,8 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
         "outlay_usd": KG * books.spent,
         "duty_usd": KG * books.duty,
         "rent_paid_usd": KG * books.rent,
-        "rent_received_usd": KG * books.rent_income,
-        "treasury_usd": KG * books.treasury,
+        "rent_received_usd": KG
+        * (books.rents_received("exporters") + books.rents_received("traders")),
+        "treasury_usd": KG * books.ledger.balance(Account.treasury),
         "rerouted_t": np.einsum("mij,mij->mj", flow, model.measures.arcs.rerouted),
     }

@@ -14,7 +14,6 @@ from abm.config import Config, month_name
 from abm.exchange import trade
 from abm.intentions import (
     border_in_force,
-    new_border,
     place_month_orders,
     releases,
     trade_terms,
@@ -25,7 +24,7 @@ from abm.market import Clearing
 from abm.measures import month_measures
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.recorder import Record, empty_record
-from abm.scenario import Scenario
+from abm.scenario import DatedControl, Scenario
 from abm.shocks import OutsideEvents
 from abm.state import (
     STATE,
@@ -36,7 +35,7 @@ from abm.state import (
     opening_state,
     producer_table,
 )
-from abm.trade import stages_in_order
+from abm.trade import Lanes, stages_in_order
 from abm.trend import undisturbed_trend
 from abm.world import KG, MONTHS, World
 
@@ -59,6 +58,7 @@ class MineralModel(mesa.Model):
     def __init__(self, world: World, case: Scenario, events: OutsideEvents, config: Config) -> None:
         super().__init__(rng=0)  # Mesa's generator is not used: all draws are in `events`
         self.world, self.case, self.events = world, case, events
+        self.config = config
         self.behaviour, self.horizon = config.behaviour, config.horizon
         self.months = config.horizon.years * MONTHS
         self.month = 0
@@ -69,13 +69,14 @@ class MineralModel(mesa.Model):
         )
         self.state = opening_state(world, self.buyers)
         self.firms = firm_table(world, self.firm_traits)
-        self.countries = country_table(world, case, self.state)
+        self.countries = country_table(world, self.state)
         self.last_flow = world.flow.copy()
         self.producers = producer_table(world)
         self.opening_size = opening_size(world)
         self.stages = stages_in_order(world, self.firm_traits, self.buyers)
         self.measures = ExportMeasures(arc_measures(world, ()), ())
-        self.border = new_border(world, case.instruments, self.members, self.measures, self.stages)
+        self._lay_neutral_ground()
+        self.border = border_in_force(self, None)
         self.last_clearing: dict[bool, Clearing] = {}
         self.desired = np.zeros(self.buyers.need.shape)
         self.record = empty_record(world, self.months)
@@ -106,6 +107,15 @@ class MineralModel(mesa.Model):
         return self.case.members(self.month)
 
     @property
+    def controls(self) -> tuple[DatedControl, ...]:
+        """Every export control known: of the scenario, and adopted during the run."""
+        return self.case.controls + self.adopted
+
+    def part(self, instrument: str) -> np.ndarray:
+        """[country] how far each country takes part in an instrument this month, 0 to 1."""
+        return self.case.participation(self.month, instrument) * self.commitment
+
+    @property
     def month_label(self) -> str:
         """The month as 'YYYY-MM'."""
         return month_name(self.horizon.start, self.month)
@@ -123,21 +133,21 @@ class MineralModel(mesa.Model):
         self.growth = self.trend.total[self.month]
         self.measures = measures_in_force(
             self.world,
-            self.case.controls,
+            self.controls,
             self.month,
             self.growth,
             self.state.price_gap,
             self.measures.arcs,
         )
-        self.border = border_in_force(self)
+        self.border = border_in_force(self, self.border)
         self.firms.capacity[:] = self.trend.capacity[self.month] * self.firms.expansion
         self.trend_need = trend_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
 
     def perceive(self) -> None:
         """News of controls raises perceived risk; time lets it fade."""
-        news = alarm(self.world, self.case.controls, self.month)
-        hearsay = self.behaviour.contagion * rumour(self.world, self.case.controls, self.month)
+        news = alarm(self.world, self.controls, self.month)
+        hearsay = self.behaviour.contagion * rumour(self.world, self.controls, self.month)
         faded = self.state.risk * (1.0 - self.behaviour.risk_decay)
         self.state.risk = np.maximum(faded, np.maximum(news, hearsay))
 
@@ -148,6 +158,7 @@ class MineralModel(mesa.Model):
         ratio = state.expected_price / state.customary_price
         table.price_ratio[:] = ratio[refined].T
         table.stockpile[:] = state.stock[refined, :, STATE].T
+        table.stocking[:] = self.part("stockpiles")
         table.trend_use[:] = np.einsum("kjg->jk", self.trend_need[refined, :, 1:STATE])
         self.agents_by_type[Country].do("decide")
         if len(self.producers):
@@ -197,6 +208,18 @@ class MineralModel(mesa.Model):
         record.money_gap[month] = books.money_gap
 
     # Setting up ---------------------------------------------------------------------------
+
+    def _lay_neutral_ground(self) -> None:
+        """What mechanisms change during a run, at values that change nothing."""
+        world = self.world
+        self.adopted: tuple[DatedControl, ...] = ()
+        self.commitment = np.ones(len(world.countries))
+        self.lanes = Lanes(world.freight, world.voyage)
+        self.counter_tariff = np.zeros(world.flow.shape)
+        self.compliance = np.zeros(world.flow.shape)
+        self.floor_price = np.zeros(world.flow.shape)
+        self.support = np.zeros(len(self.firms))
+        self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))
 
     def _create_agents(self) -> None:
         for row in range(len(self.countries)):

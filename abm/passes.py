@@ -66,17 +66,21 @@ def split_outlay(
     tariff: np.ndarray,
     freight: np.ndarray,
     detour: np.ndarray,
+    compliance: np.ndarray,
+    floor: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Outlay by arc [M, I, J], sums by destination and by origin, and what is left over [M].
 
-    The sums by destination [4, M, J] are tonnes, outlay, duty and rent; those by origin [4, M, I]
-    tonnes, export tax, rent, and the outlay for goods that paid a rent. The outlay comes from the
-    delivered price [M, I, J], the parts from the origin price [M, I]: their difference is a check.
+    The sums by destination [9, M, J] are tonnes, outlay, duty, rent, carriage, compliance, the levy
+    that lifts a price to the floor, export tax and the goods themselves; those by origin [5, M, I]
+    tonnes, export tax, rent, the outlay for goods that paid a rent, and receipts. The outlay comes
+    from the delivered price [M, I, J], the parts from the origin price [M, I]: their difference is
+    a check.
     """
     markets, origins, destinations = flow.shape
     outlay = np.zeros(flow.shape)
-    by_destination = np.zeros((4, markets, destinations))
-    by_origin = np.zeros((4, markets, origins))
+    by_destination = np.zeros((9, markets, destinations))
+    by_origin = np.zeros((5, markets, origins))
     left = np.zeros(markets)
     for m in range(markets):
         for i in range(origins):
@@ -91,15 +95,24 @@ def split_outlay(
                 held = rent[m, i, j] * tonnes
                 export_tax = (taxed - asked) * tonnes
                 carriage = (freight[m, i, j] + detour[m, i, j]) * tonnes
-                left[m] += paid - (asked * tonnes + export_tax + duty + carriage + held)
+                complying = compliance[m, i, j] * tonnes
+                parts = asked * tonnes + export_tax + duty + carriage + complying + held
+                levy = max(floor[m, i, j] * tonnes - parts, 0.0)
+                left[m] += paid - (parts + levy)
                 outlay[m, i, j] = paid
                 by_destination[0, m, j] += tonnes
                 by_destination[1, m, j] += paid
                 by_destination[2, m, j] += duty
                 by_destination[3, m, j] += held
+                by_destination[4, m, j] += carriage
+                by_destination[5, m, j] += complying
+                by_destination[6, m, j] += levy
+                by_destination[7, m, j] += export_tax
+                by_destination[8, m, j] += asked * tonnes
                 by_origin[0, m, i] += tonnes
                 by_origin[1, m, i] += export_tax
                 by_origin[2, m, i] += held
+                by_origin[4, m, i] += asked * tonnes
                 if held > 0.0:
                     by_origin[3, m, i] += paid
     return outlay, by_destination, by_origin, left

@@ -74,6 +74,17 @@ class Scenario:
         """[country] who is a member in a month."""
         return self.joined <= month
 
+    def participation(self, month: int, instrument: str) -> np.ndarray:
+        """[country] how far each country takes part in an instrument of the alliance, 0 to 1.
+
+        Parameters
+        ----------
+        instrument
+            Its name among `Instruments`; an instrument that is switched off has no participants.
+        """
+        active = getattr(self.instruments, instrument).active
+        return (self.members(month) & active).astype(float)
+
 
 def scenarios(config: Config, world: World) -> list[Scenario]:
     """Every circle, and the world without one, with and without the shock."""

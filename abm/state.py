@@ -10,7 +10,6 @@ from abm.agents.buyer import BuyerTraits
 from abm.agents.firm import FirmTraits
 from abm.agents.producer import dominance, shares_from
 from abm.agents.table import Table
-from abm.scenario import Scenario
 from abm.world import LONGEST_VOYAGE, World
 
 FEED = 0  # the buyer group of refiners
@@ -105,13 +104,13 @@ def firm_table(world: World, traits: FirmTraits) -> Table:
     )
 
 
-def country_table(world: World, scenario: Scenario, state: State) -> Table:
+def country_table(world: World, state: State) -> Table:
     """Rows of the countries. Columns of the second axis are minerals."""
     count, kinds = len(world.countries), len(world.minerals)
     refined = world.refined_market
     return Table(
         code=np.array(world.countries),
-        joined=scenario.joined,
+        stocking=np.zeros(count),
         stockpile=state.stock[refined, :, STATE].T.copy(),
         opening_cover=world.stockpile_months.T.copy(),
         trend_use=world.opening.final_use[refined].sum(axis=2).T.copy(),

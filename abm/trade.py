@@ -30,17 +30,49 @@ class LimitArcs:
 
 
 @dataclass(frozen=True)
+class Lanes:
+    """The sea lanes of a month; replaced, never changed, when a chokepoint closes or opens."""
+
+    freight: np.ndarray  # [market, origin, destination] USD/kg
+    voyage: np.ndarray  # [origin, destination] months at sea
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What decides on the border. Arrays are replaced, never written to, when they change.
+
+    Arrays are [market, origin, destination] unless the comment says otherwise.
+    """
+
+    preference: np.ndarray  # [country] part taken in preferential tariffs
+    pooling: np.ndarray  # [country] part taken in joint procurement
+    controls: ArcMeasures
+    lanes: Lanes
+    counter_tariff: np.ndarray  # fraction added to the tariff
+    compliance: np.ndarray  # USD/kg: cost of standards and of tracing
+    floor: np.ndarray  # USD/kg below which no landed price may lie; 0: none
+
+    def same(self, other: Terms) -> bool:
+        """Whether nothing has changed."""
+        return all(
+            mine is others or (position < 2 and np.array_equal(mine, others))
+            for position, (mine, others) in enumerate(
+                zip(vars(self).values(), vars(other).values(), strict=True)
+            )
+        )
+
+
+@dataclass(frozen=True)
 class Border:
     """What law and membership put between seller and buyer; the same until one of them changes.
 
     Arrays are [market, origin, destination] unless the comment says otherwise.
     """
 
-    members: np.ndarray  # [country]
-    controls: ArcMeasures
+    terms: Terms
     tariff: np.ndarray  # fraction of the border price
     wedge: np.ndarray  # price after export tax and tariff per unit of the asked one
-    addition: np.ndarray  # USD/kg: freight and detours
+    addition: np.ndarray  # USD/kg: freight, detours and compliance
     pool: np.ndarray  # [market, origin] share of each origin in what members would buy together
     limits: dict[bool, LimitArcs]  # by stage: is it the refined one
 
@@ -150,10 +182,16 @@ class Payments:
     spent: np.ndarray  # [market, destination] outlay of each buyer
     duty: np.ndarray  # [market, destination]
     rent: np.ndarray  # [market, destination] rents that each buyer pays
+    carriage: np.ndarray  # [market, destination] freight and detours
+    compliance: np.ndarray  # [market, destination]
+    levy: np.ndarray  # [market, destination] what lifts prices to the floor
+    taxed: np.ndarray  # [market, destination] export tax that each buyer pays
+    goods: np.ndarray  # [market, destination] what reaches the sellers
     sold: np.ndarray  # [market, origin] t
     export_tax: np.ndarray  # [market, origin]
     origin_rent: np.ndarray  # [market, origin] rents on what each origin sells
     limited_outlay: np.ndarray  # [market, origin] outlay for goods that paid a rent
+    receipts: np.ndarray  # [market, origin] of the sellers
     gap: np.ndarray  # [market] outlay less everything it paid for; zero but for rounding
 
 
@@ -236,7 +274,7 @@ def build_problem(
         dispersion=world.dispersion[rows],
         price_factor=terms.factor[rows],
         price_addition=terms.border.addition[rows],
-        floor_price=np.zeros(world.freight[rows].shape),
+        floor_price=terms.border.terms.floor[rows],
         limit=tonnes[limits.number],
         limit_market=limits.market,
         limit_offset=limits.offset,
@@ -248,7 +286,7 @@ def build_problem(
 
 
 def payments(
-    stage: StageRows, world: World, terms: TradeTerms, clearing: Clearing, limits: LimitArcs
+    stage: StageRows, terms: TradeTerms, clearing: Clearing, limits: LimitArcs
 ) -> Payments:
     """Split every dollar that the buyers of a stage pay.
 
@@ -262,15 +300,32 @@ def payments(
         clearing.origin_price,
         arc_rents(limits, clearing),
         terms.markup[rows],
-        border.controls.tax[rows],
+        border.terms.controls.tax[rows],
         border.tariff[rows],
-        world.freight[rows],
-        border.controls.detour[rows],
+        border.terms.lanes.freight[rows],
+        border.terms.controls.detour[rows],
+        border.terms.compliance[rows],
+        border.terms.floor[rows],
     )
-    bought, spent, duty, rent = by_destination
-    sold, export_tax, origin_rent, limited_outlay = by_origin
+    bought, spent, duty, rent, carriage, compliance, levy, taxed, goods = by_destination
+    sold, export_tax, origin_rent, limited_outlay, receipts = by_origin
     return Payments(
-        outlay, bought, spent, duty, rent, sold, export_tax, origin_rent, limited_outlay, gap
+        outlay=outlay,
+        bought=bought,
+        spent=spent,
+        duty=duty,
+        rent=rent,
+        carriage=carriage,
+        compliance=compliance,
+        levy=levy,
+        taxed=taxed,
+        goods=goods,
+        sold=sold,
+        export_tax=export_tax,
+        origin_rent=origin_rent,
+        limited_outlay=limited_outlay,
+        receipts=receipts,
+        gap=gap,
     )
 
 
@@ -281,7 +336,10 @@ def arc_rents(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
     return np.bincount(cell, clearing.rent[limits.limit], clearing.flow.size).reshape(shape)
 
 
-def rents_earned(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
-    """[limit] rent that the holders of each limit earn, thousand USD a month."""
+def rents_paid(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
+    """[limit, destination] rent that buyers pay to the holders of each limit, thousand USD."""
     tonnes = clearing.flow[limits.market, limits.origin, limits.destination]
-    return clearing.rent * np.bincount(limits.limit, tonnes, limits.number.size)
+    shape = (limits.number.size, clearing.flow.shape[2])
+    cell = limits.limit * shape[1] + limits.destination
+    paid = clearing.rent[limits.limit] * tonnes
+    return np.bincount(cell, paid, shape[0] * shape[1]).reshape(shape)

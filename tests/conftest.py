@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ def quiet_config(years: int = 10, minerals: Sequence[str] = ("all",)) -> Config:
 
 def without_instruments(config: Config) -> Config:
     """The same configuration with membership in name only."""
-    for name in ("preferential_tariffs", "joint_procurement", "stockpiles", "emergency_release"):
-        getattr(config.instruments, name).active = False
+    for item in fields(config.instruments):
+        getattr(config.instruments, item.name).active = False
     return config
 
 

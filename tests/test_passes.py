@@ -71,8 +71,9 @@ def test_familiarity_moves_towards_shares_over_notional_ones(seed: int, pace: fl
 
 def some_terms(draw: np.random.Generator) -> dict[str, np.ndarray]:
     """Prices, rents and wedges by arc, and prices by origin."""
-    names = ("rent", "markup", "tax", "tariff", "freight", "detour")
+    names = ("rent", "markup", "tax", "tariff", "freight", "detour", "compliance")
     terms = {name: draw.uniform(0, 2, arcs) * (draw.uniform(size=arcs) > 0.5) for name in names}
+    terms["floor"] = draw.uniform(0, 30, arcs) * (draw.uniform(size=arcs) > 0.5)
     return {"origin_price": draw.uniform(1, 9, (MARKETS, PLACES)), **terms}
 
 
@@ -80,7 +81,8 @@ def price_of(terms: dict[str, np.ndarray]) -> np.ndarray:
     """USD/kg delivered, as the text of the model has it."""
     factor = (1 + terms["markup"]) * (1 + terms["tax"]) * (1 + terms["tariff"])
     price = terms["origin_price"][:, :, None] * factor
-    return price + terms["freight"] + terms["detour"] + terms["rent"]
+    price = price + terms["freight"] + terms["detour"] + terms["compliance"] + terms["rent"]
+    return np.maximum(price, terms["floor"])
 
 
 @given(seed=seeds)
@@ -88,7 +90,8 @@ def test_every_dollar_of_the_outlay_is_somebodys(seed: int) -> None:
     draw = draws(seed)
     flow, terms = some_flow(draw), some_terms(draw)
     price = np.where(flow > 0, price_of(terms), np.nan)  # no price on a closed arc
-    outlay, (tonnes, spent, duty, rent), by_origin, left = split_outlay(flow, price, **terms)
+    outlay, by_destination, by_origin, left = split_outlay(flow, price, **terms)
+    tonnes, spent, duty, rent, carriage, compliance, levy, taxed, goods = by_destination
     np.testing.assert_allclose(outlay, price_of(terms) * flow, rtol=1e-12)
     np.testing.assert_allclose(left, 0.0, atol=1e-11 * outlay.sum())
     np.testing.assert_allclose(tonnes, flow.sum(axis=1), rtol=1e-12)
@@ -97,7 +100,18 @@ def test_every_dollar_of_the_outlay_is_somebodys(seed: int) -> None:
     border = asked * (1 + terms["tax"])
     np.testing.assert_allclose(duty, (border * terms["tariff"] * flow).sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(rent, (terms["rent"] * flow).sum(axis=1), rtol=1e-12)
-    sold, tax, origin_rent, limited = by_origin
+    carried = (terms["freight"] + terms["detour"]) * flow
+    np.testing.assert_allclose(carriage, carried.sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(compliance, (terms["compliance"] * flow).sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(goods, (asked * flow).sum(axis=1), rtol=1e-12)
+    parts = duty + rent + carriage + compliance + levy + taxed + goods
+    np.testing.assert_allclose(parts, spent, rtol=1e-12)
+    unlifted = price_of(terms | {"floor": np.zeros(arcs)})
+    lifted = np.maximum(terms["floor"] - unlifted, 0.0) * flow
+    np.testing.assert_allclose(levy, lifted.sum(axis=1), rtol=1e-9, atol=1e-9)
+    sold, tax, origin_rent, limited, receipts = by_origin
+    np.testing.assert_allclose(receipts, (asked * flow).sum(axis=2), rtol=1e-12)
+    np.testing.assert_allclose(taxed.sum(axis=1), tax.sum(axis=1), rtol=1e-9)
     np.testing.assert_allclose(sold, flow.sum(axis=2), rtol=1e-12)
     np.testing.assert_allclose(tax, (terms["tax"] * asked * flow).sum(axis=2), rtol=1e-9)
     np.testing.assert_allclose(origin_rent, (terms["rent"] * flow).sum(axis=2), rtol=1e-12)
@@ -108,6 +122,7 @@ def test_every_dollar_of_the_outlay_is_somebodys(seed: int) -> None:
 def test_a_price_that_nobody_receives_is_left_over(wrong: float) -> None:
     draw = draws(1)
     flow, terms = np.full(arcs, 10.0), some_terms(draw)
+    terms["floor"][:] = 0.0
     price = price_of(terms)
     price[1, 2, 3] += wrong
     *_, left = split_outlay(flow, price, **terms)

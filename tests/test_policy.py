@@ -15,7 +15,6 @@ from abm.config import (
     Control,
     Instrument,
     JointProcurement,
-    PreferentialTariffs,
     Rights,
     Stage,
 )
@@ -246,20 +245,20 @@ tonnes = arrays(np.float64, (2, 5), elements=st.floats(0.0, 1e4))
     tonnes,
     arrays(np.bool_, (2, 5)),
     tonnes,
-    arrays(np.bool_, 5),
+    arrays(np.float64, 5, elements=st.sampled_from([0.0, 0.4, 1.0])),
     st.floats(1.0, 60.0),
 )
 def test_the_pool_gives_exactly_what_it_hands_out(
-    stock: np.ndarray, short: np.ndarray, need: np.ndarray, members: np.ndarray, months: float
+    stock: np.ndarray, short: np.ndarray, need: np.ndarray, part: np.ndarray, months: float
 ) -> None:
-    given_up, received = pooled_release(stock, short, need, members, months)
+    given_up, received = pooled_release(stock, short, need, part, months)
     np.testing.assert_allclose(given_up.sum(axis=1), received.sum(axis=1), rtol=1e-12, atol=1e-12)
     assert (given_up >= 0).all()
-    assert (given_up <= stock / months * (1 + 1e-12)).all()
+    assert (given_up <= part * stock / months * (1 + 1e-12)).all()
     assert (received <= need * (1 + 1e-9) + 1e-12).all()
-    entitled = short & members & (need > 0)
+    entitled = short & (part > 0) & (need > 0)
     assert not received[~entitled].any()
-    assert not given_up[:, ~members].any()
+    assert not given_up[:, part == 0].any()
 
 
 def test_the_pool_is_shared_by_need() -> None:
@@ -288,19 +287,24 @@ def test_joint_buying_takes_off_the_mark_up_as_much_as_the_bloc_matters() -> Non
     np.testing.assert_allclose(found, [[0.8, 1.0, 0.8, 1.0], [1.0] * 4, [1.0] * 4])
 
 
-@pytest.mark.parametrize(
-    ("active", "members"), [(False, [True, True, False]), (True, [True, False, False])]
-)
-def test_there_is_no_joint_buying_when_it_is_off_or_for_one(
-    active: bool, members: list[bool]
-) -> None:
+@pytest.mark.parametrize("part", [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+def test_there_is_no_joint_buying_for_one(part: list[float]) -> None:
     bought = np.array([[3.0, 2.0, 1.0]])
-    settings = JointProcurement(active=active)
-    assert (countervailing(bought, np.array(members), settings) == 1).all()
+    settings = JointProcurement()
+    assert (countervailing(bought, np.array(part), settings) == 1).all()
     flow = np.arange(1.0, 10.0).reshape(1, 3, 3)
-    joined = np.where(members, 0, NEVER)
-    pool = pooled_share(flow, np.array(members))
-    assert not pooled_part(pool, joined, 100, 18.0, settings).any()
+    pool = pooled_share(flow, np.array(part))
+    assert not pooled_part(pool, np.array(part), np.full(3, 100), 18.0, settings).any()
+
+
+def test_an_instrument_that_is_off_has_no_participants(tiny_world: World) -> None:
+    config = quiet_config()
+    config.instruments.joint_procurement.active = False
+    case = scenarios(config, tiny_world)[-1]
+    assert case.members(100).any()
+    assert not case.participation(100, "joint_procurement").any()
+    np.testing.assert_array_equal(case.participation(100, "stockpiles"), case.members(100))
+    assert not case.participation(1, "stockpiles").any()
 
 
 def test_members_buy_a_growing_part_as_the_pool_does(real_world: World) -> None:
@@ -312,13 +316,14 @@ def test_members_buy_a_growing_part_as_the_pool_does(real_world: World) -> None:
     together = sum(flow[:, :, real_world.country(code)] for code in ("USA", "JPN", "KOR"))
     np.testing.assert_allclose(pool, together / together.sum(axis=1, keepdims=True))
     for month, weight in ((12, 0.0), (13, 0.0), (22, 0.15), (31, 0.3), (99, 0.3)):
-        found = pooled_part(pool, joined, month, 18.0, settings)
+        found = pooled_part(pool, 1.0 * (joined <= month), month - joined, 18.0, settings)
         np.testing.assert_allclose(found, np.broadcast_to(weight * members, found.shape))
 
 
 def test_a_market_in_which_the_pool_buys_nothing_is_left_alone() -> None:
-    pool, joined = np.array([[0.4, 0.6], [0.0, 0.0]]), np.array([0, 0])
-    found = pooled_part(pool, joined, 99, 18.0, JointProcurement(shared_relationships=0.3))
+    pool, part = np.array([[0.4, 0.6], [0.0, 0.0]]), np.ones(2)
+    settings = JointProcurement(shared_relationships=0.3)
+    found = pooled_part(pool, part, np.full(2, 99), 18.0, settings)
     np.testing.assert_allclose(found, [[0.3, 0.3], [0.0, 0.0]])
 
 
@@ -343,12 +348,13 @@ def test_measures_on_arcs_are_kept_until_a_control_starts_or_ends(tiny_world: Wo
 def test_preferences_cut_duties_between_members_only() -> None:
     tariff = np.full((1, 3, 3), 0.1)
     members = np.array([True, True, False])
-    found = applied_tariff(tariff, members, PreferentialTariffs(cut=0.4))
+    found = applied_tariff(tariff, members.astype(float), 0.4)
     np.testing.assert_allclose(found[0, :2, :2], 0.06)
     np.testing.assert_allclose(found[0, 2], 0.1)
     np.testing.assert_allclose(found[0, :, 2], 0.1)
-    off = applied_tariff(tariff, members, PreferentialTariffs(active=False))
-    np.testing.assert_array_equal(off, tariff)
+    halfway = applied_tariff(tariff, np.array([1.0, 0.5, 0.0]), 0.4)
+    np.testing.assert_allclose(halfway[0, 0, 1], 0.08)
+    np.testing.assert_array_equal(applied_tariff(tariff, np.zeros(3), 0.4), tariff)
 
 
 def test_a_scenario_carries_members_from_the_second_month_at_the_earliest(

@@ -596,7 +596,9 @@ def test_help_is_understandable(command: Callable[..., Answer]) -> None:
     answer = command("--help")
     assert (answer.code, answer.complained) == (0, "")
     groups = {path.name for path in run.SETTINGS.iterdir() if path.is_dir()}
-    assert groups == {"world", "membership", "instruments", "shock", "experiment"}
+    mechanisms = {"producers", "tension", "accession", "instability", "demand"}
+    mechanisms |= {"shipping", "recycling", "substitution", "planning"}
+    assert groups == mechanisms | {"world", "membership", "instruments", "shock", "experiment"}
     for group in groups:
         options = [path.stem for path in sorted((run.SETTINGS / group).glob("*.yaml"))]
         assert f"{group}: {', '.join(options)}" in answer.said

@@ -10,12 +10,12 @@ from abm.agents.table import Column, Row
 class Country(Row):
     """A country or bloc as an actor. Arrays are per mineral.
 
-    Reads what the last month left (`price_ratio`, `stockpile`, `shortfall`) and writes intentions
+    Reads what the last month left (`price_ratio`, `stockpile`) and writes intentions
     (`short`, `purchase_target`); settling moves the goods.
     """
 
     code = Column()
-    joined = Column()
+    stocking = Column()  # how far it takes part in the stockpiles of the alliance, 0 to 1
     stockpile = Column()
     opening_cover = Column()
     trend_use = Column()
@@ -23,17 +23,11 @@ class Country(Row):
     short = Column()
     purchase_target = Column()
 
-    @property
-    def member(self) -> bool:
-        """Whether the country is in the alliance this month."""
-        return bool(self.joined <= self.model.month)
-
     def decide(self) -> None:
         """Call an emergency where prices have jumped; set the stock to aim at."""
         settings = self.model.case.instruments
         short = self.price_ratio > settings.emergency_release.trigger
         months = self.opening_cover
-        if settings.stockpiles.active and self.member:
-            months = np.maximum(months, settings.stockpiles.target_months)
+        months = np.maximum(months, self.stocking * settings.stockpiles.target_months)
         self.short = short
         self.purchase_target = np.where(short, 0.0, months * self.trend_use)

@@ -148,7 +148,7 @@ def running_capacity(
 
 
 def asks(
-    markup: np.ndarray, feed_cost: np.ndarray, world_price: np.ndarray, traits: FirmTraits
+    markup: np.ndarray, cost: np.ndarray, world_price: np.ndarray, traits: FirmTraits
 ) -> tuple[np.ndarray, np.ndarray]:
     """[firm] lowest and highest ask, USD/kg.
 
@@ -156,12 +156,12 @@ def asks(
     ----------
     markup
         [firm] drift of the mark-up since the opening, fraction of the world price.
-    feed_cost
-        [firm] rise of the cost of feed per kg of output since the opening, USD/kg.
+    cost
+        [firm] rise of the cost per kg of output since the opening, less support, USD/kg.
     world_price
         [market] opening world price, USD/kg.
     """
-    low = traits.low_ask + markup * world_price[traits.market] + feed_cost
+    low = traits.low_ask + markup * world_price[traits.market] + cost
     return low, low + traits.width
 
 

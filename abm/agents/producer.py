@@ -26,7 +26,7 @@ class NonAlliedProducer(Row):
         abroad = model.last_flow[:, country, :].copy()
         abroad[:, country] = 0.0
         charged = charged * countervailing(
-            abroad, model.members, model.case.instruments.joint_procurement
+            abroad, model.part("joint_procurement"), model.case.instruments.joint_procurement
         )
         charged[:, country] = 0.0
         self.markup = charged

@@ -24,7 +24,7 @@ def pooled_release(
     stock: np.ndarray,
     short: np.ndarray,
     need: np.ndarray,
-    members: np.ndarray,
+    part: np.ndarray,
     release_months: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joint emergency response: every member gives, those who run short receive.
@@ -38,17 +38,17 @@ def pooled_release(
     need
         [mineral, country] t/month of normal use: the key by which the pool is shared among those
         who call, and the most that is handed out.
-    members
-        [country].
+    part
+        [country] how far each country takes part, 0 to 1: the part of its release that it shares.
 
     Returns
     -------
     given, received
         [mineral, country] t/month; both sum to the same total for every mineral.
     """
-    calls = short & members
+    calls = short & (part > 0)
     alarmed = calls.any(axis=1, keepdims=True)
-    offer = np.where(members & alarmed, stock / release_months, 0.0)
+    offer = np.where(alarmed, part * stock / release_months, 0.0)
     key = np.where(calls, need, 0.0)
     wanted = key.sum(axis=1, keepdims=True)
     total = np.minimum(offer.sum(axis=1, keepdims=True), wanted)

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from abm.config import PreferentialTariffs
 
-
-def applied_tariff(
-    tariff: np.ndarray, members: np.ndarray, settings: PreferentialTariffs
-) -> np.ndarray:
+def applied_tariff(tariff: np.ndarray, part: np.ndarray, cut: float) -> np.ndarray:
     """[market, origin, destination] ad-valorem tariff after the preference.
 
     Parameters
     ----------
     tariff
         Most-favoured-nation and special duties, fractions.
-    members
-        [country] who is a member this month.
+    part
+        [country] how far each country takes part, 0 to 1; a preference needs both sides.
+    cut
+        Share of the tariff that full members remove for each other.
     """
-    if not settings.active or not members.any():
-        return tariff
-    inside = members[:, None] & members[None, :]
-    return tariff * (1.0 - settings.cut * inside)
+    return tariff * (1.0 - cut * (part[:, None] * part[None, :]))
