@@ -200,9 +200,38 @@ class Research:
 
 @dataclass
 class Retaliation:
-    """Members answer export controls with counter-tariffs."""
+    """Members answer export controls together; their buyers bear a part of it."""
 
     active: bool = False
+    trigger: float = parameter(
+        0.5, "complaint about a producer, 0 to 1", 0.0, 1.0, "assumed: above the opening tension"
+    )
+    release: float = parameter(
+        0.3, "complaint below which it ends", 0.0, 1.0, "assumed: measures outlast their cause"
+    )
+    tariff: float = parameter(
+        0.25,
+        "fraction of the border price",
+        0.0,
+        5.0,
+        "25 %: Section 301 on minerals (from memory)",
+    )
+    spare_dependence: float = parameter(
+        0.6,
+        "share of purchases above which a good is spared",
+        0.0,
+        1.0,
+        "assumed: tariffs of 2025 spared many critical minerals (from memory)",
+    )
+    counter_quota: float = parameter(
+        1.0, "share of opening exports to the producer let through", 0.0, 1.0, "assumed: none held"
+    )
+    backlash: float = parameter(
+        0.1, "commitment worn away a month at full burden", 0.0, 1.0, "assumed"
+    )
+    recovery: float = parameter(
+        0.03, "share of lost commitment regained a month", 0.0, 1.0, "assumed: half in two years"
+    )
 
 
 @dataclass
@@ -229,9 +258,33 @@ class Producers:
 
 @dataclass
 class Tension:
-    """Tension between countries, and the backlash at home."""
+    """Tension between countries: it rises with measures, fades with time, and is answered."""
 
     active: bool = False
+    opening_distance: float = parameter(
+        8.0, "UN ideal points apart at full tension", 1.0, 1000.0, "assumed: USA and China at 0.4"
+    )
+    response: float = parameter(0.1, "rise a month at full grievance", 0.0, 1.0, "assumed")
+    decay: float = parameter(
+        0.02,
+        "share forgotten a month",
+        0.0,
+        1.0,
+        "assumed: half in three years, as China's sanctions on Norway and Australia (from memory)",
+    )
+    alliance_growth: float = parameter(
+        0.3, "rise when all customers join at once", 0.0, 1.0, "assumed"
+    )
+    answer_trigger: float = parameter(
+        0.3, "tension at which a producer answers counter-tariffs", 0.0, 1.0, "assumed"
+    )
+    answer_release: float = parameter(0.15, "tension below which it relents", 0.0, 1.0, "assumed")
+    answer_quota: float = parameter(
+        0.5, "share of opening exports let through", 0.0, 1.0, "assumed; 1: no answer"
+    )
+    answer_dominance: float = parameter(
+        0.5, "share of purchases that makes a weapon", 0.0, 1.0, "assumed"
+    )
 
 
 @dataclass
@@ -356,6 +409,9 @@ class Randomness:
     outage_months: float = parameter(3.0, "months, mean", 1.0, 60.0, "assumed")
     stability_effect: float = parameter(
         0.5, "log rate per point of WGI political stability", 0.0, 3.0, "assumed"
+    )
+    tension_noise: float = parameter(
+        0.005, "standard deviation a month of tension", 0.0, 0.5, "assumed: 0.025 in the long run"
     )
 
 

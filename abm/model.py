@@ -26,6 +26,7 @@ from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in
 from abm.recorder import Record, empty_record
 from abm.scenario import DatedControl, Scenario
 from abm.shocks import OutsideEvents
+from abm.standoff import answer_tariffs, retaliate, update_commitment, update_tension
 from abm.state import (
     STATE,
     buyer_traits,
@@ -35,6 +36,7 @@ from abm.state import (
     opening_state,
     producer_table,
 )
+from abm.tension import opening_stand
 from abm.trade import Lanes, stages_in_order
 from abm.trend import undisturbed_trend
 from abm.world import KG, MONTHS, World
@@ -163,6 +165,8 @@ class MineralModel(mesa.Model):
         self.agents_by_type[Country].do("decide")
         if len(self.producers):
             self.agents_by_type[NonAlliedProducer].do("decide")
+        retaliate(self)
+        answer_tariffs(self)
 
     def order(self) -> None:
         """Buyers, stockpiles and trade terms for the month, from last month's state."""
@@ -193,6 +197,8 @@ class MineralModel(mesa.Model):
         update_price_gap(self)
         update_habits(self)
         update_firms(self)
+        update_tension(self)
+        update_commitment(self)
 
     def copy_record(self) -> None:
         """Copy the month into the record."""
@@ -215,6 +221,8 @@ class MineralModel(mesa.Model):
         self.adopted: tuple[DatedControl, ...] = ()
         self.commitment = np.ones(len(world.countries))
         self.lanes = Lanes(world.freight, world.voyage)
+        self.tension = opening_stand(world, self.config.tension)
+        self.retaliated = np.zeros(len(world.countries), dtype=bool)
         self.counter_tariff = np.zeros(world.flow.shape)
         self.compliance = np.zeros(world.flow.shape)
         self.floor_price = np.zeros(world.flow.shape)

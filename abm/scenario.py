@@ -174,6 +174,39 @@ def _dated(
     )
 
 
+def adopted_control(
+    world: World,
+    terms: Control,
+    exporter: int,
+    markets: np.ndarray,
+    destinations: np.ndarray,
+    start: int,
+) -> DatedControl:
+    """A control that is adopted during a run: known and in force from a month on, without end.
+
+    Parameters
+    ----------
+    terms
+        Name, instrument and its strength; dates and names of countries and minerals are not read.
+    exporter, markets, destinations
+        Rows of the world.
+    """
+    exports = world.flow[np.ix_(markets, [exporter], destinations)].sum(axis=(1, 2))
+    return DatedControl(
+        name=terms.name,
+        instrument=terms.instrument,
+        exporter=exporter,
+        markets=markets,
+        destinations=destinations,
+        opening_exports=exports,
+        announced=start,
+        start=start,
+        end=NEVER,
+        quota_share=_quota_share(terms, exports),
+        terms=replace(terms),
+    )
+
+
 def _quota_share(control: Control, opening_exports: np.ndarray) -> float:
     """The quota as a share of opening exports to the targets."""
     if control.quota_tonnes < 0:

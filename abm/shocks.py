@@ -23,10 +23,13 @@ class OutsideEvents:
         ``[month, firm]`` share of capacity that can run.
     demand
         ``[month, mineral, country]`` factor on the need of final users.
+    incident
+        ``[month, country, country]`` outside news between countries, added to their tension.
     """
 
     availability: np.ndarray
     demand: np.ndarray
+    incident: np.ndarray
 
 
 def draw_events(world: World, settings: Randomness, months: int, seed: int) -> OutsideEvents:
@@ -36,7 +39,8 @@ def draw_events(world: World, settings: Randomness, months: int, seed: int) -> O
     """
     shape = (months, len(world.minerals), len(world.countries))
     if not settings.active:
-        return OutsideEvents(np.ones((months, world.firms.market.size)), np.ones(shape))
+        calm = np.zeros((months, len(world.countries), len(world.countries)))
+        return OutsideEvents(np.ones((months, world.firms.market.size)), np.ones(shape), calm)
     availability = np.ones((months, world.firms.market.size))
     for market, (mineral, stage) in enumerate(world.markets):
         rows = np.flatnonzero(world.firms.market == market)
@@ -52,7 +56,19 @@ def draw_events(world: World, settings: Randomness, months: int, seed: int) -> O
     demand = np.stack(
         [_demand_swings(world, settings, months, seed, mineral) for mineral in world.minerals], 1
     )
-    return OutsideEvents(availability, demand)
+    return OutsideEvents(availability, demand, _incidents(world, settings, months, seed))
+
+
+def _incidents(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
+    """[month, country, country]: news between each non-allied country and each other, both ways."""
+    news = np.zeros((months, len(world.countries), len(world.countries)))
+    if settings.tension_noise > 0:
+        for one in np.flatnonzero(world.non_allied):
+            for other in np.flatnonzero(~world.non_allied):
+                draw = stream(seed, "tension", world.countries[one], world.countries[other])
+                size = settings.tension_noise * draw.standard_normal(months)
+                news[1:, one, other] = news[1:, other, one] = size[1:]
+    return news
 
 
 def _availability(starts: np.ndarray, lasts: np.ndarray, lost: np.ndarray) -> np.ndarray:

@@ -319,6 +319,12 @@ SCHEMAS: dict[str, Schema] = dict(
             Column("date", pattern=r"\d{4}-(0[1-9]|1[0-2])", meaning="a date is YYYY-MM"),
         ),
         _schema(
+            "alignment",
+            "country",
+            _country("country"),
+            _number("ideal_point", -10.0, 10.0, meaning="an ideal point lies between -10 and 10"),
+        ),
+        _schema(
             "published_shares",
             "mineral stage country publisher",
             _mineral(),
@@ -366,6 +372,7 @@ class Tables:
     reserves: pd.DataFrame
     stockpiles: pd.DataFrame
     memberships: pd.DataFrame
+    alignment: pd.DataFrame
     published_shares: pd.DataFrame
     digest: str
 

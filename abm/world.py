@@ -87,6 +87,7 @@ class World:
     refined_market: np.ndarray  # [mineral]
     political_stability: np.ndarray  # [country] WGI points
     non_allied: np.ndarray  # [country]
+    ideal_point: np.ndarray  # [country] position in votes of the UN; NaN where unknown
     opening: Opening
     flow: np.ndarray  # [market, origin, destination] t/month
     parameters: dict[str, np.ndarray]  # each [market]
@@ -195,6 +196,7 @@ def build_world(
         refined_market=_market_of(opening, refined=True),
         political_stability=table["political_stability"].to_numpy(float),
         non_allied=(table["role"] == "non_allied").to_numpy(),
+        ideal_point=_ideal_points(tables, opening.countries),
         opening=opening,
         flow=opening.flow,
         parameters=parameters,
@@ -490,6 +492,11 @@ def _growth(tables: Tables, opening: Opening, seed: int | None) -> np.ndarray:
                 line.growth_high,
             )
     return growth
+
+
+def _ideal_points(tables: Tables, countries: tuple[str, ...]) -> np.ndarray:
+    known = tables.alignment.set_index("country")["ideal_point"]
+    return known.reindex(list(countries)).to_numpy(float)
 
 
 def _circles(tables: Tables) -> dict[str, dict[str, str]]:

@@ -234,6 +234,10 @@ def tiny_rows() -> dict[str, list[dict[str, object]]]:
             {"circle": "washington", "country": country, "role": "member", "date": "2026-02"}
             for country in ("USA", "AUS")
         ],
+        "alignment": [
+            {"country": country, "ideal_point": point}
+            for country, point in (("USA", 2.0), ("CHN", -1.0), ("AUS", 1.0))
+        ],
         "published_shares": [
             {
                 "mineral": "gallium",
