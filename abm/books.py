@@ -78,6 +78,7 @@ class Books:
     sales: np.ndarray  # [firm]
     made: np.ndarray  # [firm]
     use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country, group]
+    rebate: np.ndarray = field(default_factory=lambda: np.zeros(1))  # [market, country] contracts
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral]
     certificate: float = 0.0

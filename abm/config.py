@@ -330,10 +330,157 @@ class Substitution:
 
 
 @dataclass
-class Planning:
-    """How firms plan: contracts, idling, depletion and entry."""
+class Contracts:
+    """Part of trade is under term contract at the mean price of past months."""
 
     active: bool = False
+    scale: float = parameter(
+        1.0, "share of the tabulated contract shares", 0.0, 1.0, "contract_share by market"
+    )
+    index_months: int = parameter(
+        6,
+        "months whose prices are averaged",
+        1,
+        60,
+        "Albemarle 2022: index-referenced with a lag of three months (Fastmarkets, January 2023)",
+    )
+    firmness: float = parameter(
+        0.8,
+        "share of contracted tonnes taken whatever the price",
+        0.0,
+        1.0,
+        "assumed: take-or-pay with some freedom to call off more or less",
+    )
+
+
+@dataclass
+class Idling:
+    """Plants that lose money stand still, and restart later and at a higher price."""
+
+    active: bool = False
+    cost_share: float = parameter(
+        0.6,
+        "variable cost over the opening price, mean plant without a reported cost",
+        0.05,
+        0.95,
+        "assumed: 0.50 is the median of the 15 mines with a reported cost, all lithium",
+    )
+    cost_spread: float = parameter(
+        0.25,
+        "of the same price, from the mean plant to the dearest",
+        0.0,
+        0.9,
+        "assumed: a tenth of capacity loses money at 20 % below the price of 2024",
+    )
+    loss_months: int = parameter(
+        6,
+        "months below variable cost before a plant stops",
+        1,
+        120,
+        "assumed: Finniss stopped in January 2024, after half a year of falling spodumene prices",
+    )
+    deep_pockets: float = parameter(
+        3.0,
+        "times as long as the dearest plant that the cheapest bears losses",
+        1.0,
+        20.0,
+        "assumed: large mines with low costs have owners who can wait",
+    )
+    restart_margin: float = parameter(
+        1.15, "restart price over variable cost", 1.0, 5.0, "assumed: pays for crews and refit"
+    )
+    restart_months: int = parameter(
+        6, "months above it before output resumes", 1, 120, "assumed: hiring, dewatering, refit"
+    )
+    pace: float = parameter(
+        0.15,
+        "share of a firm's capacity stopped or restarted a month",
+        0.01,
+        1.0,
+        "assumed: Finniss milled its stockpile for half a year after mining had stopped",
+    )
+
+
+@dataclass
+class Depletion:
+    """Mines run out of ore."""
+
+    active: bool = False
+    decline_years: float = parameter(
+        5.0,
+        "years of output left at which output starts to fall",
+        0.5,
+        50.0,
+        "assumed: mine plans look some five years ahead",
+    )
+    replacement: float = parameter(
+        0.5,
+        "share of output that exploration adds to reserves",
+        0.0,
+        1.0,
+        "assumed: world reserves were replaced in full for decades, those of a mine are not",
+    )
+
+
+@dataclass
+class Entry:
+    """Capacity comes in cohorts, a lead time after the decision, and may be given up on the way."""
+
+    active: bool = False
+    cost_of_capital: float = parameter(
+        0.10, "a year, real", 0.0, 0.5, "discount rate for base metals (CIM Magazine, March 2013)"
+    )
+    opening_cost_of_capital: float = parameter(
+        0.10, "a year, real: new capacity just pays at opening prices", 0.0, 0.5, "the same"
+    )
+    life_years: float = parameter(20.0, "years of output", 1.0, 100.0, "assumed")
+    running_share: float = parameter(
+        0.6, "running cost over the opening price", 0.0, 0.95, "assumed: as the mean variable cost"
+    )
+    decision_months: float = parameter(
+        6.0, "months in which a gap is decided on", 1.0, 120.0, "assumed: studies and financing"
+    )
+    foresight: float = parameter(
+        0.8,
+        "share of the price fall from capacity under construction that firms reckon with",
+        0.0,
+        1.0,
+        "assumed: projects are announced; 0 is the cobweb",
+    )
+    cancel_trigger: float = parameter(
+        0.8,
+        "worth over money still to be spent, below which projects are given up",
+        0.0,
+        1.0,
+        "assumed: waiting has a value (Dixit and Pindyck 1994); 1 is the rule of present value",
+    )
+    cancel_share: float = parameter(
+        0.1, "share of such projects given up a month", 0.0, 1.0, "assumed: boards meet quarterly"
+    )
+
+
+@dataclass
+class HostMetals:
+    """By-products cannot outgrow the metal they come with."""
+
+    active: bool = False
+    scale: float = parameter(
+        1.0, "multiple of the tabulated ceiling", 0.1, 10.0, "byproduct_ceiling by market"
+    )
+    growth: float = parameter(
+        0.02, "growth of host metals a year", -0.1, 0.2, "assumed: aluminium, zinc and copper"
+    )
+
+
+@dataclass
+class Planning:
+    """How firms plan: contracts, idling, depletion, entry and the tie to host metals."""
+
+    contracts: Contracts = field(default_factory=Contracts)
+    idling: Idling = field(default_factory=Idling)
+    depletion: Depletion = field(default_factory=Depletion)
+    entry: Entry = field(default_factory=Entry)
+    host_metals: HostMetals = field(default_factory=HostMetals)
 
 
 @dataclass

@@ -66,6 +66,7 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
     model.need[:, :, 1:STATE] *= swing[:, :, None]
     expected = state.expected_price
     use = buyer.desired_use(model.need, expected, traits, model.backstop, model.choke)
+    model.expected_use = use
     model.released = released_goods(model)
     following = model.trend.total[model.month + 1] / model.growth - 1.0
     position = state.position

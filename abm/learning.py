@@ -1,4 +1,4 @@
-"""What is learnt from a month: expectations, habits, mark-ups and capacity move on."""
+"""What is learnt from a month: expectations, habits, mark-ups and feed plans move on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
 from abm.config import Behaviour
 from abm.passes import move_familiarity
-from abm.world import MONTHS
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -96,15 +95,11 @@ def update_firms(model: MineralModel) -> None:
     traits, books, firms = model.firm_traits, model.books, model.firms
     offered = np.maximum(firms.offered, 1e-300)
     target = np.maximum(traits.stock_months * firms.capacity, 1e-300)
-    active = firms.capacity > 0
+    active = (firms.capacity > 0) & (firms.working > 0)
     drifted = firm.drifted_markup(
         firms.markup, books.sales / offered, firms.inventory / target, traits, model.behaviour
     )
     firms.markup[:] = np.where(active, drifted, 0.0)
-    ratio = traits.here(model.state.producer_price) / traits.price
-    firms.expansion[:] = firm.invested(
-        firms.expansion, ratio, traits, model.behaviour.attrition_years * MONTHS
-    )
     plan_feed(model)
 
 

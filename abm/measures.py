@@ -56,6 +56,31 @@ def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray) -> 
     return np.where(bought > 0, spent / np.where(bought > 0, bought, 1.0), otherwise)
 
 
+def priced_out(need: np.ndarray, desired: np.ndarray) -> np.ndarray:
+    """[market, country] t/month of final need that the price has choked off; never negative.
+
+    Parameters
+    ----------
+    need, desired
+        [market, country, sector] t/month wanted at the reference and at the month's price.
+    """
+    return np.einsum("mjg->mj", np.maximum(need - desired, 0.0))
+
+
+def plant_measures(model: MineralModel) -> dict[str, np.ndarray]:
+    """[market, country] t/month of capacity idle and under construction, and t in the ground."""
+    firms, traits, shape = model.firms, model.firm_traits, model.books.price.shape
+    listed = np.isfinite(firms.reserves)
+    known = traits.by_place(listed, shape) > 0
+    reserves = traits.by_place(np.where(listed, firms.reserves, 0.0), shape)
+    building = model.pipeline.building * model.trend.capacity[model.month]
+    return {
+        "idle_capacity_t": traits.by_place(firms.capacity * (1.0 - firms.working), shape),
+        "building_capacity_t": traits.by_place(building, shape),
+        "reserves_t": np.where(known, reserves, np.nan),
+    }
+
+
 def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
     """[market, country] of every measure of the month."""
     world, books, state = model.world, model.books, model.state
@@ -72,11 +97,16 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
         "landed_price_usd_per_kg": mean_price(
             books.spent, bought, np.minimum(books.price, model.choke)
         ),
+        "paid_price_usd_per_kg": mean_price(
+            books.spent - books.rebate, bought, np.minimum(books.price, model.choke)
+        ),
         "origin_price_usd_per_kg": books.origin_price,
         "purchases_t": bought,
         "use_t": use,
         "unmet_t": wanted - used,
+        "priced_out_t": priced_out(model.need[:, :, 1:STATE], model.desired[:, :, 1:STATE]),
         "output_t": model.firm_traits.by_place(model.firms.output, use.shape),
+        **plant_measures(model),
         "exports_t": books.sold - home,
         "buyer_stock_t": stock,
         "strategic_stock_t": state.stock[:, :, STATE],

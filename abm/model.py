@@ -5,12 +5,13 @@ from __future__ import annotations
 import mesa
 import numpy as np
 
-from abm.agents import firm
+from abm.agents import firm, plant
+from abm.agents.contracts import TermContracts
 from abm.agents.country import Country
 from abm.agents.firm import Firm
 from abm.agents.producer import NonAlliedProducer
 from abm.books import Books
-from abm.config import Config, month_name
+from abm.config import Config, Planning, month_name
 from abm.exchange import trade
 from abm.intentions import (
     border_in_force,
@@ -22,6 +23,14 @@ from abm.intentions import (
 from abm.learning import update_firms, update_habits, update_price_gap, update_prices
 from abm.market import Clearing
 from abm.measures import month_measures
+from abm.planning import (
+    commit_orders,
+    existing_capacity,
+    mine_reserves,
+    pay_for_construction,
+    settle_contracts,
+    update_plans,
+)
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.recorder import Record, empty_record
 from abm.scenario import DatedControl, Scenario
@@ -70,7 +79,7 @@ class MineralModel(mesa.Model):
             world, self.firm_traits, self._stock_months(), config.horizon.start, self.months
         )
         self.state = opening_state(world, self.buyers)
-        self.firms = firm_table(world, self.firm_traits)
+        self._lay_out_plans(config.planning)
         self.countries = country_table(world, self.state)
         self.last_flow = world.flow.copy()
         self.producers = producer_table(world)
@@ -131,7 +140,7 @@ class MineralModel(mesa.Model):
 
     def strike_shocks(self) -> None:
         """Outages, demand swings and dated controls of the month come into force."""
-        self.availability = self.events.availability[self.month]
+        self.availability = self.events.availability[self.month] * self.firms.working
         self.growth = self.trend.total[self.month]
         self.measures = measures_in_force(
             self.world,
@@ -142,7 +151,7 @@ class MineralModel(mesa.Model):
             self.measures.arcs,
         )
         self.border = border_in_force(self, self.border)
-        self.firms.capacity[:] = self.trend.capacity[self.month] * self.firms.expansion
+        self.firms.capacity[:] = existing_capacity(self)
         self.trend_need = trend_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
 
@@ -171,7 +180,7 @@ class MineralModel(mesa.Model):
     def order(self) -> None:
         """Buyers, stockpiles and trade terms for the month, from last month's state."""
         self.given, self.received = releases(self)
-        self.orders = place_month_orders(self)
+        self.orders = commit_orders(self, place_month_orders(self))
         self.terms = trade_terms(self)
 
     def settle(self) -> None:
@@ -186,9 +195,12 @@ class MineralModel(mesa.Model):
             self.behaviour.adjustment_months,
         )
         books.produce(made, self.firms)
+        mine_reserves(self)
         books.consume_feed(state, traits)
         books.release(state, self.given, self.released)
         books.use_goods(state, self.desired)
+        settle_contracts(self)
+        pay_for_construction(self)
         books.close(state, self.firms, traits, self.month_label)
 
     def adapt(self) -> None:
@@ -197,6 +209,7 @@ class MineralModel(mesa.Model):
         update_price_gap(self)
         update_habits(self)
         update_firms(self)
+        update_plans(self)
         update_tension(self)
         update_commitment(self)
 
@@ -228,6 +241,14 @@ class MineralModel(mesa.Model):
         self.floor_price = np.zeros(world.flow.shape)
         self.support = np.zeros(len(self.firms))
         self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))
+
+    def _lay_out_plans(self, planning: Planning) -> None:
+        """The firms with their plants, what they build, and what they have agreed with buyers."""
+        reserves = plant.opening_reserves(self.world, self.firm_traits, planning.depletion)
+        self.firms = firm_table(self.world, self.firm_traits, reserves)
+        self.plant_lives = plant.plant_lives(self.world, self.firm_traits, planning)
+        self.pipeline = plant.Pipeline.empty(self.firm_traits, planning.entry.active)
+        self.contracts = TermContracts.opening(self.world, planning.contracts)
 
     def _create_agents(self) -> None:
         for row in range(len(self.countries)):

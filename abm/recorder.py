@@ -12,11 +12,16 @@ from abm.world import MONTHS, World
 
 MEASURES = (
     "landed_price_usd_per_kg",
+    "paid_price_usd_per_kg",
     "origin_price_usd_per_kg",
     "purchases_t",
     "use_t",
     "unmet_t",
+    "priced_out_t",
     "output_t",
+    "idle_capacity_t",
+    "building_capacity_t",
+    "reserves_t",
     "exports_t",
     "buyer_stock_t",
     "strategic_stock_t",

@@ -81,7 +81,7 @@ def opening_state(world: World, traits: BuyerTraits) -> State:
     )
 
 
-def firm_table(world: World, traits: FirmTraits) -> Table:
+def firm_table(world: World, traits: FirmTraits, reserves: np.ndarray) -> Table:
     """Rows of the firms: what a firm is, and the columns that change."""
     firms = world.firms
     return Table(
@@ -97,6 +97,10 @@ def firm_table(world: World, traits: FirmTraits) -> Table:
         low_ask=np.zeros(traits.capacity.size),
         high_ask=np.zeros(traits.capacity.size),
         expansion=np.ones(traits.capacity.size),
+        working=np.ones(traits.capacity.size),
+        months_below=np.zeros(traits.capacity.size),
+        months_above=np.zeros(traits.capacity.size),
+        reserves=reserves,
         inventory=traits.cover * firms.output,
         markup=np.zeros(traits.capacity.size),
         sales=firms.output.copy(),

@@ -105,6 +105,10 @@ PARAMETERS: dict[str, ParameterRule] = {
     "freight_fixed_usd_per_t": ParameterRule(0.0, 1e5, meaning="freight at the quay"),
     "freight_usd_per_t_per_1000km": ParameterRule(0.0, 1e4, meaning="freight with distance"),
     "insurance_share": ParameterRule(0.0, 1.0, meaning="insurance over value"),
+    "contract_share": ParameterRule(0.0, 1.0, meaning="share of usual trade under term contract"),
+    "byproduct_ceiling": ParameterRule(
+        1.0, 1e3, meaning="output the host metal allows over the opening one; by-products only"
+    ),
 }
 
 

@@ -36,6 +36,8 @@ PARAMETER_NAMES = (
     "freight_fixed_usd_per_t",
     "freight_usd_per_t_per_1000km",
     "insurance_share",
+    "contract_share",
+    "byproduct_ceiling",
 )
 RESIDUAL_FIRMS = 3  # other producers of a country, sized 1 : 1/2 : 1/3 (Zipf); assumed
 DAYS_A_MONTH = 30.0
@@ -59,6 +61,7 @@ class FirmColumns:
     output: np.ndarray
     recycler: np.ndarray
     start_year: np.ndarray
+    cash_cost: np.ndarray  # USD/kg, NaN where none is reported
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class World:
     voyage: np.ndarray  # [origin, destination] months at sea
     firms: FirmColumns
     stockpile_months: np.ndarray  # [mineral, country] months of use held by the state
+    reserves: np.ndarray  # [mineral, country] t in the ground; zero where none are listed
+    by_product: np.ndarray  # [mineral] bool: recovered while another metal is made
     growth: np.ndarray  # [mineral, sector] a year
     circles: dict[str, dict[str, str]]  # circle -> country -> date it joined
 
@@ -204,6 +209,8 @@ def build_world(
         voyage=lanes["months"],
         firms=_firms(tables, opening, parameters["utilisation"], config.scrap_utilisation),
         stockpile_months=_stockpiles(tables, opening),
+        reserves=_reserves(tables, opening),
+        by_product=(names["by_product"].loc[list(opening.minerals)] == "yes").to_numpy(),
         growth=_growth(tables, opening, seed if config.draw_parameters else None),
         circles=_circles(tables),
         **prices,
@@ -452,6 +459,7 @@ def _firm_row(line: dict[str, Any], tonnes: float, utilisation: float) -> dict[s
         "capacity": nameplate if opens else tonnes / utilisation,
         "output": tonnes,
         "start_year": start if opens else 0.0,
+        "cash_cost": float(line["cash_cost_usd_per_kg"]),
     }
 
 
@@ -465,6 +473,7 @@ def _residual_firms(name: str, tonnes: float, utilisation: float) -> list[dict[s
             "capacity": tonnes * share / utilisation,
             "output": tonnes * share,
             "start_year": 0.0,
+            "cash_cost": np.nan,
         }
         for rank, share in enumerate(sizes / sizes.sum())
     ]
@@ -476,6 +485,15 @@ def _stockpiles(tables: Tables, opening: Opening) -> np.ndarray:
         if line.mineral in opening.minerals and line.country in opening.countries:
             place = opening.minerals.index(line.mineral), opening.countries.index(line.country)
             held[place] = line.cover_months
+    return held
+
+
+def _reserves(tables: Tables, opening: Opening) -> np.ndarray:
+    held = np.zeros((len(opening.minerals), len(opening.countries)))
+    for line in tables.reserves.itertuples():
+        if line.mineral in opening.minerals and line.country in opening.countries:
+            place = opening.minerals.index(line.mineral), opening.countries.index(line.country)
+            held[place] += line.reserves_t
     return held
 
 

@@ -45,6 +45,8 @@ _PARAMETERS = {  # value, low, high, unit
     "freight_fixed_usd_per_t": (40.0, 20.0, 80.0, "usd/t"),
     "freight_usd_per_t_per_1000km": (5.0, 3.0, 8.0, "usd/t"),
     "insurance_share": (0.005, 0.002, 0.01, "1"),
+    "contract_share": (0.5, 0.2, 0.8, "1"),
+    "byproduct_ceiling": (2.0, 1.5, 4.0, "1"),
 }
 _DISTANCES = {
     ("USA", "CHN"): 11000.0,

@@ -200,7 +200,12 @@ def invested(
     Capacity follows the long-run supply elasticity to the price firms have come to expect: up over
     the lead time of new capacity, down at the slow pace at which plant wears out.
     """
-    target = np.minimum(np.maximum(price_ratio, 0.3), 10.0) ** traits.expansion
-    target = np.minimum(np.maximum(target, 0.3), 4.0)
+    target = wanted_capacity(price_ratio, traits)
     pace = np.where(target > expansion, traits.lead_months, attrition_months)
     return expansion + (target - expansion) / pace
+
+
+def wanted_capacity(price_ratio: np.ndarray, traits: FirmTraits) -> np.ndarray:
+    """[firm] capacity over its plan in the long run, at a lasting price over the opening one."""
+    target = np.minimum(np.maximum(price_ratio, 0.3), 10.0) ** traits.expansion
+    return np.minimum(np.maximum(target, 0.3), 4.0)

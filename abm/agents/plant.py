@@ -1,0 +1,301 @@
+"""Plants over their life: idled and restarted, mined out, expanded, and bound to a host metal.
+
+Firms are rows; every rule moves all of them at once. All arrays are [firm] unless the comment says
+otherwise. The rules decide how much of the planned capacity exists and runs; what it offers and at
+which price stands in `abm.agents.firm`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from abm.agents.firm import FirmTraits, wanted_capacity
+from abm.config import Depletion, Entry, HostMetals, Idling, Planning
+from abm.world import MONTHS, World
+
+DEAREST_PLANT = 0.95  # of the opening price: who ran at the opening covered its cost; assumed
+
+
+@dataclass(frozen=True)
+class PlantLives:
+    """What is known of the plants at the opening and does not change."""
+
+    variable_cost: np.ndarray  # USD/kg; minus infinity: nobody ever idles
+    patience: np.ndarray  # months of loss before a plant stops
+    decline_years: np.ndarray  # of output left, from which a mine declines
+    host_ceiling: np.ndarray  # t/month at the opening; infinite: no host
+    capital_cost: np.ndarray  # thousand USD for a t/month
+    flexibility: np.ndarray  # [market] elasticity of demand and supply together
+
+
+def plant_lives(world: World, traits: FirmTraits, planning: Planning) -> PlantLives:
+    """The plants under the switches of a run; what is off is no limit."""
+    nobody = np.full(traits.capacity.size, np.inf)
+    idling, hosts = planning.idling, planning.host_metals
+    left = years_left(opening_reserves(world, traits, planning.depletion), traits.capacity, traits)
+    cost = variable_costs(world, traits, idling)
+    return PlantLives(
+        variable_cost=cost if idling.active else -nobody,
+        patience=patience(cost, traits, idling),
+        decline_years=np.minimum(left, planning.depletion.decline_years),
+        host_ceiling=host_ceiling(world, traits, hosts) if hosts.active else nobody,
+        capital_cost=capital_cost(traits, planning.entry),
+        flexibility=world.parameters["demand_elasticity"] + world.parameters["supply_elasticity"],
+    )
+
+
+# Idling and restart ----------------------------------------------------------------------------
+
+
+def variable_costs(world: World, traits: FirmTraits, settings: Idling) -> np.ndarray:
+    """USD/kg a firm saves by not producing, at the opening.
+
+    The reported cash cost where there is one. Elsewhere the firms of a market form a straight cost
+    curve from `cost_share - cost_spread` to `cost_share + cost_spread` of the opening price, along
+    their cumulative capacity from the largest to the smallest: scale is cheap.
+    """
+    along = along_market(-traits.capacity, traits)
+    share = settings.cost_share + settings.cost_spread * (2.0 * along - 1.0)
+    reported = world.firms.cash_cost
+    cost = np.where(np.isnan(reported), share * traits.price, reported)
+    return np.minimum(cost, DEAREST_PLANT * traits.price)
+
+
+def along_market(key: np.ndarray, traits: FirmTraits) -> np.ndarray:
+    """Place of a firm in its market ordered by `key`: share of the capacity up to its middle."""
+    order = np.lexsort((key, traits.market))
+    capacity, market = traits.capacity[order], traits.market[order]
+    total = np.bincount(traits.market, traits.capacity)
+    before = np.concatenate([[0.0], np.cumsum(total)])[market]
+    along = np.empty(capacity.size)
+    along[order] = np.cumsum(capacity) - capacity / 2.0 - before
+    return along / np.maximum(total, 1e-300)[traits.market]
+
+
+def patience(cost: np.ndarray, traits: FirmTraits, settings: Idling) -> np.ndarray:
+    """Months of loss that a plant bears: `loss_months` the dearest, a multiple the cheapest.
+
+    Without the difference a whole market would stop in the same month.
+    """
+    along = along_market(cost / traits.price, traits)
+    return settings.loss_months * (1.0 + (settings.deep_pockets - 1.0) * (1.0 - along))
+
+
+def counted_months(months: np.ndarray, holds: np.ndarray) -> np.ndarray:
+    """How many months in a row a condition has now held."""
+    return np.where(holds, months + 1.0, 0.0)
+
+
+def share_working(
+    working: np.ndarray,
+    months_below: np.ndarray,
+    months_above: np.ndarray,
+    patience: np.ndarray,
+    settings: Idling,
+) -> np.ndarray:
+    """Share of its capacity that a firm works next month.
+
+    A firm whose patience is over runs down step by step, and one that restarts runs up so. Between
+    the variable cost and the restart price nothing changes: plants that work go on, those that
+    stand idle wait (the hysteresis of entry and exit, Dixit 1989).
+
+    Parameters
+    ----------
+    months_below, months_above
+        Months in a row with a price below the variable cost, and at or above the restart price.
+    patience
+        Months of loss before a firm begins to stop.
+    """
+    stops = settings.pace * (months_below >= patience)
+    restarts = settings.pace * (months_above >= settings.restart_months)
+    return np.minimum(np.maximum(working - stops + restarts, 0.0), 1.0)
+
+
+# Depletion -------------------------------------------------------------------------------------
+
+
+def opening_reserves(world: World, traits: FirmTraits, settings: Depletion) -> np.ndarray:
+    """t in the ground: a country's reserves shared over its mines by capacity.
+
+    Infinite for refineries, recyclers and mines of countries without listed reserves.
+    """
+    mines = ~world.is_refined[traits.market] & settings.active
+    national = traits.by_place(traits.capacity * mines, world.landed_price.shape)
+    reserves = world.reserves[traits.mineral, traits.country]
+    known = mines & (reserves > 0.0) & (traits.capacity > 0.0)
+    share = np.divide(traits.capacity, traits.here(national), out=np.zeros(known.size), where=known)
+    return np.where(known, share * np.where(known, reserves, 0.0), np.inf)
+
+
+def years_left(reserves: np.ndarray, planned: np.ndarray, traits: FirmTraits) -> np.ndarray:
+    """Reserves over a year of normal output of the planned capacity; infinite without plan."""
+    yearly = MONTHS * planned * traits.normal_use
+    return np.divide(reserves, yearly, out=np.full(yearly.size, np.inf), where=yearly > 0)
+
+
+def decline(left: np.ndarray, decline_years: np.ndarray) -> np.ndarray:
+    """Share of its planned capacity that a mine can still run.
+
+    Output falls in proportion to what is left once that is worth fewer than `decline_years` of
+    output, so that the ground is never empty (the exponential decline of a field, Arps 1945).
+    """
+    return np.minimum(left / decline_years, 1.0)
+
+
+# Host metals -----------------------------------------------------------------------------------
+
+
+def host_ceiling(world: World, traits: FirmTraits, settings: HostMetals) -> np.ndarray:
+    """t/month that the host metal allows a by-product plant at the opening; infinite for others."""
+    bound = world.by_product[traits.mineral] & ~world.firms.recycler.astype(bool)
+    most = world.parameters["byproduct_ceiling"][traits.market] * settings.scale
+    return np.where(bound, traits.capacity * np.maximum(most, 1.0), np.inf)
+
+
+# Entry -----------------------------------------------------------------------------------------
+
+
+def annuity(rate: float, years: float) -> float:
+    """Present value of one dollar a year for so many years."""
+    return years if rate == 0.0 else (1.0 - (1.0 + rate) ** -years) / rate
+
+
+def break_even(settings: Entry) -> float:
+    """Price over the opening one at which new capacity just pays at today's cost of capital.
+
+    New capacity costs what the opening margin repays over its life at the opening cost of capital,
+    so net present value is zero at opening prices; running costs stay, the margin scales.
+    """
+    before = annuity(settings.opening_cost_of_capital, settings.life_years)
+    now = annuity(settings.cost_of_capital, settings.life_years)
+    return settings.running_share + (1.0 - settings.running_share) * before / now
+
+
+def capital_cost(traits: FirmTraits, settings: Entry) -> np.ndarray:
+    """Thousand USD for a t/month of new capacity."""
+    margin = (1.0 - settings.running_share) * traits.price
+    return MONTHS * margin * annuity(settings.opening_cost_of_capital, settings.life_years)
+
+
+def price_on_completion(
+    price: np.ndarray,
+    existing: np.ndarray,
+    building: np.ndarray,
+    flexibility: np.ndarray,
+    traits: FirmTraits,
+    foresight: float,
+) -> np.ndarray:
+    """USD/kg a firm expects once what the whole market is building has come.
+
+    Capacity that grows by a hundredth lowers the price by a hundredth over the elasticities of
+    demand and supply together.
+
+    Parameters
+    ----------
+    existing, building
+        t/month of capacity that stands and that is under construction.
+    flexibility
+        [market] sum of both elasticities.
+    foresight
+        Share of that fall that firms reckon with.
+    """
+    stands = np.bincount(traits.market, existing, flexibility.size)
+    comes = np.bincount(traits.market, building, flexibility.size)
+    growth = 1.0 + np.divide(comes, stands, out=np.zeros(comes.size), where=stands > 0)
+    return price * (growth ** (-foresight / flexibility))[traits.market]
+
+
+@dataclass
+class Pipeline:
+    """Capacity under construction, as shares of the planned capacity; one cohort a month.
+
+    The month of completion, counted round and round, is the row.
+    """
+
+    coming: np.ndarray  # [month of completion, firm]
+    lead: np.ndarray  # [firm] whole months from decision to output
+    building: np.ndarray  # [firm] sum of all cohorts
+
+    @classmethod
+    def empty(cls, traits: FirmTraits, active: bool) -> Pipeline:
+        """Nothing under construction; no room either where nothing will ever be."""
+        lead = np.maximum(np.rint(traits.lead_months), 1.0).astype(np.int64)
+        rows = int(lead.max(initial=1)) if active else 0
+        return cls(np.zeros((rows, lead.size)), lead, np.zeros(lead.size))
+
+    def start(self, month: int, share: np.ndarray) -> None:
+        """Decide on new capacity in this month; it produces `lead` months later."""
+        row = (month + self.lead) % len(self.coming)
+        self.coming[row, np.arange(self.lead.size)] += share
+        self.building = self.building + share
+
+    def complete(self, month: int) -> np.ndarray:
+        """Take out what is ready to produce in this month."""
+        row = month % len(self.coming)
+        ready = self.coming[row].copy()
+        self.coming[row] = 0.0
+        self.building = np.maximum(self.building - ready, 0.0)
+        return ready
+
+    def cancel(self, month: int, worth: np.ndarray, settings: Entry) -> None:
+        """Give up a share of the cohorts that are worth less than what is still to be spent.
+
+        Spending is even over construction and sunk once made, so what is nearly built is finished
+        at prices at which nothing is begun.
+
+        Parameters
+        ----------
+        month
+            The month in which it is decided, after the cohorts of this month have started.
+        worth
+            Present value of a project over its whole capital cost.
+        """
+        rows = np.flatnonzero((self.building > 0.0) & (worth < settings.cancel_trigger))
+        if not rows.size:
+            return
+        ahead = (np.arange(len(self.coming)) - month - 1) % len(self.coming) + 1
+        unspent = np.minimum(ahead[:, None] / self.lead[rows][None, :], 1.0)
+        given_up = worth[rows][None, :] < settings.cancel_trigger * unspent
+        kept = np.where(given_up, 1.0 - settings.cancel_share, 1.0)
+        self.coming[:, rows] *= kept
+        self.building[rows] = self.coming[:, rows].sum(axis=0)
+
+
+def project_worth(
+    price: np.ndarray, capacity: np.ndarray, traits: FirmTraits, settings: Entry
+) -> np.ndarray:
+    """Present value of the dearest project a firm has begun, over its capital cost.
+
+    Capacity `capacity` times the planned one is worth having from the price at which the long-run
+    supply curve wants it; at that price the dearest project just pays.
+    """
+    elastic = traits.expansion > 0.0
+    power = np.divide(1.0, traits.expansion, out=np.zeros(capacity.size), where=elastic)
+    asked = break_even(settings) * traits.price * np.maximum(capacity, 1e-9) ** power
+    return (price / asked - settings.running_share) / (1.0 - settings.running_share)
+
+
+def decided(
+    price: np.ndarray,
+    expansion: np.ndarray,
+    pipeline: Pipeline,
+    room: np.ndarray,
+    traits: FirmTraits,
+    settings: Entry,
+) -> np.ndarray:
+    """New capacity begun this month, as a share of the planned one.
+
+    Parameters
+    ----------
+    price
+        USD/kg expected on completion.
+    expansion
+        Capacity that stands over the planned one.
+    room
+        The most a firm may have, over the planned capacity.
+    """
+    ratio = price / (break_even(settings) * traits.price)
+    wanted = np.minimum(wanted_capacity(ratio, traits), room)
+    return np.maximum(wanted - expansion - pipeline.building, 0.0) / settings.decision_months

@@ -1,0 +1,158 @@
+"""Firms' planning in a month: what exists, what is under contract, and what is decided next.
+
+What each rule says stands in `abm.agents.plant` and `abm.agents.contracts`; here they meet the
+model. A mechanism that is off has values that change nothing: no share under contract, no cost to
+fall below, reserves and ceilings without end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from abm.agents import firm, plant
+from abm.agents.buyer import Orders
+from abm.agents.contracts import committed_purchases, firm_orders, settlement
+from abm.intentions import feed_at_hand
+from abm.ledger import Account
+from abm.world import MONTHS
+
+if TYPE_CHECKING:
+    from abm.model import MineralModel
+
+
+def existing_capacity(model: MineralModel) -> np.ndarray:
+    """[firm] t/month: the plan as expanded, less what is mined out, within the host's ceiling."""
+    firms, lives = model.firms, model.plant_lives
+    planned = model.trend.capacity[model.month] * firms.expansion
+    left = plant.years_left(firms.reserves, planned, model.firm_traits)
+    return np.minimum(planned * plant.decline(left, lives.decline_years), host_limit(model))
+
+
+def declining(model: MineralModel) -> np.ndarray:
+    """[firm] bool: mines that run out; nobody expands them."""
+    planned = model.trend.capacity[model.month] * model.firms.expansion
+    left = plant.years_left(model.firms.reserves, planned, model.firm_traits)
+    return left < model.plant_lives.decline_years
+
+
+def host_limit(model: MineralModel) -> np.ndarray:
+    """[firm] t/month that the host metal allows in this month."""
+    grown = (1.0 + model.config.planning.host_metals.growth) ** (model.month / MONTHS)
+    return model.plant_lives.host_ceiling * grown
+
+
+def commit_orders(model: MineralModel, orders: Orders) -> Orders:
+    """The month's orders, with what is under contract in their floor."""
+    if not model.contracts.share.any():
+        return orders
+    committed = committed_purchases(
+        model.contracts, model.measures.arcs.rerouted, model.config.planning.contracts.firmness
+    )
+    expected = model.state.expected_price
+    return firm_orders(orders, committed, model.need, model.expected_use, expected)
+
+
+def settle_contracts(model: MineralModel) -> None:
+    """Buyers and sellers settle what contracted tonnes cost less or more than on the spot."""
+    contracts, books = model.contracts, model.books
+    if not contracts.share.any():
+        return
+    tonnes = contracts.tonnes(books.flow, model.measures.arcs.rerouted)
+    saved = settlement(tonnes, contracts.index, books.origin_price, model.terms.markup)
+    buyers, producers = Account.buyers, Account.producers
+    rebate, premium = np.maximum(saved, 0.0), np.maximum(-saved, 0.0)
+    books.rebate = saved.sum(axis=1)
+    books.ledger.post(
+        "contract_rebate", (producers, rebate.sum(axis=2)), (buyers, rebate.sum(axis=1))
+    )
+    books.ledger.post(
+        "contract_premium", (buyers, premium.sum(axis=1)), (producers, premium.sum(axis=2))
+    )
+
+
+def mine_reserves(model: MineralModel) -> None:
+    """What was mined leaves the ground, as far as exploration does not replace it."""
+    gone = (1.0 - model.config.planning.depletion.replacement) * model.books.made
+    model.firms.reserves[:] = np.maximum(model.firms.reserves - gone, 0.0)
+
+
+def pay_for_construction(model: MineralModel) -> None:
+    """Money is spent evenly over the time of construction."""
+    pipeline, settings = model.pipeline, model.config.planning.entry
+    if not settings.active:
+        return
+    under_way = pipeline.building * model.trend.capacity[model.month] / pipeline.lead
+    spent = model.firm_traits.by_place(
+        under_way * model.plant_lives.capital_cost, model.books.price.shape
+    )
+    model.books.ledger.post("construction", (Account.producers, spent), (Account.services, spent))
+
+
+def update_plans(model: MineralModel) -> None:
+    """Contracts remember the month; plants stop or restart; new capacity is decided on."""
+    if model.contracts.share.any():
+        model.contracts.remember(model.books.flow, model.books.origin_price)
+    open_plants(model)
+    model.firms.expansion[:] = next_expansion(model)
+
+
+def open_plants(model: MineralModel) -> None:
+    """Plants below their variable cost for long stop; those above the restart price come back."""
+    firms, traits, settings = model.firms, model.firm_traits, model.config.planning.idling
+    rise = np.where(traits.feeds, traits.here(feed_at_hand(model)[1]), 0.0)
+    cost = model.plant_lives.variable_cost + rise
+    price = traits.here(market_price(model)) + model.support
+    exists = firms.capacity > 0.0
+    firms.months_below[:] = plant.counted_months(firms.months_below, exists & (price < cost))
+    firms.months_above[:] = plant.counted_months(
+        firms.months_above, price >= settings.restart_margin * cost
+    )
+    firms.working[:] = plant.share_working(
+        firms.working,
+        firms.months_below,
+        firms.months_above,
+        model.plant_lives.patience,
+        settings,
+    )
+
+
+def market_price(model: MineralModel) -> np.ndarray:
+    """[market, country] USD/kg a producer gets, or would get where nobody sells.
+
+    Without sales there is no price; what a place would get then follows the prices of all others.
+    """
+    seen, opening = model.books.origin_price, model.world.origin_price
+    sold = np.where(np.isnan(seen), 0.0, model.books.sold)
+    usual = (sold * opening).sum(axis=1)
+    worth = (sold * np.nan_to_num(seen)).sum(axis=1)
+    level = np.divide(worth, usual, out=np.ones(usual.size), where=usual > 0)
+    return np.where(np.isnan(seen), opening * level[:, None], seen)
+
+
+def next_expansion(model: MineralModel) -> np.ndarray:
+    """[firm] capacity over its plan next month, before depletion and ceilings."""
+    firms, traits, settings = model.firms, model.firm_traits, model.config.planning.entry
+    closing = model.behaviour.attrition_years * MONTHS
+    price = traits.here(model.state.producer_price) + model.support
+    if not settings.active:
+        return firm.invested(firms.expansion, price / traits.price, traits, closing)
+    pipeline, planned = model.pipeline, model.trend.capacity[model.month]
+    later = plant.price_on_completion(
+        price,
+        planned * firms.expansion,
+        planned * pipeline.building,
+        model.plant_lives.flexibility,
+        traits,
+        settings.foresight,
+    )
+    limit = np.where(declining(model), 0.0, host_limit(model))
+    room = np.divide(limit, planned, out=np.full(limit.size, np.inf), where=planned > 0)
+    begun = plant.decided(later, firms.expansion, pipeline, room, traits, settings)
+    pipeline.start(model.month, begun)
+    worth = plant.project_worth(later, firms.expansion + pipeline.building, traits, settings)
+    pipeline.cancel(model.month, worth, settings)
+    lasting = firm.wanted_capacity(price / (plant.break_even(settings) * traits.price), traits)
+    closed = np.maximum(firms.expansion - lasting, 0.0) / closing
+    return firms.expansion - closed + pipeline.complete(model.month + 1)
