@@ -299,6 +299,28 @@ class Instability:
     """Outages that strike whole countries, and their regions with them."""
 
     active: bool = False
+    rate: float = parameter(
+        0.03, "a year, at WGI stability 0", 0.0, 12.0, "assumed: once in five years at -2"
+    )
+    stability_effect: float = parameter(
+        1.0, "log rate per point of WGI political stability", 0.0, 3.0, "assumed"
+    )
+    months: float = parameter(
+        4.0,
+        "months, mean",
+        1.0,
+        120.0,
+        "assumed: South African strike 2014 five, New Caledonia 2024 six",
+    )
+    least_lost: float = parameter(0.1, "share of the country's capacity", 0.0, 1.0, "assumed")
+    most_lost: float = parameter(0.5, "share of the country's capacity", 0.0, 1.0, "assumed")
+    correlation: float = parameter(
+        0.4,
+        "of the latent factor within a region",
+        0.0,
+        0.99,
+        "assumed: coups in West Africa 2020-23",
+    )
 
 
 @dataclass
@@ -309,10 +331,46 @@ class DemandPath:
 
 
 @dataclass
+class Closure:
+    """One dated closure of a chokepoint of the table chokepoints; without `end` it lasts."""
+
+    chokepoint: str = "suez"
+    start: str = "2027-01"
+    end: str = ""
+
+
+@dataclass
 class Shipping:
-    """Chokepoints at sea that close."""
+    """Chokepoints at sea that close: on given dates, and by chance."""
 
     active: bool = False
+    closures: list[Closure] = field(default_factory=list)
+    closure_rate: float = parameter(
+        0.04,
+        "a year and chokepoint",
+        0.0,
+        12.0,
+        "assumed: Suez shut or shunned in 1956, 1967, 2023",
+    )
+    closure_months: float = parameter(6.0, "months, mean", 1.0, 120.0, "assumed")
+    knots: float = parameter(14.0, "speed of ships", 1.0, 40.0, "that of the table distances")
+    delay_days: float = parameter(
+        5.0, "days lost to queues", 0.0, 120.0, "assumed: 10 to 20 days in all by the Cape in 2024"
+    )
+    freight_surcharge: float = parameter(
+        1.0,
+        "share of normal freight",
+        0.0,
+        20.0,
+        "container rates doubled, Drewry WCI January 2024",
+    )
+    insurance_surcharge: float = parameter(
+        0.005, "fraction of value", 0.0, 1.0, "assumed: up to 1 % of a ship's value in 2024"
+    )
+    stranded_km: float = parameter(
+        5000.0, "km at sea that a way by land or feeder costs", 0.0, 1e5, "assumed"
+    )
+    close_stranded: bool = False
 
 
 @dataclass
@@ -617,6 +675,8 @@ def check(config: Config) -> None:
         _check_circle(name, circle)
     for path, control in named_controls(config):
         check_control(path, control)
+    _check_shipping(config.shipping)
+    _check_instability(config.instability)
 
 
 def named_controls(config: Config) -> Iterator[tuple[str, Control]]:
@@ -686,6 +746,27 @@ def _check_circle(name: str, circle: Circle) -> None:
         raise ConfigError(
             f"membership.circles.{name} has no members; name a circle of the table memberships "
             "in table, or countries in add"
+        )
+
+
+def _check_shipping(shipping: Shipping) -> None:
+    for position, closure in enumerate(shipping.closures):
+        path = f"shipping.closures[{position}]"
+        _check_month(f"{path}.start", closure.start)
+        if closure.end:
+            _check_month(f"{path}.end", closure.end)
+            if _months(closure.end) <= _months(closure.start):
+                raise ConfigError(
+                    f"{path}.end is {closure.end}, not after its start {closure.start}; give a "
+                    "later month or leave it empty for a closure without end"
+                )
+
+
+def _check_instability(instability: Instability) -> None:
+    if instability.least_lost > instability.most_lost:
+        raise ConfigError(
+            f"instability.least_lost is {instability.least_lost:g}, above most_lost "
+            f"{instability.most_lost:g}; lower it or raise most_lost"
         )
 
 

@@ -163,11 +163,14 @@ def border_in_force(model: MineralModel, last: Border | None) -> Border:
         return last
     cut = model.case.instruments.preferential_tariffs.cut
     tariff = applied_tariff(model.world.tariff, terms.preference, cut) + terms.counter_tariff
+    addition = terms.lanes.freight + terms.controls.detour + terms.compliance
+    shut = np.isinf(addition)
     return Border(
         terms,
         tariff,
         wedge=(1.0 + terms.controls.tax) * (1.0 + tariff),
-        addition=terms.lanes.freight + terms.controls.detour + terms.compliance,
+        addition=np.where(shut, 0.0, addition),
+        opening_gap=np.where(shut, -np.inf, model.world.opening_gap),
         pool=pooled_share(model.world.flow, terms.pooling),
         limits={stage.refined: limit_arcs(model.measures.limits, stage) for stage in model.stages},
     )
@@ -186,7 +189,13 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         model.case.instruments.joint_procurement,
     )
     notional, log_weight = sourcing_weights(
-        world, fresh_purchases(model), border.pool, pooled, state.known_size, state.familiarity
+        world,
+        fresh_purchases(model),
+        border.pool,
+        pooled,
+        state.known_size,
+        state.familiarity,
+        border.opening_gap,
     )
     factor = markup + 1.0
     factor *= border.wedge

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mesa
 import numpy as np
 
@@ -34,6 +36,7 @@ from abm.planning import (
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.recorder import Record, empty_record
 from abm.scenario import DatedControl, Scenario
+from abm.shipping import sailing
 from abm.shocks import OutsideEvents
 from abm.standoff import answer_tariffs, retaliate, update_commitment, update_tension
 from abm.state import (
@@ -46,7 +49,7 @@ from abm.state import (
     producer_table,
 )
 from abm.tension import opening_stand
-from abm.trade import Lanes, stages_in_order
+from abm.trade import stages_in_order
 from abm.trend import undisturbed_trend
 from abm.world import KG, MONTHS, World
 
@@ -78,7 +81,8 @@ class MineralModel(mesa.Model):
         self.trend = undisturbed_trend(
             world, self.firm_traits, self._stock_months(), config.horizon.start, self.months
         )
-        self.state = opening_state(world, self.buyers)
+        self.sailing = sailing(world, config.shipping, events.closed, config.horizon.start)
+        self.state = opening_state(world, self.buyers, self.sailing.longest)
         self._lay_out_plans(config.planning)
         self.countries = country_table(world, self.state)
         self.last_flow = world.flow.copy()
@@ -139,8 +143,10 @@ class MineralModel(mesa.Model):
     # The phases ----------------------------------------------------------------------------
 
     def strike_shocks(self) -> None:
-        """Outages, demand swings and dated controls of the month come into force."""
+        """Outages, demand swings, closed seas and controls of the month come into force."""
         self.availability = self.events.availability[self.month] * self.firms.working
+        seas = self.sailing.in_month(self.month)
+        self.lanes, self.buyers = seas.lanes, replace(self.buyers, transit=seas.transit)
         self.growth = self.trend.total[self.month]
         self.measures = measures_in_force(
             self.world,
@@ -233,7 +239,7 @@ class MineralModel(mesa.Model):
         world = self.world
         self.adopted: tuple[DatedControl, ...] = ()
         self.commitment = np.ones(len(world.countries))
-        self.lanes = Lanes(world.freight, world.voyage)
+        self.lanes = self.sailing.in_month(0).lanes
         self.tension = opening_stand(world, self.config.tension)
         self.retaliated = np.zeros(len(world.countries), dtype=bool)
         self.counter_tariff = np.zeros(world.flow.shape)

@@ -27,6 +27,7 @@ from abm.tables import SECTORS, STAGES, TableError, Tables
 Array = np.ndarray
 
 MONTHS_A_YEAR = 12.0
+OPENING_YEAR = 2024
 BALANCE_TOLERANCE = 1e-13
 MAX_SWEEPS = 20_000  # the markets of the reference world need tens to hundreds
 
@@ -404,6 +405,40 @@ def share_comparison(tables: Tables, opening: Opening) -> pd.DataFrame:
         key = (row.mineral, row.stage, row.country)
         rows.append((*key, model, row.share, row.publisher, model - row.share))
     names = "mineral stage country model_share published_share publisher difference"
+    return pd.DataFrame(rows, columns=names.split())
+
+
+WHOLE = 0.9  # published shares that add up to less say too little of concentration
+
+
+def concentration(tables: Tables, opening: Opening) -> pd.DataFrame:
+    """Concentration of producing countries in the opening against published figures.
+
+    Columns: mineral, stage, measure (hhi, 0 to 10,000, or largest_share, 0 to 1), opening,
+    published, year, publisher. A market without a published figure has NaN there. An index of
+    published shares is taken over the countries that the publisher lists.
+    """
+    known: dict[tuple[str, str, str], list[tuple[float, float, str]]] = {}
+    for row in tables.published_concentration.itertuples():
+        key = (row.mineral, row.stage, row.measure)
+        known.setdefault(key, []).append((row.value, row.year, row.publisher))
+    for (mineral, stage, publisher), group in tables.published_shares.groupby(
+        ["mineral", "stage", "publisher"], sort=False
+    ):
+        if group["share"].sum() >= WHOLE:
+            published = float(1e4 * (group["share"] ** 2).sum())
+            found = published, OPENING_YEAR, publisher
+            known.setdefault((mineral, stage, "hhi"), []).append(found)
+    rows = []
+    index = hhi(opening.supply, axis=1)
+    largest = opening.supply.max(axis=1) / opening.supply.sum(axis=1)
+    for market, (mineral, stage) in enumerate(opening.markets):
+        for measure, value in (("hhi", index[market]), ("largest_share", largest[market])):
+            nothing = [(np.nan, OPENING_YEAR, "")]
+            for published, year, publisher in known.get((mineral, stage, measure), nothing):
+                figures = float(value), float(published), int(year), str(publisher)
+                rows.append((mineral, stage, measure, *figures))
+    names = "mineral stage measure opening published year publisher"
     return pd.DataFrame(rows, columns=names.split())
 
 

@@ -301,3 +301,45 @@ def draw_orders(
                 low[m, j, groups + g] = top
                 high[m, j, groups + g] = max(distress * price, top + 0.1 * price)
     return floor, quantity, low, high
+
+
+@compiled
+def demand_surplus(
+    need: np.ndarray,
+    price: np.ndarray,
+    reference_price: np.ndarray,
+    elasticity: np.ndarray,
+    backstop: np.ndarray,
+    choke: np.ndarray,
+    least_ratio: float,
+) -> np.ndarray:
+    """[M, J, G] area under the curve of `scale_use`, times need, from a price [M, J] to the choke.
+
+    Exact: the isoelastic part up to the backstop price, then the straight fall to the choke price.
+    Groups of a country that share an elasticity share the integral.
+    """
+    surplus = np.zeros(need.shape)
+    for m in range(need.shape[0]):
+        for j in range(need.shape[1]):
+            level = price[m, j]
+            if not level < choke[m, j]:
+                continue
+            unit, last = 0.0, np.nan
+            for g in range(need.shape[2]):
+                if need[m, j, g] == 0.0:
+                    continue
+                if elasticity[m, j, g] != last:
+                    last = elasticity[m, j, g]
+                    reference = reference_price[m, j]
+                    top = backstop[m, j] / reference
+                    start = max(min(level / reference, top), least_ratio)
+                    flat = max(least_ratio - level / reference, 0.0) * least_ratio**-last
+                    if abs(last - 1.0) < 1e-9:
+                        curved = np.log(top / start)
+                    else:
+                        curved = (top ** (1.0 - last) - start ** (1.0 - last)) / (1.0 - last)
+                    left = choke[m, j] - max(level, backstop[m, j])
+                    fading = top**-last * left * left / (2.0 * (choke[m, j] - backstop[m, j]))
+                    unit = reference * (flat + curved) + fading
+                surplus[m, j, g] = need[m, j, g] * unit
+    return surplus

@@ -1,14 +1,16 @@
-"""Outside events of a run: outages and swings of demand, all drawn before month one."""
+"""Outside events of a run: outages, swings of demand and closed seas, drawn before month one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
-from abm.config import Randomness
+from abm.config import Instability, Randomness, Shipping
+from abm.shipping import random_closures
 from abm.streams import stream
-from abm.world import World
+from abm.world import MONTHS, World
 
 PARTIAL_OUTAGE = (0.3, 1.0)  # share of capacity lost while an outage lasts; assumed
 
@@ -25,23 +27,48 @@ class OutsideEvents:
         ``[month, mineral, country]`` factor on the need of final users.
     incident
         ``[month, country, country]`` outside news between countries, added to their tension.
+    closed
+        ``[month, chokepoint]`` whether chance closes a chokepoint at sea.
     """
 
     availability: np.ndarray
     demand: np.ndarray
     incident: np.ndarray
+    closed: np.ndarray
 
 
-def draw_events(world: World, settings: Randomness, months: int, seed: int) -> OutsideEvents:
-    """Draw a run's outside events from streams named after mineral and stage.
+def draw_events(
+    world: World,
+    settings: Randomness,
+    months: int,
+    seed: int,
+    instability: Instability | None = None,
+    shipping: Shipping | None = None,
+) -> OutsideEvents:
+    """Draw a run's outside events from streams named after what they strike.
 
-    The opening month is left as observed: no outage and no swing of demand.
+    The opening month is left as observed: no outage, no swing of demand and open seas. Without
+    `instability` or `shipping` nothing of the kind happens.
     """
-    shape = (months, len(world.minerals), len(world.countries))
-    if not settings.active:
-        calm = np.zeros((months, len(world.countries), len(world.countries)))
-        return OutsideEvents(np.ones((months, world.firms.market.size)), np.ones(shape), calm)
+    availability = firm_outages(world, settings, months, seed)
+    if instability is not None and instability.active:
+        availability *= (
+            1.0 - country_events(world, instability, months, seed)[:, world.firms.country]
+        )
+    closed = random_closures(world.passages, shipping or Shipping(), months, seed)
+    return OutsideEvents(
+        availability=availability,
+        demand=demand_swings(world, settings, months, seed),
+        incident=incidents(world, settings, months, seed),
+        closed=closed,
+    )
+
+
+def firm_outages(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
+    """[month, firm] share of capacity that the outages of single firms leave."""
     availability = np.ones((months, world.firms.market.size))
+    if not settings.active:
+        return availability
     for market, (mineral, stage) in enumerate(world.markets):
         rows = np.flatnonzero(world.firms.market == market)
         stability = world.political_stability[world.firms.country[rows]]
@@ -53,16 +80,46 @@ def draw_events(world: World, settings: Randomness, months: int, seed: int) -> O
         )
         lost = stream(seed, "outage depth", mineral, stage).uniform(*PARTIAL_OUTAGE, shape_here)
         availability[:, rows] = _availability(starts < rate, lasts, lost)
-    demand = np.stack(
+    return availability
+
+
+def country_events(world: World, settings: Instability, months: int, seed: int) -> np.ndarray:
+    """[month, country] share of capacity that strikes, coups and cut routes take.
+
+    An event starts in a country when a standard normal falls below the quantile of its monthly
+    rate. Countries of a region share a factor in it (a Gaussian copula), so they tend to fall
+    together; regions are independent. Draws depend on nothing but the seed and the names of
+    country and region.
+    """
+    rate = settings.rate / MONTHS * np.exp(-settings.stability_effect * world.political_stability)
+    threshold = ndtri(np.minimum(rate, 1.0))
+    common, own = np.sqrt(settings.correlation), np.sqrt(1.0 - settings.correlation)
+    lost = np.zeros((months, len(world.countries)))
+    for column, (code, region) in enumerate(zip(world.countries, world.regions, strict=True)):
+        shared = stream(seed, "instability", "region", region).standard_normal(months)
+        alone = stream(seed, "instability", "country", code).standard_normal(months)
+        lasts = stream(seed, "instability length", code).geometric(1.0 / settings.months, months)
+        taken = stream(seed, "instability depth", code).uniform(
+            settings.least_lost, settings.most_lost, months
+        )
+        starts = common * shared + own * alone < threshold[column]
+        lost[:, column] = 1.0 - _availability(starts[:, None], lasts[:, None], taken[:, None])[:, 0]
+    return lost
+
+
+def demand_swings(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
+    """[month, mineral, country] factor on the need of final users."""
+    if not settings.active:
+        return np.ones((months, len(world.minerals), len(world.countries)))
+    return np.stack(
         [_demand_swings(world, settings, months, seed, mineral) for mineral in world.minerals], 1
     )
-    return OutsideEvents(availability, demand, _incidents(world, settings, months, seed))
 
 
-def _incidents(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
+def incidents(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
     """[month, country, country]: news between each non-allied country and each other, both ways."""
     news = np.zeros((months, len(world.countries), len(world.countries)))
-    if settings.tension_noise > 0:
+    if settings.active and settings.tension_noise > 0:
         for one in np.flatnonzero(world.non_allied):
             for other in np.flatnonzero(~world.non_allied):
                 draw = stream(seed, "tension", world.countries[one], world.countries[other])

@@ -57,9 +57,12 @@ def buyer_traits(world: World) -> BuyerTraits:
     return BuyerTraits(need, world.landed_price, elasticity, cover, transit)
 
 
-def opening_state(world: World, traits: BuyerTraits) -> State:
-    """The state that the 2024 average leaves: stocks at target, lanes full, prices as expected."""
-    at_sea = _opening_lanes(world, traits)
+def opening_state(world: World, traits: BuyerTraits, longest_voyage: int = LONGEST_VOYAGE) -> State:
+    """The state that the 2024 average leaves: stocks at target, lanes full, prices as expected.
+
+    No voyage of the run may take more months than `longest_voyage`.
+    """
+    at_sea = _opening_lanes(world, traits, longest_voyage)
     stock = traits.cover * traits.need
     refined = world.refined_market
     use = world.opening.final_use[refined].sum(axis=2)
@@ -138,7 +141,7 @@ def producer_table(world: World) -> Table:
     )
 
 
-def _opening_lanes(world: World, traits: BuyerTraits) -> np.ndarray:
+def _opening_lanes(world: World, traits: BuyerTraits, longest_voyage: int) -> np.ndarray:
     """Goods at sea when every lane has carried its opening flow for ever."""
     bought = world.flow.sum(axis=1)
     group = np.divide(
@@ -147,8 +150,8 @@ def _opening_lanes(world: World, traits: BuyerTraits) -> np.ndarray:
         out=np.zeros_like(traits.need),
         where=bought[:, :, None] > 0,
     )
-    lanes = np.zeros((*traits.need.shape, LONGEST_VOYAGE))
-    for month in range(LONGEST_VOYAGE):
+    lanes = np.zeros((*traits.need.shape, longest_voyage))
+    for month in range(longest_voyage):
         afloat = (world.flow * (world.voyage > month)[None]).sum(axis=1)
         lanes[..., month] = afloat[:, :, None] * group
     return lanes

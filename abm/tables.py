@@ -296,6 +296,16 @@ SCHEMAS: dict[str, Schema] = dict(
             unordered_key=True,
         ),
         _schema(
+            "chokepoints",
+            "chokepoint origin destination",
+            _slug("chokepoint"),
+            _country("origin"),
+            _country("destination"),
+            _share("share"),
+            _number("detour_km", 0.0, 60000.0, required=False, meaning="a detour is 0 to 60000 km"),
+            unordered_key=True,
+        ),
+        _schema(
             "tariffs",
             "mineral stage importer exporter",
             _mineral(),
@@ -337,6 +347,16 @@ SCHEMAS: dict[str, Schema] = dict(
             _share("share"),
             _text("publisher"),
         ),
+        _schema(
+            "published_concentration",
+            "mineral stage measure publisher",
+            _mineral(),
+            _stage(),
+            _word("measure", "hhi", "largest_share"),
+            _year("year"),
+            _number("value", 0.0, 10000.0, meaning="an index is 0 to 10000, a share 0 to 1"),
+            _text("publisher"),
+        ),
     ]
 )
 
@@ -372,12 +392,14 @@ class Tables:
     prices: pd.DataFrame
     import_shares: pd.DataFrame
     distances: pd.DataFrame
+    chokepoints: pd.DataFrame
     tariffs: pd.DataFrame
     reserves: pd.DataFrame
     stockpiles: pd.DataFrame
     memberships: pd.DataFrame
     alignment: pd.DataFrame
     published_shares: pd.DataFrame
+    published_concentration: pd.DataFrame
     digest: str
 
     @cached_property

@@ -33,7 +33,7 @@ class LimitArcs:
 class Lanes:
     """The sea lanes of a month; replaced, never changed, when a chokepoint closes or opens."""
 
-    freight: np.ndarray  # [market, origin, destination] USD/kg
+    freight: np.ndarray  # [market, origin, destination] USD/kg; infinite where there is no way
     voyage: np.ndarray  # [origin, destination] months at sea
 
 
@@ -72,7 +72,8 @@ class Border:
     terms: Terms
     tariff: np.ndarray  # fraction of the border price
     wedge: np.ndarray  # price after export tax and tariff per unit of the asked one
-    addition: np.ndarray  # USD/kg: freight, detours and compliance
+    addition: np.ndarray  # USD/kg: freight, detours and compliance; zero where there is no way
+    opening_gap: np.ndarray  # price over landed at the opening, in dispersion; -inf: no way
     pool: np.ndarray  # [market, origin] share of each origin in what members would buy together
     limits: dict[bool, LimitArcs]  # by stage: is it the refined one
 
@@ -202,6 +203,7 @@ def sourcing_weights(
     pooled: np.ndarray,
     known_size: np.ndarray,
     familiarity: np.ndarray,
+    opening_gap: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Notional shares and log weights, [market, origin, destination].
 
@@ -223,6 +225,9 @@ def sourcing_weights(
         over the trend of the whole market.
     familiarity
         [market, origin, destination] habit.
+    opening_gap
+        [market, origin, destination] price over landed at the opening, in dispersion; minus
+        infinity closes an arc.
     """
     supply = world.opening.supply
     incumbent = supply > 0
@@ -238,7 +243,7 @@ def sourcing_weights(
         incumbent,
         pull,
         familiarity,
-        world.opening_gap,
+        opening_gap,
     )
 
 

@@ -74,12 +74,22 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Passages:
+    """The chokepoints of the sea, and the lanes that pass them."""
+
+    names: tuple[str, ...]
+    share: np.ndarray  # [chokepoint, origin, destination] part of a lane's trade that passes
+    detour_km: np.ndarray  # the same axes: extra way when closed; infinite where there is none
+
+
+@dataclass(frozen=True)
 class World:
     """Everything that is true before month one. Axes: market, origin, destination."""
 
     countries: tuple[str, ...]
     country_names: tuple[str, ...]
     roles: tuple[str, ...]
+    regions: tuple[str, ...]
     minerals: tuple[str, ...]
     families: tuple[str, ...]
     sectors: tuple[str, ...]
@@ -110,6 +120,8 @@ class World:
     entry_share: np.ndarray  # [market, origin, destination] of a new origin per unit of its size
     opening_gap: np.ndarray  # [market, origin, destination] price over landed, in dispersion
     voyage: np.ndarray  # [origin, destination] months at sea
+    voyage_days: np.ndarray  # [origin, destination] days at sea
+    passages: Passages
     firms: FirmColumns
     stockpile_months: np.ndarray  # [mineral, country] months of use held by the state
     reserves: np.ndarray  # [mineral, country] t in the ground; zero where none are listed
@@ -191,6 +203,7 @@ def build_world(
         countries=opening.countries,
         country_names=tuple(table["name"]),
         roles=tuple(table["role"]),
+        regions=tuple(table["region"]),
         minerals=opening.minerals,
         families=tuple(_text(names.loc[m, "family"]) for m in opening.minerals),
         sectors=opening.sectors,
@@ -207,6 +220,8 @@ def build_world(
         parameters=parameters,
         refining_yield=opening.refining_yield,
         voyage=lanes["months"],
+        voyage_days=lanes["days"],
+        passages=_passages(tables, opening.countries),
         firms=_firms(tables, opening, parameters["utilisation"], config.scrap_utilisation),
         stockpile_months=_stockpiles(tables, opening),
         reserves=_reserves(tables, opening),
@@ -292,7 +307,21 @@ def _lanes(tables: Tables, countries: tuple[str, ...]) -> dict[str, np.ndarray]:
             km[i, j] = km[j, i] = lane.sea_km
             days[i, j] = days[j, i] = lane.days
     months = np.clip(np.rint(days / DAYS_A_MONTH), 0, LONGEST_VOYAGE).astype(np.int64)
-    return {"km": km, "months": months}
+    return {"km": km, "days": days, "months": months}
+
+
+def _passages(tables: Tables, countries: tuple[str, ...]) -> Passages:
+    table = tables.chokepoints
+    names = tuple(dict.fromkeys(table["chokepoint"]))
+    share, detour = np.zeros((2, len(names), len(countries), len(countries)))
+    row = {code: position for position, code in enumerate(countries)}
+    for lane in table.itertuples():
+        if lane.origin in row and lane.destination in row:
+            n, i, j = names.index(lane.chokepoint), row[lane.origin], row[lane.destination]
+            share[n, i, j] = share[n, j, i] = lane.share
+            further = np.inf if np.isnan(lane.detour_km) else lane.detour_km
+            detour[n, i, j] = detour[n, j, i] = further
+    return Passages(names, share, detour)
 
 
 def _trade_costs(

@@ -148,11 +148,15 @@ _kept: dict[tuple[str, int], Replication] = {}
 
 def replication(config: Config, seed: int) -> Replication:
     """World and events of a seed; a process keeps the last, as a seed's scenarios come in a row."""
-    key = (repr((config.world, config.randomness, config.horizon)), seed)
+    drawn = (config.randomness, config.instability, config.shipping)
+    key = (repr((config.world, drawn, config.horizon)), seed)
     if key not in _kept:
         tables, opening = read_config_tables(config), config_opening(config)
         world = build_world(tables, config.world, seed, opening)
-        events = draw_events(world, config.randomness, config.horizon.years * MONTHS, seed)
+        months = config.horizon.years * MONTHS
+        events = draw_events(
+            world, config.randomness, months, seed, config.instability, config.shipping
+        )
         _kept.clear()
         _kept[key] = Replication(world, events)
     return _kept[key]

@@ -19,8 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from abm.config import Circle, Config
-from abm.opening import Opening, hhi, import_share_fit, opening_balance, share_comparison
+from abm.config import Circle, Closure, Config
+from abm.opening import (
+    Opening,
+    concentration,
+    hhi,
+    import_share_fit,
+    opening_balance,
+    share_comparison,
+)
 from abm.tables import PARAMETERS, Tables, read_tables
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +83,10 @@ def stale_documents(root: Path = ROOT) -> dict[str, str]:
     tables = read_tables()
     opening = opening_balance(tables, tuple(tables.minerals["mineral"]))
     parts: dict[str, dict[str, Callable[[], str]]] = {
-        "docs/data.md": {"shares table": lambda: shares_section(tables, opening)},
+        "docs/data.md": {
+            "shares table": lambda: shares_section(tables, opening),
+            "concentration table": lambda: published_concentration_table(tables, opening),
+        },
         "docs/model.md": {
             "settings table": settings_section,
             "mineral parameters table": lambda: mineral_parameters_section(tables, opening),
@@ -158,6 +168,21 @@ def concentration_table(tables: Tables, opening: Opening) -> str:
         )
     head = ("mineral", "stage", "supply t/year", "HHI", "three largest, %", "HHI of imports")
     return markdown(head, rows, right=(2, 3, 5))
+
+
+def published_concentration_table(tables: Tables, opening: Opening) -> str:
+    """Opening concentration against every published figure, as Markdown."""
+    rows = []
+    for row in concentration(tables, opening).dropna(subset="published").itertuples():
+        here, there, apart = row.opening, row.published, row.opening - row.published
+        if row.measure == "hhi":
+            words = ("HHI", f"{here:,.0f}", f"{there:,.0f}", f"{apart:+,.0f}")
+        else:
+            words = ("largest share, %", percent(here), percent(there), points(apart))
+        rows.append((row.mineral, row.stage, *words, str(row.year), row.publisher))
+    head = ("mineral", "stage", "measure", "opening", "published", "points", "year", "publisher")
+    note = "Generated; do not edit between the markers."
+    return f"{note}\n\n{markdown(head, rows, right=(3, 4, 5))}"
 
 
 def _median_import_hhi(opening: Opening, market: int, importers: Sequence[str]) -> str:
@@ -254,6 +279,7 @@ def groups() -> Iterator[tuple[str, str, type]]:
     yield "Run", "", Config
     yield from _nested(Config, "")
     yield "Circle of members", "membership.circles.NAME.", Circle
+    yield "Dated closure", "shipping.closures[N].", Closure
 
 
 def settings(schema: type, prefix: str) -> Iterator[Setting]:

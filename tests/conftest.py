@@ -74,7 +74,10 @@ def model_of(
 ) -> MineralModel:
     """A model in its opening month."""
     case = case_of(config, world, membership, shocked)
-    events = draw_events(world, config.randomness, config.horizon.years * MONTHS, seed)
+    months = config.horizon.years * MONTHS
+    events = draw_events(
+        world, config.randomness, months, seed, config.instability, config.shipping
+    )
     return MineralModel(world, case, events, config)
 
 

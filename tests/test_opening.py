@@ -14,6 +14,7 @@ from abm.opening import (
     Opening,
     affinity,
     balance_flows,
+    concentration,
     hhi,
     import_share_fit,
     opening_balance,
@@ -326,3 +327,33 @@ def test_real_supply_shares_are_near_some_publisher(real_tables: Tables, real: O
     nearest = nearest.groupby(["mineral", "stage", "country"])["distance"].min()
     assert nearest.max() < 0.15
     assert nearest.median() < 0.01
+
+
+def test_concentration_shows_the_index_beside_published_ones(
+    tables: Tables, opening: Opening
+) -> None:
+    found = concentration(tables, opening)
+    gallium = found[(found["mineral"] == "gallium") & (found["measure"] == "hhi")]
+    by_hand = 1e4 * ((708 / 720) ** 2 + (12 / 720) ** 2)
+    np.testing.assert_allclose(gallium["opening"], by_hand)
+    assert sorted(gallium["published"]) == pytest.approx([1e4 * 0.98**2, 9800.0])
+    graphite = found[(found["mineral"] == "graphite") & (found["stage"] == "mined")]
+    assert graphite["published"].isna().all()
+    assert graphite.set_index("measure").loc["largest_share", "opening"] == pytest.approx(0.8)
+
+
+@needs_data
+def test_real_concentration_agrees_with_the_nearest_published_index(
+    real_tables: Tables, real: Opening
+) -> None:
+    """Of the same year within 200 points; gallium (secondary output) and germanium are known."""
+    found = concentration(real_tables, real).dropna(subset="published")
+    index = found[found["measure"] == "hhi"].assign(
+        gap=lambda table: (table["opening"] - table["published"]).abs()
+    )
+    apart = index.groupby(["mineral", "stage"])["gap"].min()
+    assert apart.drop([("gallium", "refined"), ("germanium", "refined")]).max() < 700
+    ours = index[(index["year"] == 2024) & ~index["mineral"].isin(["gallium", "germanium"])]
+    nearest = ours.groupby(["mineral", "stage"])["gap"].min()
+    assert (nearest < 200).sum() >= len(nearest) - 1
+    assert found["opening"].corr(found["published"]) > 0.9

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import quiet_config
+from conftest import assert_same_history, quiet_config, run
 from tiny_world import write_tin_tables, write_tiny_tables
 
-from abm.config import Randomness
-from abm.shocks import PARTIAL_OUTAGE, OutsideEvents, draw_events
+from abm.config import ConfigError, Instability, Randomness, check
+from abm.shocks import PARTIAL_OUTAGE, OutsideEvents, country_events, draw_events
 from abm.streams import stream
 from abm.tables import read_tables
 from abm.world import World, build_world
@@ -114,3 +114,71 @@ def test_a_stream_depends_on_its_seed_and_name_alone() -> None:
     np.testing.assert_array_equal(stream(1, "outage", "nickel").random(4), first)
     for other in (stream(2, "outage", "nickel"), stream(1, "outage", "cobalt"), stream(1, "x")):
         assert not np.isin(other.random(4), first).any()
+
+
+# Events that strike whole countries -----------------------------------------------------------
+
+
+def test_a_country_event_strikes_all_firms_of_the_country_alike(tiny_world: World) -> None:
+    shaken = Instability(active=True, rate=1.0)
+    events = draw_events(tiny_world, Randomness(active=False), 120, 2, instability=shaken)
+    lost = country_events(tiny_world, shaken, 120, 2)
+    assert (lost[0] == 0).all()
+    struck = lost[lost > 0]
+    assert struck.min() >= shaken.least_lost
+    assert struck.max() <= shaken.most_lost
+    np.testing.assert_array_equal(
+        events.availability, 1.0 - lost[:, tiny_world.firms.country], strict=True
+    )
+
+
+def test_stability_and_the_rate_decide_how_often_a_country_is_struck(tiny_world: World) -> None:
+    """Renewal theory, as for firms; stability 0.5 in every country of the tiny world."""
+    settings = Instability(active=True, rate=0.24, correlation=0.0)
+    down = country_events(tiny_world, settings, 20_000, 1) > 0
+    load = 0.24 / 12 * np.exp(-0.5) * settings.months
+    assert down.mean() == pytest.approx(load / (1 + load), rel=0.15)
+    worse = replace(tiny_world, political_stability=tiny_world.political_stability - 2.0)
+    assert (country_events(worse, settings, 20_000, 1) > 0).mean() > 4 * down.mean()
+
+
+def test_countries_of_a_region_fall_together(tiny_world: World) -> None:
+    regions = ("North", "South", "North", "South")
+    world = replace(tiny_world, regions=regions)
+    settings = Instability(active=True, rate=1.2, correlation=0.8)
+    together = np.corrcoef((country_events(world, settings, 20_000, 1) > 0).T)
+    within = [together[0, 2], together[1, 3]]
+    across = [together[0, 1], together[0, 3], together[2, 1], together[2, 3]]
+    assert min(within) > 0.15
+    assert max(np.abs(across)) < 0.05
+    alone = replace(settings, correlation=0.0)
+    apart = np.corrcoef((country_events(world, alone, 20_000, 1) > 0).T)
+    assert abs(apart[0, 2]) < 0.05
+
+
+def test_the_draws_of_a_country_depend_on_its_own_name_and_region(tiny_world: World) -> None:
+    settings = Instability(active=True, rate=1.0)
+    whole = country_events(tiny_world, settings, 240, 7)
+    turned = replace(tiny_world, countries=tiny_world.countries[::-1])
+    np.testing.assert_array_equal(country_events(turned, settings, 240, 7)[:, ::-1], whole)
+    np.testing.assert_array_equal(country_events(tiny_world, settings, 60, 7), whole[:60])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_unrest_lowers_supply_and_raises_prices(tiny_world: World, seed: int) -> None:
+    calm, shaken = quiet_config(4), quiet_config(4)
+    shaken.instability = Instability(active=True, rate=2.0, months=8.0, least_lost=0.4)
+    before, after = (run(config, tiny_world, seed=seed).measures for config in (calm, shaken))
+    assert after["output_t"].sum() < before["output_t"].sum()
+    price = "landed_price_usd_per_kg"
+    assert after[price][1:].mean() > before[price][1:].mean()
+    quiet = quiet_config(4)
+    quiet.instability = Instability(active=True, rate=0.0)
+    assert_same_history(run(calm, tiny_world, seed=seed), run(quiet, tiny_world, seed=seed))
+
+
+def test_shares_lost_in_the_wrong_order_are_refused() -> None:
+    config = quiet_config()
+    config.instability = Instability(least_lost=0.6, most_lost=0.5)
+    with pytest.raises(ConfigError, match=r"instability.least_lost is 0.6, above most_lost 0.5"):
+        check(config)

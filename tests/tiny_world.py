@@ -221,6 +221,10 @@ def tiny_rows() -> dict[str, list[dict[str, object]]]:
             {"origin": origin, "destination": destination, "sea_km": km, "days": km / 622}
             for (origin, destination), km in _DISTANCES.items()
         ],
+        "chokepoints": [
+            {"chokepoint": name, "origin": a, "destination": b, "share": 1.0, "detour_km": km}
+            for name, a, b, km in (("narrows", "CHN", "USA", 6000.0), ("bay", "AUS", "ROW", ""))
+        ],
         "tariffs": [
             {
                 "mineral": "graphite",
@@ -246,6 +250,16 @@ def tiny_rows() -> dict[str, list[dict[str, object]]]:
                 "stage": "refined",
                 "country": "CHN",
                 "share": 0.98,
+                "publisher": "USGS",
+            }
+        ],
+        "published_concentration": [
+            {
+                "mineral": "gallium",
+                "stage": "refined",
+                "measure": "hhi",
+                "year": 2024,
+                "value": 9800.0,
                 "publisher": "USGS",
             }
         ],
