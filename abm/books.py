@@ -148,7 +148,9 @@ class Books:
         factor = np.divide(self.sold, sold, out=np.ones(sold.shape), where=sold > 0)
         return sales * firms.here(factor)
 
-    def credit_rents(self, limits: Sequence[Limit], paid: np.ndarray, rerouted: np.ndarray) -> None:
+    def credit_rents(
+        self, rows: slice, limits: Sequence[Limit], paid: np.ndarray, rerouted: np.ndarray
+    ) -> None:
         """Book every rent to whoever holds the right.
 
         Traders who re-route goods sit in the countries that still may buy from the exporter; their
@@ -156,10 +158,12 @@ class Books:
 
         Parameters
         ----------
+        rows
+            Markets of the stage.
         limits
-            Limits in force.
+            Limits in force there.
         paid
-            [limit, destination] rents that buyers pay, thousand USD.
+            [limit, row, destination] rents that buyers pay, thousand USD.
         rerouted
             [market, origin, destination] arcs that are banned.
         """
@@ -167,8 +171,10 @@ class Books:
             given, taken = np.zeros((2, *self.price.shape))
             for limit, rents in zip(limits, paid, strict=True):
                 if limit.holder == holder and rents.any():
-                    given[limit.market] += rents
-                    self._credit(taken, limit, rents.sum(), rerouted)
+                    given[rows] += rents
+                    for market in limit.markets:
+                        earned = rents[market - rows.start].sum()
+                        self._credit(taken, (market, limit.origin), holder, earned, rerouted)
             if taken.any():
                 account = HOLDERS[holder]
                 self.ledger.post(f"rents_of_{holder}", (Account.buyers, given), (account, taken))
@@ -178,15 +184,22 @@ class Books:
         entry = self.ledger.entries.get(f"rents_of_{holder}")
         return entry.received if entry else np.zeros(self.price.shape)
 
-    def _credit(self, taken: np.ndarray, limit: Limit, rent: float, rerouted: np.ndarray) -> None:
-        """Add a rent to the country of its holder, or to those of the traders."""
-        place = (limit.market, limit.origin)
-        if limit.holder == "traders":
+    def _credit(
+        self,
+        taken: np.ndarray,
+        place: tuple[int, int],
+        holder: str,
+        rent: float,
+        rerouted: np.ndarray,
+    ) -> None:
+        """Add a rent on what a place exports to the country of its holder, or of the traders."""
+        if holder == "traders":
+            market, origin = place
             bought = np.where(rerouted[place], 0.0, self.flow[place])
-            bought[limit.origin] = 0.0
+            bought[origin] = 0.0
             total = bought.sum()
             if total > 0:
-                taken[limit.market] += rent * (bought / total)
+                taken[market] += rent * (bought / total)
                 return
         taken[place] += rent
 

@@ -41,6 +41,13 @@ class Rights(Enum):
     treasury = "treasury"
 
 
+class Weight(Enum):
+    """By which weight a limit on several products counts them."""
+
+    contained = "contained"
+    gross = "gross"
+
+
 def parameter(default: Any, unit: str, low: float, high: float, source: str) -> Any:
     """A dataclass field that carries its unit, its valid range and the source of its default."""
     about = {"unit": unit, "low": low, "high": high, "source": source}
@@ -95,6 +102,9 @@ class Control:
 
     `targets` names destinations: country codes, circles of the table memberships, `members` (the
     circle of the run itself) or `world`. Shares are of the opening flow to those destinations.
+    With `joint`, or where `family` names a family of the table minerals, all its markets of one
+    stage stand under one limit by weight. Validated users are exempt from quotas and licences: the
+    named sectors in the named countries, all of them where a list is empty.
     """
 
     name: str = "none"
@@ -102,6 +112,9 @@ class Control:
     by: str = "CHN"
     targets: list[str] = field(default_factory=lambda: ["washington"])
     minerals: list[str] = field(default_factory=list)
+    family: str = ""
+    joint: bool = False
+    weight: Weight = Weight.contained
     stages: list[Stage] = field(default_factory=lambda: [Stage.mined, Stage.refined])
     announced: str = "2027-01"
     start: str = "2027-01"
@@ -115,12 +128,24 @@ class Control:
     processing_months: int = parameter(
         3, "months", 0, 60, "90 days at most to secure a licence: Project Blue 2025"
     )
+    licence_validity: float = parameter(
+        12.0, "months", 1.0, 120.0, "assumed: China's dual-use licences hold a year at most"
+    )
+    licence_cost: float = parameter(
+        0.0, "fraction of the price", 0.0, 5.0, "off: opening mark-ups contain licence costs"
+    )
+    validated_share: float = parameter(0.0, "share of their need", 0.0, 1.0, "off")
+    validated_countries: list[str] = field(default_factory=list)
+    validated_sectors: list[str] = field(default_factory=list)
     enforcement: float = parameter(
         0.75, "share stopped", 0.0, 1.0, "assumed; re-routed flows were reported for 2023-25"
     )
     evasion_cost: float = parameter(0.25, "fraction of the price", 0.0, 5.0, "assumed")
     evasion_response: float = parameter(
         0.5, "elasticity of re-routed tonnes to the price gap", 0.0, 3.0, "assumed"
+    )
+    detour_months: int = parameter(
+        0, "months until detours carry all they will; 0: at once", 0, 60, "off"
     )
     rights: Rights = Rights.exporters
 
@@ -707,8 +732,13 @@ def check_control(path: str, control: Control) -> None:
             f"{path}.targets contains {control.by}, the country that imposes the control; "
             "a country cannot restrict exports to itself, so take it out of the list"
         )
-    if control.instrument is not Instrument.none and not control.minerals:
+    if control.instrument is not Instrument.none and not (control.minerals or control.family):
         raise ConfigError(f"{path}.minerals is empty; name at least one mineral, or [all]")
+    if control.validated_share > 0 and control.instrument in (Instrument.tax, Instrument.ban):
+        raise ConfigError(
+            f"{path}.validated_share is {control.validated_share:.10g}, but only a quota or a "
+            "licence exempts validated users; set it to 0, or use a licence with approval_share=0"
+        )
     if control.instrument is not Instrument.none and not control.stages:
         raise ConfigError(f"{path}.stages is empty; give [mined], [refined] or both")
 

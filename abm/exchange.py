@@ -16,6 +16,8 @@ from abm.trade import (
     Offers,
     StageRows,
     build_problem,
+    by_weight,
+    contained,
     payments,
     rents_paid,
 )
@@ -42,11 +44,13 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     except MarketNotCleared as failure:
         raise MarketNotCleared(f"{model.label}: {failure}", failure.market) from failure
     model.last_clearing[stage.refined] = clearing
-    book_trade(model, stage, clearing)
+    unit = model.measures.arcs.unit[stage.markets]
+    book_trade(model, stage, contained(clearing, problem, unit))
 
 
 def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Problem:
-    return build_problem(
+    """The clearing problem of a stage, by the weight that limits count."""
+    problem = build_problem(
         stage,
         model.world,
         offers,
@@ -57,6 +61,7 @@ def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Prob
         model.border.limits[stage.refined],
         model.measures.tonnes,
     )
+    return by_weight(problem, model.measures.arcs.unit[stage.markets])
 
 
 def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> None:
@@ -64,7 +69,8 @@ def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> Non
     limits = model.border.limits[stage.refined]
     books.enter(stage, clearing, payments(stage, model.terms, clearing, limits))
     held = [measures.limits[number] for number in limits.number]
-    books.credit_rents(held, rents_paid(limits, clearing), measures.arcs.rerouted)
+    paid = rents_paid(limits, clearing, measures.arcs.unit[stage.markets])
+    books.credit_rents(stage.markets, held, paid, measures.arcs.rerouted)
     bought = bought_by_group(model, stage, clearing)
     ship(model.state, model.lanes.voyage, stage.markets, clearing.flow, bought)
     if not stage.refined:

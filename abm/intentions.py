@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
+from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
@@ -81,8 +82,16 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
         state.risk,
         traits,
         behaviour,
+        forward_buying(model),
     )
     return with_stockpile_bids(model, orders, position)
+
+
+def forward_buying(model: MineralModel) -> np.ndarray:
+    """[market, country] extra cover to bridge the wait for licences, share of the target."""
+    months = forward_cover(model.world, model.controls, model.month)
+    usual = model.world.parameters["buyer_cover_months"][:, None]
+    return np.divide(months, usual, out=np.zeros(months.shape), where=usual > 0)
 
 
 def released_goods(model: MineralModel) -> np.ndarray:

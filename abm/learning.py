@@ -11,6 +11,7 @@ from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
 from abm.config import Behaviour
 from abm.passes import move_familiarity
+from abm.policy.licences import unused_approvals
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -62,6 +63,14 @@ def update_price_gap(model: MineralModel) -> None:
     gap = np.divide(paid, cost, out=np.ones_like(paid), where=cost > 0)
     pace = model.behaviour.price_memory
     model.state.price_gap += pace * (gap - model.state.price_gap)
+
+
+def update_approvals(model: MineralModel) -> None:
+    """Export licences that were not used stay valid for a while."""
+    state, controls = model.state, model.measures.arcs.controls
+    state.unused_approvals = unused_approvals(
+        controls, model.month, model.growth, state.unused_approvals, model.books.flow
+    )
 
 
 def update_habits(model: MineralModel) -> None:

@@ -22,7 +22,13 @@ from abm.intentions import (
     trade_terms,
     trend_need,
 )
-from abm.learning import update_firms, update_habits, update_price_gap, update_prices
+from abm.learning import (
+    update_approvals,
+    update_firms,
+    update_habits,
+    update_price_gap,
+    update_prices,
+)
 from abm.market import Clearing
 from abm.measures import month_measures
 from abm.planning import (
@@ -155,6 +161,8 @@ class MineralModel(mesa.Model):
             self.growth,
             self.state.price_gap,
             self.measures.arcs,
+            self.traced,
+            self.state.unused_approvals,
         )
         self.border = border_in_force(self, self.border)
         self.firms.capacity[:] = existing_capacity(self)
@@ -213,6 +221,7 @@ class MineralModel(mesa.Model):
         """Expectations, habits, mark-ups and capacity move towards what was seen."""
         update_prices(self)
         update_price_gap(self)
+        update_approvals(self)
         update_habits(self)
         update_firms(self)
         update_plans(self)
@@ -245,6 +254,7 @@ class MineralModel(mesa.Model):
         self.counter_tariff = np.zeros(world.flow.shape)
         self.compliance = np.zeros(world.flow.shape)
         self.floor_price = np.zeros(world.flow.shape)
+        self.traced = np.zeros(len(world.countries))
         self.support = np.zeros(len(self.firms))
         self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from abm.config import (
     Instrument,
     Instruments,
     Rights,
+    Weight,
     month_index,
     named_controls,
 )
@@ -31,7 +33,11 @@ class DatedControl:
     exporter: int
     markets: np.ndarray
     destinations: np.ndarray
-    opening_exports: np.ndarray  # [control market] t/month to the destinations
+    groups: tuple[np.ndarray, ...]  # rows of `markets` that stand under one limit
+    unit: np.ndarray  # [control market] t by the weight a common limit counts per contained t
+    exports: np.ndarray  # [control market, destination] t/month at the opening
+    opening_exports: np.ndarray  # [control market] their sum
+    validated: np.ndarray  # [control market, destination] share of trade of validated users
     announced: int
     start: int
     end: int
@@ -53,6 +59,21 @@ class DatedControl:
             Instrument.ban: 1.0,
         }
         return min(max(at_stake[self.instrument], 0.0), 1.0)
+
+    @property
+    def licensed_exports(self) -> np.ndarray:
+        """[control market] t/month at the opening that are not of validated users."""
+        return self.opening_exports - (self.exports * self.validated).sum(axis=1)
+
+    def weighed(self, tonnes: np.ndarray, rows: np.ndarray) -> float:
+        """Contained tonnes [control market] of a group by the weight its limit counts."""
+        if rows.size == 1:
+            return float(tonnes[rows[0]])
+        return float((self.unit[rows] * tonnes[rows]).sum())
+
+    def published_tonnes(self, rows: np.ndarray) -> float:
+        """The quota in tonnes a year as the limit of a group counts it."""
+        return self.terms.quota_tonnes / (float(self.unit[rows[0]]) if rows.size == 1 else 1.0)
 
     @property
     def rights(self) -> Rights:
@@ -158,19 +179,17 @@ def _dated(
     announced = month_index(control.announced, start) if control.announced else begins
     markets = _markets(path, control, world)
     targets = _destinations(path, control, world, joined, exporter)
-    exports = world.flow[np.ix_(markets, [exporter], targets)].sum(axis=(1, 2))
     return DatedControl(
         name=control.name if path == "shock" else f"{control.name} ({path})",
         instrument=control.instrument,
         exporter=exporter,
         markets=markets,
         destinations=targets,
-        opening_exports=exports,
         announced=max(announced, 1),
         start=begins,
         end=month_index(control.end, start) if control.end else NEVER,
-        quota_share=_quota_share(control, exports),
         terms=replace(control),
+        **_reach(path, control, world, exporter, markets, targets),
     )
 
 
@@ -191,32 +210,91 @@ def adopted_control(
     exporter, markets, destinations
         Rows of the world.
     """
-    exports = world.flow[np.ix_(markets, [exporter], destinations)].sum(axis=(1, 2))
     return DatedControl(
         name=terms.name,
         instrument=terms.instrument,
         exporter=exporter,
         markets=markets,
         destinations=destinations,
-        opening_exports=exports,
         announced=start,
         start=start,
         end=NEVER,
-        quota_share=_quota_share(terms, exports),
         terms=replace(terms),
+        **_reach(terms.name, terms, world, exporter, markets, destinations),
     )
 
 
-def _quota_share(control: Control, opening_exports: np.ndarray) -> float:
-    """The quota as a share of opening exports to the targets."""
+def _reach(
+    path: str,
+    control: Control,
+    world: World,
+    exporter: int,
+    markets: np.ndarray,
+    destinations: np.ndarray,
+) -> dict[str, Any]:
+    """The trade that a control reaches: how much, what stands under one limit, what is exempt."""
+    place = np.ix_(markets, [exporter], destinations)
+    exports = world.flow[place].sum(axis=(1, 2))
+    groups = _groups(control, world, markets)
+    unit = np.ones(markets.size)
+    if control.weight is Weight.gross:
+        unit = world.parameters["gross_weight"][markets]
+    return {
+        "groups": groups,
+        "unit": unit,
+        "exports": world.flow[place][:, 0],
+        "opening_exports": exports,
+        "validated": _validated(path, control, world, markets, destinations),
+        "quota_share": _quota_share(control, unit * exports, groups),
+    }
+
+
+def _groups(control: Control, world: World, markets: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows of the markets under one limit: each alone, or all of a stage together."""
+    if not (control.joint or control.family):
+        return tuple(np.array([row]) for row in range(markets.size))
+    refined = world.is_refined[markets]
+    stages = (np.flatnonzero(~refined), np.flatnonzero(refined))
+    return tuple(rows for rows in stages if rows.size)
+
+
+def _quota_share(control: Control, exports: np.ndarray, groups: tuple[np.ndarray, ...]) -> float:
+    """The quota as a share of opening exports [control market] to the targets, by its weight."""
     if control.quota_tonnes < 0:
         return control.quota_share
-    exports = MONTHS * opening_exports
-    return control.quota_tonnes / max(float(exports.max(initial=0.0)), 1e-12)
+    largest = max((float(exports[rows].sum()) for rows in groups), default=0.0)
+    return control.quota_tonnes / max(MONTHS * largest, 1e-12)
+
+
+def _validated(
+    path: str, control: Control, world: World, markets: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """[control market, destination] share of the need of each target that validated users have."""
+    for code in control.validated_countries:
+        _check_country(code, f"{path}.validated_countries", world)
+    for sector in control.validated_sectors:
+        if sector not in world.sectors:
+            raise ConfigError(
+                f"{path}.validated_sectors contains {sector!r}, which is no sector; "
+                f"choose from {', '.join(world.sectors)}"
+            )
+    place = np.ix_(markets, targets)
+    part = np.ones((markets.size, targets.size))
+    if control.validated_sectors:
+        chosen = np.isin(world.sectors, control.validated_sectors)
+        final = world.opening.final_use[place]
+        whole = final.sum(axis=2) + world.opening.feed_use[place]
+        mine = final[:, :, chosen].sum(axis=2)
+        part = np.divide(mine, whole, out=np.zeros(whole.shape), where=whole > 0)
+    if control.validated_countries:
+        part = part * np.isin(np.array(world.countries)[targets], control.validated_countries)
+    return control.validated_share * part
 
 
 def _markets(path: str, control: Control, world: World) -> np.ndarray:
-    wanted = world.minerals if control.minerals == ["all"] else control.minerals
+    wanted = [*world.minerals] if control.minerals == ["all"] else [*control.minerals]
+    if control.family:
+        wanted += _relatives(path, control.family, world)
     for mineral in wanted:
         if mineral not in world.minerals:
             raise ConfigError(
@@ -230,6 +308,22 @@ def _markets(path: str, control: Control, world: World) -> np.ndarray:
         if mineral in wanted and stage in stages
     ]
     return np.array(rows, dtype=np.int64)
+
+
+def _relatives(path: str, family: str, world: World) -> list[str]:
+    """Minerals of a family of the table minerals."""
+    relatives = [
+        mineral
+        for mineral, name in zip(world.minerals, world.families, strict=True)
+        if name == family
+    ]
+    if not relatives:
+        known = sorted({name for name in world.families if name})
+        raise ConfigError(
+            f"{path}.family is {family!r}, to which no mineral of this world belongs; "
+            f"choose from {', '.join(known) or 'none'}, or name minerals and say joint=true"
+        )
+    return relatives
 
 
 def _destinations(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from abm.agents.buyer import BuyerTraits
 from abm.agents.firm import FirmTraits
 from abm.agents.producer import dominance, shares_from
 from abm.agents.table import Table
+from abm.scenario import DatedControl
 from abm.world import LONGEST_VOYAGE, World
 
 FEED = 0  # the buyer group of refiners
@@ -32,6 +33,8 @@ class State:
     planned_output: np.ndarray  # [market, country] output refiners buy feed for, t/month
     producer_price: np.ndarray  # [market, country] what firms have come to expect
     price_gap: np.ndarray  # [market, origin] price over cost of goods under a binding limit
+    # Licence in force: [group] t of approvals not used yet, by the weight it counts.
+    unused_approvals: dict[DatedControl, np.ndarray] = field(default_factory=dict)
 
     @property
     def position(self) -> np.ndarray:

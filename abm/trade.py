@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -156,18 +156,19 @@ def stage_rows(world: World, refined: bool, firms: FirmTraits, buyers: BuyerTrai
 def limit_arcs(limits: tuple[Limit, ...], stage: StageRows) -> LimitArcs:
     """The arcs of a stage that the limits in force hold."""
     rows, none = stage.markets, np.zeros(0, dtype=np.int64)
-    number = [n for n, limit in enumerate(limits) if rows.start <= limit.market < rows.stop]
+    number = [n for n, limit in enumerate(limits) if rows.start <= limit.markets[0] < rows.stop]
     here = [limits[n] for n in number]
-    sizes = np.array([limit.destinations.size for limit in here], dtype=np.int64)
-    market = np.array([limit.market - rows.start for limit in here], dtype=np.int64)
+    sizes = np.array([limit.markets.size * limit.destinations.size for limit in here], np.int64)
+    markets = (np.repeat(limit.markets, limit.destinations.size) for limit in here)
+    destinations = (np.tile(limit.destinations, limit.markets.size) for limit in here)
     origin = np.array([limit.origin for limit in here], dtype=np.int64)
     return LimitArcs(
         number=np.array(number, dtype=np.int64),
         offset=np.concatenate([[0], np.cumsum(sizes)]),
         limit=np.repeat(np.arange(sizes.size), sizes),
-        market=np.repeat(market, sizes),
+        market=np.concatenate([none, *markets]) - rows.start,
         origin=np.repeat(origin, sizes),
-        destination=np.concatenate([none, *(limit.destinations for limit in here)]),
+        destination=np.concatenate([none, *destinations]),
     )
 
 
@@ -290,6 +291,53 @@ def build_problem(
     )
 
 
+def by_weight(problem: Problem, unit: np.ndarray) -> Problem:
+    """The same problem with the tonnes of each market counted by another weight.
+
+    Quantities grow and prices per kilogram fall by `unit` [row], tonnes of the other weight per
+    contained tonne, so that a limit on several markets is a plain sum of flows. Limits are given
+    by that weight.
+    """
+    if (unit == 1.0).all():
+        return problem
+    firm = firm_units(problem.firm_offset, unit, problem.capacity.size)
+    changed = {"capacity": problem.capacity * firm}
+    changed |= {name: getattr(problem, name) / firm for name in ("low_ask", "high_ask")}
+    across = unit[:, None, None]
+    changed |= {name: getattr(problem, name) * across for name in ("need", "bid_quantity")}
+    for name in ("reference_price", "backstop_price", "choke_price", "bid_low", "bid_high"):
+        changed[name] = getattr(problem, name) / across
+    for name in ("price_addition", "floor_price"):
+        changed[name] = getattr(problem, name) / across
+    return replace(problem, **changed, dispersion=problem.dispersion / unit)
+
+
+def contained(clearing: Clearing, problem: Problem, unit: np.ndarray) -> Clearing:
+    """What was cleared by another weight, in contained tonnes and dollars per contained kg.
+
+    Rents stay in dollars per kilogram of the other weight: a limit may hold several markets.
+    """
+    if (unit == 1.0).all():
+        return clearing
+    firm = firm_units(problem.firm_offset, unit, problem.capacity.size)
+    return replace(
+        clearing,
+        origin_price=clearing.origin_price * unit[:, None],
+        flow=clearing.flow / unit[:, None, None],
+        delivered_price=clearing.delivered_price * unit[:, None, None],
+        landed_price=clearing.landed_price * unit[:, None],
+        average_price=clearing.average_price * unit[:, None],
+        demand=clearing.demand / unit[:, None],
+        unmet=clearing.unmet / unit[:, None],
+        sales=clearing.sales / firm,
+    )
+
+
+def firm_units(offsets: np.ndarray, unit: np.ndarray, firms: int) -> np.ndarray:
+    """[firm] the unit of each firm's market; firms stand market by market."""
+    return np.repeat(unit, np.diff(np.append(offsets[:, 0], firms)))
+
+
 def payments(
     stage: StageRows, terms: TradeTerms, clearing: Clearing, limits: LimitArcs
 ) -> Payments:
@@ -303,7 +351,7 @@ def payments(
         clearing.flow,
         clearing.delivered_price,
         clearing.origin_price,
-        arc_rents(limits, clearing),
+        arc_rents(limits, clearing, border.terms.controls.unit[rows]),
         terms.markup[rows],
         border.terms.controls.tax[rows],
         border.tariff[rows],
@@ -334,17 +382,21 @@ def payments(
     )
 
 
-def arc_rents(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
-    """[market, origin, destination] sum of the rents of the limits that hold an arc, USD/kg."""
+def arc_rents(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.ndarray:
+    """[market, origin, destination] sum of the rents of the limits that hold an arc, USD/kg.
+
+    `unit` [row] is the weight that limits count per contained tonne.
+    """
     shape = clearing.flow.shape
     cell = np.ravel_multi_index((limits.market, limits.origin, limits.destination), shape)
-    return np.bincount(cell, clearing.rent[limits.limit], clearing.flow.size).reshape(shape)
+    rent = clearing.rent[limits.limit] * unit[limits.market]
+    return np.bincount(cell, rent, clearing.flow.size).reshape(shape)
 
 
-def rents_paid(limits: LimitArcs, clearing: Clearing) -> np.ndarray:
-    """[limit, destination] rent that buyers pay to the holders of each limit, thousand USD."""
+def rents_paid(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.ndarray:
+    """[limit, market, destination] rent paid to the holders of each limit, thousand USD."""
     tonnes = clearing.flow[limits.market, limits.origin, limits.destination]
-    shape = (limits.number.size, clearing.flow.shape[2])
-    cell = limits.limit * shape[1] + limits.destination
-    paid = clearing.rent[limits.limit] * tonnes
-    return np.bincount(cell, paid, shape[0] * shape[1]).reshape(shape)
+    shape = (limits.number.size, clearing.flow.shape[0], clearing.flow.shape[2])
+    cell = np.ravel_multi_index((limits.limit, limits.market, limits.destination), shape)
+    paid = clearing.rent[limits.limit] * unit[limits.market] * tonnes
+    return np.bincount(cell, paid, shape[0] * shape[1] * shape[2]).reshape(shape)

@@ -139,6 +139,7 @@ def place_orders(
     risk: np.ndarray,
     traits: BuyerTraits,
     behaviour: Behaviour,
+    bridge: np.ndarray | float = 0.0,
 ) -> Orders:
     """Orders of the private buyers for one month.
 
@@ -160,6 +161,9 @@ def place_orders(
         [market, country] USD/kg.
     risk
         [market, country] perceived supply risk, 0 to 1.
+    bridge
+        [market, country] cover wanted to bridge a delay that is known beforehand, as a share of
+        the calm target.
     """
     return Orders(
         *draw_orders(
@@ -169,7 +173,7 @@ def place_orders(
             position,
             released,
             traits.cover,
-            behaviour.hoarding * risk,
+            behaviour.hoarding * risk + bridge,
             traits.transit,
             growth,
             expected_price,

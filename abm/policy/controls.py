@@ -5,25 +5,35 @@ is a cap on the shipments that leave the exporter for the named destinations. Wh
 licence does not stop travels through third countries: the same arc stays open up to the share that
 enforcement misses, at the extra cost of the detour, and its rent goes to the traders who arrange
 it. The wider the gap between the price at the destination and the cost of getting there, the more
-traders find a way: the share grows with the gap, up to normal trade.
+traders find a way: the share grows with the gap, up to normal trade. Finding a way takes time, and
+buyers who trace what they are sold refuse part of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from abm.config import Instrument, Rights
+from abm.policy.licences import approvals
 from abm.scenario import DatedControl
 from abm.world import MONTHS, World
+
+NOTHING = np.zeros(1)  # unused approvals of a control without any
+NONE_LEFT: Mapping[DatedControl, np.ndarray] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A cap on the flows of one market from one origin to some destinations, in t/month."""
+    """A cap on the flows from one origin to some destinations, in t/month.
 
-    market: int
+    A limit on a family holds several markets of one stage together, by the weight it counts.
+    """
+
+    markets: np.ndarray
     origin: int
     destinations: np.ndarray
     tonnes: float
@@ -31,16 +41,34 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Some destinations of a control, and what it may not withhold from them, [control market].
+
+    The first scope of a control holds all its destinations. Others keep what is meant for one part
+    of them from the rest: re-routed goods from buyers who trace them, the trade of validated users
+    from everybody else.
+    """
+
+    destinations: np.ndarray
+    exports: np.ndarray  # t/month at the opening
+    exempt: np.ndarray  # t/month of validated users at the opening
+    untraced: np.ndarray  # share of re-routed goods that is not recognised
+
+
+@dataclass(frozen=True)
 class ArcMeasures:
     """What controls add to the price of an arc; the same until one starts or ends.
 
-    Arrays are [market, origin, destination].
+    Arrays are [market, origin, destination] unless the comment says otherwise.
     """
 
     controls: tuple[DatedControl, ...]  # in force
+    traced: np.ndarray  # [destination] share of re-routed goods that buyers see and refuse
     tax: np.ndarray  # fraction of the export price
-    detour: np.ndarray  # USD/kg of extra cost where goods must be re-routed
+    detour: np.ndarray  # USD/kg of extra cost: of re-routing, and of licences
     rerouted: np.ndarray  # bool: the arc is banned, what flows on it took a detour
+    unit: np.ndarray  # [market] t by the weight that limits count per contained t
+    scopes: tuple[tuple[Scope, ...], ...]  # of each control in force
 
 
 @dataclass(frozen=True)
@@ -48,12 +76,17 @@ class ExportMeasures:
     """All controls of one month."""
 
     arcs: ArcMeasures
-    limits: tuple[Limit, ...]  # in the order of the controls in force and their markets
+    limits: tuple[Limit, ...]  # in the order of the controls in force, their groups and scopes
 
     @property
     def tonnes(self) -> np.ndarray:
-        """[limit] t/month."""
-        return np.array([limit.tonnes for limit in self.limits], dtype=float)
+        """[limit] t/month by the weight that limits count in their markets."""
+        return np.array([self._weighed(limit) for limit in self.limits], dtype=float)
+
+    def _weighed(self, limit: Limit) -> float:
+        # A limit on one market is kept in contained tonnes, whatever another one there counts.
+        alone = limit.markets.size == 1
+        return limit.tonnes * self.arcs.unit[limit.markets[0]] if alone else limit.tonnes
 
 
 def measures_in_force(
@@ -63,6 +96,8 @@ def measures_in_force(
     growth: np.ndarray,
     price_gap: np.ndarray,
     before: ArcMeasures,
+    traced: np.ndarray | float = 0.0,
+    unused: Mapping[DatedControl, np.ndarray] = NONE_LEFT,
 ) -> ExportMeasures:
     """Translate the dated controls to what the market meets in a month.
 
@@ -76,70 +111,142 @@ def measures_in_force(
         delivered, at least 1.
     before
         Measures on arcs of last month, kept where the same controls are still in force.
+    traced
+        [destination] share of re-routed goods that buyers see and refuse.
+    unused
+        [group] t/month of approvals left over from last month, of every licence in force.
     """
     active = tuple(control for control in controls if control.start <= month < control.end)
-    arcs = before if before.controls == active else arc_measures(world, active)
-    limits = []
-    for control in active:
-        if control.instrument is Instrument.tax:
-            continue
-        for market, exports in zip(control.markets, control.opening_exports, strict=True):
-            normal = float(exports * growth[market])
-            gap = float(price_gap[market, control.exporter])
-            tonnes, holder = _cap(control, float(exports), normal, month, gap)
-            limits.append(
-                Limit(int(market), control.exporter, control.destinations, tonnes, holder)
-            )
+    seen = np.broadcast_to(traced, before.traced.shape)
+    same = before.controls == active and np.array_equal(before.traced, seen)
+    arcs = before if same else arc_measures(world, active, seen)
+    limits = [
+        limit
+        for control, scopes in zip(active, arcs.scopes, strict=True)
+        if control.instrument is not Instrument.tax
+        for limit in _limits(
+            control, scopes, month, growth, price_gap, unused.get(control, NOTHING)
+        )
+    ]
     return ExportMeasures(arcs, tuple(limits))
 
 
-def arc_measures(world: World, active: tuple[DatedControl, ...]) -> ArcMeasures:
-    """What the controls in force add to prices, arc by arc."""
+def arc_measures(
+    world: World, active: tuple[DatedControl, ...], traced: np.ndarray | float = 0.0
+) -> ArcMeasures:
+    """What the controls in force add to prices, arc by arc, and whom they hold together."""
     tax, detour = np.zeros((2, *world.flow.shape))
     rerouted = np.zeros(world.flow.shape, dtype=bool)
+    unit = np.ones(len(world.markets))
+    seen = np.broadcast_to(traced, len(world.countries))
     for control in active:
         for market in control.markets:
             arcs = (market, control.exporter, control.destinations)
+            home_price = world.origin_price[market, control.exporter]
             if control.instrument is Instrument.tax:
                 tax[arcs] += control.terms.rate
             elif control.instrument is Instrument.ban:
                 rerouted[arcs] = True
-                extra = control.terms.evasion_cost * world.origin_price[market, control.exporter]
-                detour[arcs] = np.maximum(detour[arcs], extra)
-    return ArcMeasures(active, tax, detour, rerouted)
+                detour[arcs] = np.maximum(detour[arcs], control.terms.evasion_cost * home_price)
+            elif control.instrument is Instrument.licence:
+                detour[arcs] += control.terms.licence_cost * home_price
+        for rows in control.groups:
+            if rows.size > 1:
+                unit[control.markets[rows]] = control.unit[rows]
+    scopes = tuple(_scopes(control, seen) for control in active)
+    return ArcMeasures(active, seen, tax, detour, rerouted, unit, scopes)
 
 
-def _cap(
-    control: DatedControl, opening: float, normal: float, month: int, gap: float
-) -> tuple[float, str]:
-    """Tonnes a month that a control lets through, and who collects the rent."""
+def _scopes(control: DatedControl, traced: np.ndarray) -> tuple[Scope, ...]:
+    """All destinations of a control, and the parts of them that need a limit of their own."""
+    sees = traced[control.destinations] > 0.0
+    strangers = ~control.validated.any(axis=0)
+    leaks = control.instrument in (Instrument.ban, Instrument.licence)
+    parts = [np.ones(sees.size, dtype=bool)]
+    parts += [part for part, wanted in ((sees, leaks), (strangers, True))
+              if wanted and part.any() and not part.all()]  # fmt: skip
+    return tuple(_scope(control, part, traced) for part in parts)
+
+
+def _scope(control: DatedControl, part: np.ndarray, traced: np.ndarray) -> Scope:
+    everybody = bool(part.all())
+    places, exports = control.destinations[part], control.exports[:, part]
+    total = control.opening_exports if everybody else exports.sum(axis=1)
+    seen = (exports * traced[places]).sum(axis=1)
+    untraced = 1.0 - np.divide(seen, total, out=np.zeros(seen.shape), where=total > 0)
+    exempt = (exports * control.validated[:, part]).sum(axis=1)
+    return Scope(places, total, exempt, untraced)
+
+
+def _limits(
+    control: DatedControl,
+    scopes: tuple[Scope, ...],
+    month: int,
+    growth: np.ndarray,
+    price_gap: np.ndarray,
+    unused: np.ndarray,
+) -> Iterator[Limit]:
+    """The limits of one control in one month: one for each group of markets and each scope."""
+    trend = growth[control.markets]
+    leak = np.array(
+        [_leak(control, month, float(price_gap[m, control.exporter])) for m in control.markets]
+    )
+    allowed = _allowed(control, month, growth, unused)
+    for scope in scopes:
+        normal = scope.exports * trend
+        exempt = scope.exempt * trend
+        astray = leak * scope.untraced * normal
+        for number, rows in enumerate(control.groups):
+            free = float(allowed[number] + control.weighed(exempt, rows))
+            if control.instrument is Instrument.ban:
+                free = control.weighed(astray, rows)
+            elif control.instrument is Instrument.licence:
+                missed = max(1.0 - free / max(control.weighed(normal, rows), 1e-300), 0.0)
+                free += control.weighed(astray, rows) * missed
+            yield Limit(
+                control.markets[rows], control.exporter, scope.destinations, free, _holder(control)
+            )
+
+
+def _allowed(
+    control: DatedControl, month: int, growth: np.ndarray, unused: np.ndarray
+) -> np.ndarray:
+    """[group] t/month that the exporting state lets go to any of the targets."""
     terms = control.terms
-    leak = min(1.0, (1.0 - terms.enforcement) * gap**terms.evasion_response)
-    if control.instrument is Instrument.ban:
-        return leak * normal, "traders"
-    holder = "treasury" if control.rights is Rights.treasury else "exporters"
     if control.instrument is Instrument.licence:
-        ripe = min(1.0, (month - control.start) / max(terms.processing_months, 1))
-        ripe = 1.0 if terms.processing_months == 0 else ripe
-        approved = terms.approval_share * ripe
-        return (approved + leak * max(1.0 - approved, 0.0)) * normal, holder
+        return approvals(control, month, growth) + unused
     if terms.quota_tonnes >= 0:
-        return terms.quota_tonnes / MONTHS, holder
-    return terms.quota_share * opening, holder
+        return np.array([control.published_tonnes(rows) for rows in control.groups]) / MONTHS
+    opening = control.opening_exports
+    return np.array([terms.quota_share * control.weighed(opening, rows) for rows in control.groups])
+
+
+def _leak(control: DatedControl, month: int, gap: float) -> float:
+    """Share of normal trade that finds a way around the control."""
+    terms = control.terms
+    found = min(1.0, (month - control.start + 1) / max(terms.detour_months, 1))
+    return found * min(1.0, (1.0 - terms.enforcement) * gap**terms.evasion_response)
+
+
+def _holder(control: DatedControl) -> str:
+    if control.instrument is Instrument.ban:
+        return "traders"
+    return "treasury" if control.rights is Rights.treasury else "exporters"
 
 
 def alarm(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:
     """[market, destination] share of supply put in doubt by news of this month.
 
     News breaks when a control is announced and again when it starts; what a buyer fears is the
-    severity of the control times the share of its supply that comes from there.
+    severity of the control times the share of its supply that comes from there, less the part
+    that validated users are promised.
     """
     doubt = np.zeros((len(world.markets), len(world.countries)))
     for control in controls:
         if month in (control.announced, control.start):
-            share = _supplier_share(world, control)
+            share = supplier_share(world, control)
             doubt[np.ix_(control.markets, control.destinations)] += (
-                control.severity * share[:, control.destinations]
+                control.severity * share[:, control.destinations] * (1.0 - control.validated)
             )
     return np.minimum(doubt, 1.0)
 
@@ -149,13 +256,30 @@ def rumour(world: World, controls: tuple[DatedControl, ...], month: int) -> np.n
     doubt = np.zeros((len(world.markets), len(world.countries)))
     for control in controls:
         if month in (control.announced, control.start):
-            feared = control.severity * _supplier_share(world, control)
+            feared = control.severity * supplier_share(world, control)
             feared[:, control.exporter] = 0.0
             doubt[control.markets] = np.maximum(doubt[control.markets], feared)
     return doubt
 
 
-def _supplier_share(world: World, control: DatedControl) -> np.ndarray:
+def forward_cover(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:
+    """[market, destination] months of use that buyers store to bridge the wait for a licence.
+
+    From the announcement on they want to own at the start what the exporter would have shipped
+    while they wait; then they live off it until the first decisions come.
+    """
+    cover = np.zeros((len(world.markets), len(world.countries)))
+    for control in controls:
+        if control.instrument is Instrument.licence and control.announced <= month < control.end:
+            wait = control.start + control.terms.processing_months - max(month, control.start)
+            place = np.ix_(control.markets, control.destinations)
+            share = supplier_share(world, control)[:, control.destinations]
+            withheld = share * (1.0 - control.validated)
+            cover[place] = np.maximum(cover[place], max(wait, 0) * withheld)
+    return cover
+
+
+def supplier_share(world: World, control: DatedControl) -> np.ndarray:
     """[control market, destination] share of the exporter in opening purchases."""
     bought = world.flow[control.markets].sum(axis=1)
     from_exporter = world.flow[control.markets, control.exporter]
