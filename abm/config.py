@@ -218,9 +218,65 @@ class Standards:
 
 @dataclass
 class Research:
-    """Members spend on recycling and on substitutes."""
+    """Members spend on substitutes, on thrift, and on the collection of scrap.
+
+    Knowledge leaks: countries outside have a part of its effect. Support of collection acts only
+    where recycling is active, research on thrift only where substitution is.
+    """
 
     active: bool = False
+    spending: float = parameter(
+        3.0,
+        "million USD a year and mineral per 1,000 billion USD of a member's manufacturing",
+        0.0,
+        10_000.0,
+        "assumed: the six then spend 20 on each mineral; the US hub for critical materials had "
+        "about 25 a year for all (from memory)",
+    )
+    obsolescence: float = parameter(
+        0.15,
+        "share of knowledge lost a year",
+        0.0,
+        1.0,
+        "the usual rate for research capital (Griliches; from memory)",
+    )
+    half_effect: float = parameter(
+        100.0, "million USD of knowledge at half the greatest effect", 0.01, 1e6, "assumed"
+    )
+    speed: float = parameter(
+        1.0,
+        "rise of the pace of redesign at the greatest effect, share",
+        0.0,
+        20.0,
+        "assumed: twice as fast",
+    )
+    backstop_cut: float = parameter(
+        0.5,
+        "share of the substitute's extra cost removed at the greatest effect",
+        0.0,
+        0.95,
+        "assumed: learning halves it",
+    )
+    spillover: float = parameter(
+        0.3, "share of the effect in countries outside", 0.0, 1.0, "assumed: patents and papers"
+    )
+    collection_target: float = parameter(
+        0.25,
+        "share of collectable retired products",
+        0.0,
+        0.95,
+        "after the 25 % of use that the EU wants from recycling by 2030 (Regulation 2024/1252)",
+    )
+    collection_years: float = parameter(
+        6.0, "years, mean time to reach the target", 0.1, 60.0, "assumed: take-back schemes"
+    )
+    collection_cost: float = parameter(
+        0.3,
+        "public cost over the opening price of the metal collected by support",
+        0.0,
+        10.0,
+        "assumed",
+    )
 
 
 @dataclass
@@ -348,11 +404,37 @@ class Instability:
     )
 
 
+class DemandScenario(Enum):
+    """Which path need takes: constant growth by sector, or a scenario of the IEA."""
+
+    constant = "constant"
+    steps = "steps"
+    aps = "aps"
+    nze = "nze"
+
+
 @dataclass
 class DemandPath:
-    """How fast need grows, by scenario and sector."""
+    """How fast need grows, by scenario and sector.
+
+    A surprise adds growth to the need of a sector for some years; the higher level then stays.
+    Planners foresee a share of what departs from constant growth, and build for that.
+    """
 
     active: bool = False
+    scenario: DemandScenario = DemandScenario.constant
+    clean_energy: float = parameter(0.0, "extra growth a year, fraction", -0.5, 1.0, "choice")
+    digital: float = parameter(0.0, "extra growth a year, fraction", -0.5, 1.0, "choice")
+    defence: float = parameter(0.0, "extra growth a year, fraction", -0.5, 1.0, "choice")
+    surprise_start: str = "2027-01"
+    surprise_years: float = parameter(5.0, "years of extra growth", 0.0, 100.0, "choice")
+    planned_share: float = parameter(
+        0.0,
+        "share of the departure from constant growth, in logs, that planned capacity foresees",
+        0.0,
+        1.0,
+        "choice: a surprise to planners",
+    )
 
 
 @dataclass
@@ -399,17 +481,98 @@ class Shipping:
 
 
 @dataclass
+class Lifetimes:
+    """Mean life of products by the sector that makes them."""
+
+    clean_energy: float = parameter(
+        14.0, "years", 0.5, 100.0, "assumed: vehicles 12 to 16, turbines and panels 20 to 30"
+    )
+    digital: float = parameter(5.0, "years", 0.5, 100.0, "assumed: phones 3, computers and disks 6")
+    defence: float = parameter(25.0, "years", 0.5, 100.0, "assumed: platforms serve 20 to 40")
+    alloys: float = parameter(
+        10.0,
+        "years",
+        0.5,
+        100.0,
+        "assumed: hard-metal tools 1, machinery 15, plant and turbines 20",
+    )
+    other: float = parameter(
+        12.0, "years", 0.5, 100.0, "assumed: motors and appliances 10 to 15, lead batteries 4"
+    )
+
+
+@dataclass
 class Recycling:
-    """Scrap that returns after the lifetime of products."""
+    """Scrap that returns after the lifetime of products, more of it at a high price."""
 
     active: bool = False
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    traded_products: float = parameter(
+        0.5,
+        "share of products that come into use where the world's manufacturing is",
+        0.0,
+        1.0,
+        "assumed: magnets, cells and chips are made in few countries and used in all",
+    )
+    collection_elasticity: float = parameter(
+        0.4,
+        "price elasticity of collection",
+        0.0,
+        5.0,
+        "assumed: 0.2 to 0.6 is usual for secondary copper and aluminium (from memory)",
+    )
+    collection_months: float = parameter(
+        12.0, "months, mean time in which collection follows the price", 1.0, 240.0, "assumed"
+    )
+    plant_months: float = parameter(
+        24.0, "months from scrap to a plant for it", 1.0, 240.0, "assumed: one to three years"
+    )
+    scrap_months: float = parameter(
+        2.0, "months of use of scrap that recyclers hold", 1.0, 60.0, "assumed"
+    )
 
 
 @dataclass
 class Substitution:
-    """Intensity of use that falls while prices are high."""
+    """Intensity of use that falls while prices are high, and is slow to return."""
 
     active: bool = False
+    elasticity: float = parameter(
+        0.4,
+        "long-run price elasticity of use, on top of the immediate one",
+        0.0,
+        5.0,
+        "assumed: long-run elasticities of metal use are two to four times those of the short run",
+    )
+    threshold: float = parameter(
+        1.2,
+        "multiple of the long-run price above which users redesign",
+        1.0,
+        10.0,
+        "assumed: a redesign must pay its cost",
+    )
+    redesign_years: float = parameter(
+        4.0,
+        "years, mean time of a redesign",
+        0.1,
+        60.0,
+        "assumed: a vehicle generation; heavy rare earths in magnets fell by half in 2011-2015",
+    )
+    defence_years: float = parameter(
+        8.0, "years, the same in defence", 0.1, 60.0, "assumed: parts are qualified anew"
+    )
+    return_years: float = parameter(
+        20.0, "years in which savings are given up again", 0.1, 1000.0, "assumed: knowledge stays"
+    )
+    floor: float = parameter(
+        0.4, "least intensity over the opening", 0.01, 1.0, "assumed: no substitute for the core"
+    )
+    norm_memory: float = parameter(
+        0.01, "weight of the last month in the long-run price", 0.0, 1.0, "assumed: 8 years"
+    )
+    spillover: float = parameter(
+        0.3, "share of the world's saving that spreads to everybody", 0.0, 1.0, "assumed"
+    )
 
 
 @dataclass
@@ -696,6 +859,7 @@ def check(config: Config) -> None:
         for number in value if isinstance(value, list) else [value]:
             _check_range(path, about, number)
     _check_month("horizon.start", config.horizon.start)
+    _check_demand(config.demand)
     for name, circle in config.membership.circles.items():
         _check_circle(name, circle)
     for path, control in named_controls(config):
@@ -766,6 +930,17 @@ def _check_range(path: str, about: Any, value: float) -> None:
 def _check_month(path: str, text: str) -> None:
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
         raise ConfigError(f"{path} is {text!r}; give a month as YYYY-MM, such as 2027-01")
+
+
+def _check_demand(demand: DemandPath) -> None:
+    _check_month("demand.surprise_start", demand.surprise_start)
+    growth = (demand.clean_energy, demand.digital, demand.defence)
+    constant = demand.scenario is DemandScenario.constant
+    if not demand.active and (any(growth) or not constant):
+        raise ConfigError(
+            f"demand.active is false, so the scenario {demand.scenario.value} and the extra growth "
+            f"{growth} of demand would do nothing; set demand.active=true"
+        )
 
 
 def _check_circle(name: str, circle: Circle) -> None:

@@ -14,7 +14,9 @@ from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
+from abm.recycling import scrap_limit
 from abm.state import FEED, STATE
+from abm.substitution import research_progress
 from abm.trade import Border, Offers, StageRows, Terms, TradeTerms, limit_arcs, sourcing_weights
 
 if TYPE_CHECKING:
@@ -128,12 +130,17 @@ def with_stockpile_bids(
 def substitution_prices(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     """[market, country] prices at which a substitute starts and ends to displace demand.
 
-    A refiner stops buying feed that costs more than its product brings.
+    Research lowers what the substitute costs beyond the mineral at its opening price. A refiner
+    stops buying feed that costs more than its product brings.
     """
     world = model.world
     reference = model.buyers.reference_price
-    backstop = reference * world.parameters["backstop_price_multiple"][:, None]
-    choke = reference * world.parameters["choke_price_multiple"][:, None]
+    cheaper = model.case.instruments.research.backstop_cut * research_progress(model)
+    cheaper = cheaper[world.mineral_of_market]
+    backstop = world.parameters["backstop_price_multiple"][:, None]
+    choke = world.parameters["choke_price_multiple"][:, None]
+    backstop = reference * (backstop - cheaper * (backstop - 1.0))
+    choke = reference * (choke - cheaper * (choke - 1.0))
     chain = world.chain
     worth = model.state.producer_price[chain.refined] * chain.refining_yield
     feed_limit = np.maximum(worth, 1.2 * reference[chain.mined])
@@ -217,6 +224,7 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     limit, rise = feed_at_hand(model)
     planned, availability = firms.capacity[rows], model.availability[rows]
     running = firm.running_capacity(planned, availability, limit, traits)
+    running = firm.within_scrap(running, scrap_limit(model), traits)
     feed_cost = np.where(traits.feeds, traits.here(rise), 0.0)
     cost = feed_cost - model.support[rows]
     low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)

@@ -81,6 +81,19 @@ def plant_measures(model: MineralModel) -> dict[str, np.ndarray]:
     }
 
 
+def recycled_output(model: MineralModel) -> np.ndarray:
+    """[market, country] t made by recyclers."""
+    traits = model.firm_traits
+    return traits.by_place(model.firms.output * traits.recycles, model.books.price.shape)
+
+
+def mean_intensity(model: MineralModel) -> np.ndarray:
+    """[market, country] mineral per product over the opening; NaN where no final user is."""
+    use = model.buyers.need[:, :, 1:STATE]
+    intensity = model.intensity[model.world.mineral_of_market]
+    return per_purchase(np.einsum("mjs,mjs->mj", use, intensity), np.einsum("mjs->mj", use))
+
+
 def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
     """[market, country] of every measure of the month."""
     world, books, state = model.world, model.books, model.state
@@ -122,4 +135,6 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
         * (books.rents_received("exporters") + books.rents_received("traders")),
         "treasury_usd": KG * books.ledger.balance(Account.treasury),
         "rerouted_t": np.einsum("mij,mij->mj", flow, model.measures.arcs.rerouted),
+        "recycled_t": recycled_output(model),
+        "use_intensity": mean_intensity(model),
     }

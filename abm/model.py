@@ -15,6 +15,7 @@ from abm.agents.producer import NonAlliedProducer
 from abm.books import Books
 from abm.config import Config, Planning, month_name
 from abm.exchange import trade
+from abm.final_use import opening_final_use
 from abm.intentions import (
     border_in_force,
     place_month_orders,
@@ -41,6 +42,7 @@ from abm.planning import (
 )
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.recorder import Record, empty_record
+from abm.recycling import adapt_recycling, recycle, scrap_account
 from abm.scenario import DatedControl, Scenario
 from abm.shipping import sailing
 from abm.shocks import OutsideEvents
@@ -54,6 +56,7 @@ from abm.state import (
     opening_state,
     producer_table,
 )
+from abm.substitution import adapt_intensity, fund_research, opening_technology
 from abm.tension import opening_stand
 from abm.trade import stages_in_order
 from abm.trend import undisturbed_trend
@@ -85,10 +88,20 @@ class MineralModel(mesa.Model):
         self.buyers = buyer_traits(world)
         self.firm_traits = firm.firm_traits(world, self.behaviour)
         self.trend = undisturbed_trend(
-            world, self.firm_traits, self._stock_months(), config.horizon.start, self.months
+            world,
+            self.firm_traits,
+            self._stock_months(),
+            config.horizon.start,
+            self.months,
+            config.demand,
         )
         self.sailing = sailing(world, config.shipping, events.closed, config.horizon.start)
         self.state = opening_state(world, self.buyers, self.sailing.longest)
+        self.final_use = opening_final_use(world)
+        self.scrap_traits, self.scrap = scrap_account(
+            world, self.final_use, config.recycling, self.firm_traits, self.trend
+        )
+        self.technology = opening_technology(world, self.final_use, config.substitution)
         self._lay_out_plans(config.planning)
         self.countries = country_table(world, self.state)
         self.last_flow = world.flow.copy()
@@ -215,6 +228,8 @@ class MineralModel(mesa.Model):
         books.use_goods(state, self.desired)
         settle_contracts(self)
         pay_for_construction(self)
+        recycle(self)
+        fund_research(self)
         books.close(state, self.firms, traits, self.month_label)
 
     def adapt(self) -> None:
@@ -227,6 +242,8 @@ class MineralModel(mesa.Model):
         update_plans(self)
         update_tension(self)
         update_commitment(self)
+        adapt_recycling(self)
+        adapt_intensity(self)
 
     def copy_record(self) -> None:
         """Copy the month into the record."""

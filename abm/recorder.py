@@ -36,6 +36,8 @@ MEASURES = (
     "rent_received_usd",
     "treasury_usd",
     "rerouted_t",
+    "recycled_t",
+    "use_intensity",
 )
 
 

@@ -28,6 +28,7 @@ DATA_FOLDER = Path(__file__).parent / "data"
 STAGES = ("mined", "refined")
 # In the order in which refined product is set aside when part of a mineral is used unrefined.
 SECTORS = ("clean_energy", "digital", "defence", "alloys", "other")
+SCENARIOS = ("steps", "aps", "nze")  # IEA: stated policies, announced pledges, net zero by 2050
 STATUSES = ("observed", "estimated")
 
 SHARE_SUM_TOLERANCE = 1e-6
@@ -108,6 +109,12 @@ PARAMETERS: dict[str, ParameterRule] = {
     "contract_share": ParameterRule(0.0, 1.0, meaning="share of usual trade under term contract"),
     "byproduct_ceiling": ParameterRule(
         1.0, 1e3, meaning="output the host metal allows over the opening one; by-products only"
+    ),
+    "old_scrap_share": ParameterRule(
+        0.0, 1.0, ("refined",), "part of recycled output made from retired products"
+    ),
+    "collectable_share": ParameterRule(
+        0.0, 1.0, ("refined",), "part of retired products that could be collected and refined"
     ),
 }
 
@@ -267,6 +274,15 @@ SCHEMAS: dict[str, Schema] = dict(
             ),
         ),
         _schema(
+            "demand_paths",
+            "mineral sector scenario year",
+            _mineral(),
+            _word("sector", *SECTORS),
+            _word("scenario", *SCENARIOS),
+            Column("year", "integer", True, 2025, 2200, meaning="a path starts from 2024"),
+            _number("multiple", 1e-6, 1e6, meaning="a multiple of use in 2024 is positive"),
+        ),
+        _schema(
             "prices",
             "mineral stage market",
             _mineral(),
@@ -389,6 +405,7 @@ class Tables:
     demand: pd.DataFrame
     direct_use: pd.DataFrame
     sectors: pd.DataFrame
+    demand_paths: pd.DataFrame
     prices: pd.DataFrame
     import_shares: pd.DataFrame
     distances: pd.DataFrame

@@ -1,8 +1,10 @@
 """The undisturbed trend: how need grows by sector, and the capacity that is planned to meet it.
 
-Planned capacity grows just enough to serve trend use and the stocks that go with it, so that a
-world without shock, instrument or noise keeps its opening prices. Plants under construction take
-their place in that growth when they start; the rest is shared by the firms that run already.
+Need follows constant growth, or a published scenario of demand, and what a user adds as a surprise.
+Planned capacity grows just enough to serve the need that planners foresee and the stocks that go
+with it, so that a world without surprise, shock, instrument or noise keeps its opening prices.
+Plants under construction take their place in that growth when they start; the rest is shared by the
+firms that run already.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from abm.agents.firm import FirmTraits
-from abm.config import month_index
-from abm.world import MONTHS, World
+from abm.config import DemandPath, DemandScenario, month_index
+from abm.world import MONTHS, OPENING_YEAR, World
 
 START_UP_MONTHS = 24  # from first output of a new plant to its nameplate; assumed
 
@@ -24,12 +26,17 @@ class Trend:
 
     sector: np.ndarray  # [month, mineral, sector] need over its opening
     total: np.ndarray  # [month + 1, market] use over its opening
-    origin: np.ndarray  # [month, market, origin] output over its opening
+    origin: np.ndarray  # [month, market, origin] planned output over its opening
     capacity: np.ndarray  # [month, firm] t/month
 
 
 def undisturbed_trend(
-    world: World, traits: FirmTraits, stock_months: np.ndarray, start: str, months: int
+    world: World,
+    traits: FirmTraits,
+    stock_months: np.ndarray,
+    start: str,
+    months: int,
+    demand: DemandPath,
 ) -> Trend:
     """Compute the trend of a horizon.
 
@@ -40,12 +47,17 @@ def undisturbed_trend(
         producers), which must grow with use.
     start
         First month, 'YYYY-MM': the opening, from which growth is counted.
+    demand
+        The path that need takes, and the part of it that planners foresee.
     """
     # The opening month is the observed average; growth starts with the second.
     years = np.maximum(np.arange(months + 1) - 1, 0) / MONTHS
-    sector = (1.0 + world.growth[None]) ** years[:, None, None]
+    constant = (1.0 + world.growth[None]) ** years[:, None, None]
+    beyond = departure(world, demand, years, start)
+    sector = constant * beyond
     place = _use_growth(world, sector)
-    served = _supply_growth(world, place)
+    foreseen = _use_growth(world, constant * beyond**demand.planned_share)
+    served = _supply_growth(world, foreseen)
     needed = served[:-1] + stock_months[None, :, None] * np.diff(served, axis=0)
     bought = world.flow.sum(axis=1)
     total = (place * bought[None]).sum(axis=2) / bought.sum(axis=1)
@@ -55,6 +67,33 @@ def undisturbed_trend(
         origin=served[:-1],
         capacity=_planned_capacity(world, traits, needed, start),
     )
+
+
+def departure(world: World, demand: DemandPath, years: np.ndarray, start: str) -> np.ndarray:
+    """[month, mineral, sector] need over what constant growth would give; ones by default.
+
+    Parameters
+    ----------
+    years
+        [month] since the opening. The opening is the average of 2024, whatever the date of the
+        first month, so a scenario is entered at 2024.
+    start
+        First month, 'YYYY-MM', from which the date of a surprise is counted.
+    """
+    beyond = np.ones((years.size, len(world.minerals), len(world.sectors)))
+    if demand.scenario is not DemandScenario.constant:
+        path = np.log(world.demand_paths[demand.scenario.value])
+        for mineral, sector in np.ndindex(path.shape[1:]):
+            knots = path[:, mineral, sector]
+            beyond[:, mineral, sector] = np.exp(
+                np.interp(OPENING_YEAR + years, world.demand_years, knots)
+            )
+    begun = month_index(demand.surprise_start, start)
+    since = np.clip(
+        (np.arange(years.size) - begun) / MONTHS, 0.0, demand.surprise_years
+    )  # [month] years of surprise so far
+    extra = np.array([getattr(demand, name, 0.0) for name in world.sectors])
+    return beyond * (1.0 + extra) ** since[:, None, None]
 
 
 def _use_growth(world: World, sector: np.ndarray) -> np.ndarray:

@@ -16,10 +16,11 @@ import numpy as np
 from abm.config import ConfigError, WorldConfig
 from abm.opening import Opening, affinity, opening_balance
 from abm.streams import stream
-from abm.tables import Tables
+from abm.tables import SCENARIOS, Tables
 
 MONTHS = 12
 KG = 1000.0
+OPENING_YEAR = 2024  # whose average the opening month is
 PARAMETER_NAMES = (
     "supply_elasticity",
     "demand_elasticity",
@@ -99,12 +100,15 @@ class World:
     mined_market: np.ndarray  # [mineral] market of its mined stage, -1 where there is none
     refined_market: np.ndarray  # [mineral]
     political_stability: np.ndarray  # [country] WGI points
+    industry: np.ndarray  # [country] manufacturing value added, billion USD a year
     non_allied: np.ndarray  # [country]
     ideal_point: np.ndarray  # [country] position in votes of the UN; NaN where unknown
     opening: Opening
     flow: np.ndarray  # [market, origin, destination] t/month
     parameters: dict[str, np.ndarray]  # each [market]
     refining_yield: np.ndarray  # [mineral] t refined per t mined
+    old_scrap_share: np.ndarray  # [mineral] part of recycled output from retired products
+    collectable_share: np.ndarray  # [mineral] part of retired products that could be refined again
     world_price: np.ndarray  # [market] USD/kg, landed at the reference importers
     home_price: np.ndarray  # [market] USD/kg, at home in the leading exporter
     leading_exporter: np.ndarray  # [market] country
@@ -127,6 +131,8 @@ class World:
     reserves: np.ndarray  # [mineral, country] t in the ground; zero where none are listed
     by_product: np.ndarray  # [mineral] bool: recovered while another metal is made
     growth: np.ndarray  # [mineral, sector] a year
+    demand_years: np.ndarray  # [point] years at which scenarios of demand are given
+    demand_paths: dict[str, np.ndarray]  # [point, mineral, sector] need over constant growth
     circles: dict[str, dict[str, str]]  # circle -> country -> date it joined
 
     @cached_property
@@ -192,7 +198,8 @@ def build_world(
     """
     if opening is None:
         opening = opening_balance(tables, select_minerals(tables, config.minerals))
-    parameters = _parameters(tables, opening, seed if config.draw_parameters else None)
+    drawn_by = seed if config.draw_parameters else None
+    parameters = _parameters(tables, opening, drawn_by)
     prices = _market_prices(tables, opening)
     lanes = _lanes(tables, opening.countries)
     costs = _trade_costs(tables, opening, parameters, prices, lanes)
@@ -213,12 +220,15 @@ def build_world(
         mined_market=_market_of(opening, refined=False),
         refined_market=_market_of(opening, refined=True),
         political_stability=table["political_stability"].to_numpy(float),
+        industry=table["industry_bn_usd"].to_numpy(float),
         non_allied=(table["role"] == "non_allied").to_numpy(),
         ideal_point=_ideal_points(tables, opening.countries),
         opening=opening,
         flow=opening.flow,
         parameters=parameters,
         refining_yield=opening.refining_yield,
+        old_scrap_share=_by_mineral(tables, opening, "old_scrap_share", drawn_by),
+        collectable_share=_by_mineral(tables, opening, "collectable_share", drawn_by),
         voyage=lanes["months"],
         voyage_days=lanes["days"],
         passages=_passages(tables, opening.countries),
@@ -226,7 +236,9 @@ def build_world(
         stockpile_months=_stockpiles(tables, opening),
         reserves=_reserves(tables, opening),
         by_product=(names["by_product"].loc[list(opening.minerals)] == "yes").to_numpy(),
-        growth=_growth(tables, opening, seed if config.draw_parameters else None),
+        growth=_growth(tables, opening, drawn_by),
+        demand_years=_demand_years(tables),
+        demand_paths=_demand_paths(tables, opening),
         circles=_circles(tables),
         **prices,
         **costs,
@@ -276,6 +288,15 @@ def _parameters(tables: Tables, opening: Opening, seed: int | None) -> dict[str,
         found["choke_price_multiple"], 1.05 * found["backstop_price_multiple"]
     )
     return found
+
+
+def _by_mineral(tables: Tables, opening: Opening, name: str, seed: int | None) -> np.ndarray:
+    """[mineral] a parameter of the refined stage."""
+    column = [
+        _drawn(seed, (name, mineral), *tables.parameter(mineral, "refined", name))
+        for mineral in opening.minerals
+    ]
+    return np.array(column)
 
 
 def _market_prices(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
@@ -544,6 +565,34 @@ def _growth(tables: Tables, opening: Opening, seed: int | None) -> np.ndarray:
 def _ideal_points(tables: Tables, countries: tuple[str, ...]) -> np.ndarray:
     known = tables.alignment.set_index("country")["ideal_point"]
     return known.reindex(list(countries)).to_numpy(float)
+
+
+def _demand_years(tables: Tables) -> np.ndarray:
+    return np.unique([OPENING_YEAR, *tables.demand_paths["year"]]).astype(float)
+
+
+def _demand_paths(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
+    """Scenarios of demand as multiples of what constant growth at the central rate gives.
+
+    So a world with another drawn rate keeps its distance from the scenario. A sector without a
+    path grows at its constant rate in every scenario.
+    """
+    years = _demand_years(tables)
+    central = _growth(tables, opening, None)
+    paths = {
+        scenario: np.ones((years.size, len(opening.minerals), len(opening.sectors)))
+        for scenario in SCENARIOS
+    }
+    groups = tables.demand_paths.groupby(["scenario", "mineral", "sector"])
+    for (scenario, mineral, sector), rows in groups:
+        if mineral in opening.minerals:
+            place = opening.minerals.index(mineral), opening.sectors.index(sector)
+            points = rows.sort_values("year")
+            given = np.array([OPENING_YEAR, *points["year"]], dtype=float)
+            beyond = np.log([1.0, *points["multiple"]])
+            beyond = beyond - np.log1p(central[place]) * (given - OPENING_YEAR)
+            paths[scenario][:, *place] = np.exp(np.interp(years, given, beyond))
+    return paths
 
 
 def _circles(tables: Tables) -> dict[str, dict[str, str]]:

@@ -56,6 +56,8 @@ COLUMNS = {
     "rent_received_usd": "rents earned by the country's exporters or traders, USD",
     "treasury_usd": "import duties, export taxes and auctioned rents of the country, USD",
     "rerouted_t": "bought through third countries around a ban, t",
+    "recycled_t": "made from scrap by the country's firms, t; part of output_t",
+    "use_intensity": "mineral used per product over the opening, mean of sectors by opening use",
     "year": "calendar year",
     "origin": "country where it was produced",
     "destination": "country that bought it",

@@ -10,7 +10,7 @@ from abm.agents import buyer, firm
 from abm.agents.country import Country
 from abm.agents.producer import NonAlliedProducer, dominance
 from abm.agents.table import Table
-from abm.config import Behaviour, Config
+from abm.config import Behaviour, Config, DemandPath
 from abm.learning import forecast
 from abm.model import MineralModel
 from abm.state import STATE, buyer_traits, opening_state
@@ -491,7 +491,8 @@ def test_planned_capacity_serves_trend_use_and_nothing_before_it_opens(real_worl
     config = Config()
     traits = firm.firm_traits(real_world, config.behaviour)
     months, markets = 120, len(real_world.markets)
-    trend = undisturbed_trend(real_world, traits, np.zeros(markets), "2025-01", months)
+    none = DemandPath()
+    trend = undisturbed_trend(real_world, traits, np.zeros(markets), "2025-01", months, none)
     np.testing.assert_allclose(
         trend.capacity[0, real_world.firms.output > 0],
         real_world.firms.capacity[real_world.firms.output > 0],

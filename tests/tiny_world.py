@@ -47,6 +47,8 @@ _PARAMETERS = {  # value, low, high, unit
     "insurance_share": (0.005, 0.002, 0.01, "1"),
     "contract_share": (0.5, 0.2, 0.8, "1"),
     "byproduct_ceiling": (2.0, 1.5, 4.0, "1"),
+    "old_scrap_share": (0.5, 0.2, 0.8, "1"),
+    "collectable_share": (0.7, 0.5, 0.9, "1"),
 }
 _DISTANCES = {
     ("USA", "CHN"): 11000.0,
@@ -205,6 +207,16 @@ def tiny_rows() -> dict[str, list[dict[str, object]]]:
             }
             for mineral, shares in sectors.items()
             for sector, share in zip(sector_names, shares, strict=True)
+        ],
+        "demand_paths": [
+            {
+                "mineral": "graphite",
+                "sector": "clean_energy",
+                "scenario": scenario,
+                "year": 2034,
+                "multiple": multiple,
+            }
+            for scenario, multiple in (("steps", 1.5), ("aps", 2.0), ("nze", 3.0))
         ],
         "prices": _prices(),
         "import_shares": [

@@ -50,6 +50,7 @@ class FirmTraits:
     lead_months: np.ndarray  # from decision to capacity
     expansion: np.ndarray  # long-run elasticity of capacity to price
     feeds: np.ndarray  # bool: buys the mined product
+    recycles: np.ndarray  # bool: lives on scrap
     power: np.ndarray  # largest mark-up the firm's market share supports, fraction
 
     def rows(self, firms: slice) -> FirmTraits:
@@ -100,9 +101,10 @@ def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
         normal_use=normal,
         price=price,
         lead_months=here["lead_time_years"] * MONTHS,
-        # Scrap at hand, not plant, limits recyclers: they grow with use, not with price.
+        # Scrap at hand, not plant, limits recyclers: they grow with scrap, not with price.
         expansion=np.where(world.firms.recycler, 0.0, here["longrun_supply_elasticity"]),
         feeds=_feeds(world),
+        recycles=world.firms.recycler.astype(bool),
         power=_market_power(world, behaviour),
     )
 
@@ -145,6 +147,21 @@ def running_capacity(
     part = np.divide(feed_limit, demand, out=np.ones(demand.shape), where=demand > 0)
     share = traits.here(np.minimum(part, 1.0))
     return np.where(traits.feeds, able * share, able)
+
+
+def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTraits) -> np.ndarray:
+    """[firm] t/month that can run when recyclers share the scrap at hand.
+
+    Parameters
+    ----------
+    running
+        [firm] t/month that could run if scrap were no limit.
+    scrap_limit
+        [market, country] t/month that scrap allows; infinite where nothing is known of it.
+    """
+    demand = traits.by_place(running * traits.recycles, scrap_limit.shape)
+    part = np.divide(scrap_limit, demand, out=np.ones(demand.shape), where=demand > 0)
+    return np.where(traits.recycles, running * traits.here(np.minimum(part, 1.0)), running)
 
 
 def asks(
