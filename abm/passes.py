@@ -343,3 +343,93 @@ def demand_surplus(
                     unit = reference * (flat + curved) + fading
                 surplus[m, j, g] = need[m, j, g] * unit
     return surplus
+
+
+@compiled
+def settle_terms(
+    share: np.ndarray,
+    flow: np.ndarray,
+    usual_flow: np.ndarray,
+    banned: np.ndarray,
+    markup: np.ndarray,
+    gap: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What sellers hand back and what buyers pay on top, by destination and by origin.
+
+    Both [2, M, J or I]. Under contract is the `share` [M] of what flows on an arc that is not
+    `banned`, up to its usual flow; a tonne settles the `gap` [M, I] of its price with the mark-up.
+    """
+    markets, origins, destinations = flow.shape
+    by_destination = np.zeros((2, markets, destinations))
+    by_origin = np.zeros((2, markets, origins))
+    for m in range(markets):
+        for i in range(origins):
+            if gap[m, i] == 0.0:
+                continue
+            side = 0 if gap[m, i] > 0.0 else 1
+            for j in range(destinations):
+                tonnes = share[m] * min(flow[m, i, j], usual_flow[m, i, j])
+                if tonnes > 0.0 and not banned[m, i, j]:
+                    amount = abs(tonnes * (1.0 + markup[m, i, j]) * gap[m, i])
+                    by_destination[side, m, j] += amount
+                    by_origin[side, m, i] += amount
+    return by_destination, by_origin
+
+
+@compiled
+def usual_purchases(usual_flow: np.ndarray, banned: np.ndarray) -> np.ndarray:
+    """[M, J] sum of the usual flows on arcs that are not `banned`."""
+    markets, origins, destinations = usual_flow.shape
+    bought = np.zeros((markets, destinations))
+    for m in range(markets):
+        for i in range(origins):
+            for j in range(destinations):
+                if not banned[m, i, j]:
+                    bought[m, j] += usual_flow[m, i, j]
+    return bought
+
+
+@compiled
+def firm_up(
+    floor: np.ndarray,
+    quantity: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    committed: np.ndarray,
+    need: np.ndarray,
+    expected_use: np.ndarray,
+    expected_price: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Floor [M, J, G] and ramps [M, J, 2G] of orders whose `committed` part [M, J] is firm.
+
+    The same part of both ramps of every group moves to its floor, up to its need, so that at the
+    expected price it orders what it did.
+    """
+    markets, countries, groups = floor.shape
+    new_floor, new_quantity = floor.copy(), quantity.copy()
+    flexible = np.zeros(groups)
+    for m in range(markets):
+        for j in range(countries):
+            if committed[m, j] == 0.0:
+                continue
+            firm, total = 0.0, 0.0
+            for g in range(groups):
+                flexible[g] = 0.0
+                if expected_use[m, j, g] > 0.0:
+                    width = high[m, j, g] - low[m, j, g]
+                    filled = min(max((high[m, j, g] - expected_price[m, j]) / width, 0.0), 1.0)
+                    flexible[g] = quantity[m, j, g] * filled + quantity[m, j, groups + g]
+                    total += flexible[g]
+                    firm += floor[m, j, g] * expected_use[m, j, g] / need[m, j, g]
+            if total == 0.0:
+                continue
+            wanted = min(max(committed[m, j] - firm, 0.0) / total, 1.0)
+            for g in range(groups):
+                if flexible[g] > 0.0:
+                    scale = expected_use[m, j, g] / need[m, j, g]
+                    room = max(need[m, j, g] - floor[m, j, g], 0.0) * scale
+                    part = min(wanted, room / flexible[g])
+                    new_floor[m, j, g] += part * flexible[g] / scale
+                    new_quantity[m, j, g] *= 1.0 - part
+                    new_quantity[m, j, groups + g] *= 1.0 - part
+    return new_floor, new_quantity

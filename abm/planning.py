@@ -13,7 +13,7 @@ import numpy as np
 
 from abm.agents import firm, plant
 from abm.agents.buyer import Orders
-from abm.agents.contracts import committed_purchases, firm_orders, settlement
+from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
 from abm.ledger import Account
 from abm.world import MONTHS
@@ -47,9 +47,7 @@ def commit_orders(model: MineralModel, orders: Orders) -> Orders:
     """The month's orders, with what is under contract in their floor."""
     if not model.contracts.share.any():
         return orders
-    committed = committed_purchases(
-        model.contracts, model.measures.arcs.rerouted, model.config.planning.contracts.firmness
-    )
+    committed = model.contracts.committed(model.measures.arcs.rerouted)
     expected = model.state.expected_price
     return firm_orders(orders, committed, model.need, model.expected_use, expected)
 
@@ -59,17 +57,13 @@ def settle_contracts(model: MineralModel) -> None:
     contracts, books = model.contracts, model.books
     if not contracts.share.any():
         return
-    tonnes = contracts.tonnes(books.flow, model.measures.arcs.rerouted)
-    saved = settlement(tonnes, contracts.index, books.origin_price, model.terms.markup)
+    by_buyer, by_seller = contracts.settlement(
+        books.flow, books.origin_price, model.terms.markup, model.measures.arcs.rerouted
+    )
     buyers, producers = Account.buyers, Account.producers
-    rebate, premium = np.maximum(saved, 0.0), np.maximum(-saved, 0.0)
-    books.rebate = saved.sum(axis=1)
-    books.ledger.post(
-        "contract_rebate", (producers, rebate.sum(axis=2)), (buyers, rebate.sum(axis=1))
-    )
-    books.ledger.post(
-        "contract_premium", (buyers, premium.sum(axis=1)), (producers, premium.sum(axis=2))
-    )
+    books.rebate = by_buyer[0] - by_buyer[1]
+    books.ledger.post("contract_rebate", (producers, by_seller[0]), (buyers, by_buyer[0]))
+    books.ledger.post("contract_premium", (buyers, by_buyer[1]), (producers, by_seller[1]))
 
 
 def mine_reserves(model: MineralModel) -> None:
@@ -101,6 +95,8 @@ def update_plans(model: MineralModel) -> None:
 def open_plants(model: MineralModel) -> None:
     """Plants below their variable cost for long stop; those above the restart price come back."""
     firms, traits, settings = model.firms, model.firm_traits, model.config.planning.idling
+    if not settings.active:
+        return
     rise = np.where(traits.feeds, traits.here(feed_at_hand(model)[1]), 0.0)
     cost = model.plant_lives.variable_cost + rise
     price = traits.here(market_price(model)) + model.support

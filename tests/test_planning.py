@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from abm.agents import plant
 from abm.agents.buyer import purchases, use_scale
-from abm.agents.contracts import TermContracts, firm_orders, settlement
+from abm.agents.contracts import TermContracts, firm_orders
 from abm.agents.firm import firm_traits
 from abm.config import Config, ConfigError, Contracts, Entry, Idling, check
 from abm.ledger import Account
@@ -110,25 +110,36 @@ def test_the_index_stands_still_where_nothing_is_sold(tiny_world: World) -> None
     np.testing.assert_allclose(contracts.index, tiny_world.origin_price)
 
 
-def test_contracts_hold_no_more_than_the_usual_trade_and_nothing_under_a_ban(
+def test_settlement_is_the_gap_between_index_and_price_of_contracted_tonnes(
     tiny_world: World,
 ) -> None:
+    """Contracted is the share of usual trade at most, of what flows, and nothing under a ban."""
+    contracts = contracts_of(tiny_world)
+    rng = np.random.default_rng(1)
+    flow = tiny_world.flow * rng.uniform(0.2, 3.0, tiny_world.flow.shape)
+    price = tiny_world.origin_price * rng.uniform(0.5, 2.0, tiny_world.origin_price.shape)
+    price[:, ROW] = np.nan
+    banned = np.zeros(flow.shape, dtype=bool)
+    banned[:, CHN, USA] = True
+    share = tiny_world.parameters["contract_share"][:, None, None]
+    tonnes = np.where(banned, 0.0, share * np.minimum(flow, tiny_world.flow))
+    gap = np.nan_to_num(price - tiny_world.origin_price)[:, :, None]
+    saved = tonnes * (1.0 + tiny_world.export_markup) * gap
+    by_buyer, by_seller = contracts.settlement(flow, price, tiny_world.export_markup, banned)
+    np.testing.assert_allclose(by_buyer[0], np.maximum(saved, 0.0).sum(axis=1))
+    np.testing.assert_allclose(by_buyer[1], np.maximum(-saved, 0.0).sum(axis=1))
+    np.testing.assert_allclose(by_seller[0], np.maximum(saved, 0.0).sum(axis=2))
+    np.testing.assert_allclose(by_seller[1], np.maximum(-saved, 0.0).sum(axis=2))
+
+
+def test_a_ban_frees_buyers_of_what_they_had_agreed(tiny_world: World) -> None:
     contracts = contracts_of(tiny_world)
     banned = np.zeros(tiny_world.flow.shape, dtype=bool)
     banned[:, CHN, USA] = True
-    tonnes = contracts.tonnes(3.0 * tiny_world.flow, banned)
-    usual = tiny_world.parameters["contract_share"][:, None, None] * tiny_world.flow
-    np.testing.assert_allclose(tonnes, np.where(banned, 0.0, usual))
-    assert (contracts.tonnes(0.1 * tiny_world.flow, banned) <= 0.1 * tiny_world.flow).all()
-
-
-def test_settlement_is_the_gap_between_index_and_price(tiny_world: World) -> None:
-    price = 1.5 * tiny_world.origin_price
-    saved = settlement(
-        tiny_world.flow, tiny_world.origin_price, price, np.zeros(tiny_world.flow.shape)
-    )
-    expected = 0.5 * tiny_world.origin_price[:, :, None] * tiny_world.flow
-    np.testing.assert_allclose(saved, expected)
+    free, bound = contracts.committed(banned), contracts.committed(np.zeros_like(banned))
+    lost = 0.8 * tiny_world.parameters["contract_share"] * tiny_world.flow[:, CHN, USA]
+    np.testing.assert_allclose(bound[:, USA] - free[:, USA], lost)
+    np.testing.assert_array_equal(bound[:, AUS:], free[:, AUS:])
 
 
 def test_the_price_paid_moves_less_at_once_and_catches_up(tiny_world: World) -> None:

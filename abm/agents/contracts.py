@@ -15,6 +15,7 @@ import numpy as np
 
 from abm.agents.buyer import Orders
 from abm.config import Contracts
+from abm.passes import firm_up, settle_terms, usual_purchases
 from abm.world import MONTHS, World
 
 
@@ -22,7 +23,8 @@ from abm.world import MONTHS, World
 class TermContracts:
     """What was agreed, and what it refers to. Arrays are replaced, never written."""
 
-    share: np.ndarray  # [market] of usual trade
+    share: np.ndarray  # [market] of usual trade; zero where nothing is under contract
+    firmness: float  # share of contracted tonnes taken whatever the price
     usual_flow: np.ndarray  # [market, origin, destination] t/month, mean of about the last year
     past_price: np.ndarray  # [month of the index, market, origin] USD/kg
 
@@ -31,21 +33,37 @@ class TermContracts:
         """Contracts of a market that has traded its opening flows at opening prices for ever."""
         share = world.parameters["contract_share"] * settings.scale * settings.active
         past = np.repeat(world.origin_price[None], settings.index_months, axis=0)
-        return cls(share, world.flow, past)
+        return cls(share, settings.firmness, world.flow, past)
 
     @property
     def index(self) -> np.ndarray:
         """[market, origin] USD/kg that contracts pay: the mean price of the past months."""
         return self.past_price.mean(axis=0)
 
-    def tonnes(self, flow: np.ndarray, banned: np.ndarray) -> np.ndarray:
-        """[market, origin, destination] t of this month's trade under contract.
+    def settlement(
+        self, flow: np.ndarray, price: np.ndarray, markup: np.ndarray, banned: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the tonnes under contract cost less, and what they cost more, than on the spot.
 
-        No more than the share of what the two partners used to trade, so that new partners deal on
-        the spot, and nothing where a ban excuses the seller.
+        Under contract is no more than the share of what the two partners used to trade, so that
+        new partners deal on the spot, and nothing where a ban excuses the seller. Duties, taxes,
+        freight and rents stay those of the month.
+
+        Parameters
+        ----------
+        flow, markup, banned
+            [market, origin, destination] t this month, mark-up on the home price, arcs under a ban.
+        price
+            [market, origin] USD/kg asked at home this month; NaN where nothing is sold.
+
+        Returns
+        -------
+        by_buyer, by_seller
+            [2, market, country] thousand USD: first what sellers hand back to buyers, then what
+            buyers pay on top.
         """
-        agreed = self.share[:, None, None] * np.minimum(flow, self.usual_flow)
-        return np.where(banned, 0.0, agreed)
+        gap = np.where(np.isnan(price), 0.0, price - self.index)
+        return settle_terms(self.share, flow, self.usual_flow, banned, markup, gap)
 
     def remember(self, flow: np.ndarray, price: np.ndarray) -> None:
         """A month has passed; where nothing was sold the index stays as it was."""
@@ -53,34 +71,9 @@ class TermContracts:
         seen = np.where(np.isnan(price), self.index, price)
         self.past_price = np.concatenate([self.past_price[1:], seen[None]])
 
-
-def settlement(
-    tonnes: np.ndarray, index: np.ndarray, price: np.ndarray, markup: np.ndarray
-) -> np.ndarray:
-    """[market, origin, destination] thousand USD that sellers hand back to their buyers.
-
-    Negative where the index stands above the month's price and buyers pay more. Duties, taxes,
-    freight and rents stay those of the month.
-
-    Parameters
-    ----------
-    tonnes
-        [market, origin, destination] t under contract.
-    index, price
-        [market, origin] USD/kg that contracts pay and that the month asks at home.
-    markup
-        [market, origin, destination] fraction charged on top of the home price.
-    """
-    gap = np.where(np.isnan(price), 0.0, price - index)
-    return tonnes * (1.0 + markup) * gap[:, :, None]
-
-
-def committed_purchases(
-    contracts: TermContracts, banned: np.ndarray, firmness: float
-) -> np.ndarray:
-    """[market, country] t/month that buyers must take under their contracts."""
-    usual = np.where(banned, 0.0, contracts.usual_flow).sum(axis=1)
-    return firmness * contracts.share[:, None] * usual
+    def committed(self, banned: np.ndarray) -> np.ndarray:
+        """[market, country] t/month that buyers must take under their contracts."""
+        return self.firmness * self.share[:, None] * usual_purchases(self.usual_flow, banned)
 
 
 def firm_orders(
@@ -104,17 +97,14 @@ def firm_orders(
     expected_price
         [market, country] USD/kg.
     """
-    scale = np.divide(expected_use, need, out=np.zeros(need.shape), where=need > 0)
-    width = orders.high - orders.low
-    filled = np.clip((orders.high - expected_price[:, :, None]) / width, 0.0, 1.0)
-    flexible = np.where(need > 0, orders.quantity * filled + orders.distress_quantity, 0.0)
-    firm = orders.floor * scale
-    wanting = np.maximum(committed - firm.sum(axis=2), 0.0)
-    total = flexible.sum(axis=2)
-    part = np.divide(wanting, total, out=np.zeros(total.shape), where=total > 0)
-    room = np.maximum(need - orders.floor, 0.0) * scale
-    most = np.divide(room, flexible, out=np.zeros(need.shape), where=flexible > 0)
-    part = np.minimum(np.minimum(part, 1.0)[:, :, None], most)
-    added = np.divide(part * flexible, scale, out=np.zeros(need.shape), where=scale > 0)
-    loose = np.concatenate([1.0 - part, 1.0 - part], axis=2)
-    return replace(orders, floor=orders.floor + added, bid_quantity=orders.bid_quantity * loose)
+    floor, quantity = firm_up(
+        orders.floor,
+        orders.bid_quantity,
+        orders.bid_low,
+        orders.bid_high,
+        committed,
+        need,
+        expected_use,
+        expected_price,
+    )
+    return replace(orders, floor=floor, bid_quantity=quantity)
