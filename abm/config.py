@@ -32,6 +32,7 @@ class Instrument(Enum):
     quota = "quota"
     licence = "licence"
     ban = "ban"
+    dumping = "dumping"  # exports are sold below the home price; the treasury pays the difference
 
 
 class Rights(Enum):
@@ -332,9 +333,80 @@ class Instruments:
 
 @dataclass
 class Producers:
-    """Non-allied producers review their export policy and choose it."""
+    """Non-allied producers review their export policy, mineral by mineral, and choose it.
+
+    The lists hold the strengths at which an option is on the menu; an empty one takes it off.
+    `rivals` names country codes, circles of the table memberships or `world`.
+    """
 
     active: bool = False
+    review_months: int = parameter(3, "months between reviews", 1, 120, "choice: quarterly")
+    least_share: float = parameter(
+        0.3,
+        "share of what the rest of the world buys, from which a market is reviewed",
+        0.01,
+        1.0,
+        "assumed: with less, buyers turn to others",
+    )
+    tax_rates: list[float] = parameter(
+        [0.25], "fractions of the price", 0.0, 5.0, "China's rare-earth duties were 15 to 25 %"
+    )
+    quota_shares: list[float] = parameter(
+        [0.6],
+        "shares of normal exports to the world",
+        0.0,
+        10.0,
+        "China's rare-earth quota of 2010 was 60 % of that of 2009: 30,258 t of 50,145 t",
+    )
+    bloc_quota_shares: list[float] = parameter(
+        [0.5], "shares of normal exports to members", 0.0, 10.0, "assumed"
+    )
+    approval_shares: list[float] = parameter(
+        [0.7], "shares of normal exports licensed", 0.0, 10.0, "as control.approval_share"
+    )
+    processing_months: int = parameter(
+        3, "months to a licence", 0, 60, "90 days at most to secure a licence: Project Blue 2025"
+    )
+    ban_enforcements: list[float] = parameter(
+        [0.75], "shares stopped by a ban on rivals", 0.0, 1.0, "as control.enforcement"
+    )
+    dumping_rates: list[float] = parameter(
+        [0.2], "fractions of the price by which exports undercut home", 0.0, 0.95, "assumed"
+    )
+    lead_months: int = parameter(
+        1,
+        "months from announcement to start",
+        0,
+        60,
+        "gallium and germanium: announced July, in force August 2023",
+    )
+    home_users: float = parameter(
+        1.0, "weight of home users' surplus", 0.0, 10.0, "assumed: a dollar counts as a dollar"
+    )
+    leverage: float = parameter(
+        1.0, "weight of rivals' loss at full tension", 0.0, 100.0, "assumed"
+    )
+    future_share: float = parameter(
+        1.0, "weight of earnings lost to entry", 0.0, 100.0, "assumed: counted as they are"
+    )
+    newcomers: float = parameter(
+        0.05,
+        "share of what the rest of the world buys, at the long-run elasticity",
+        0.0,
+        1.0,
+        "assumed: entry is possible where nobody produces yet",
+    )
+    discount_rate: float = parameter(0.1, "a year", 0.0, 1.0, "assumed: usual for mining projects")
+    change_cost: float = parameter(
+        0.1, "share of opening export value a month", 0.0, 10.0, "assumed"
+    )
+    rivals: list[str] = field(default_factory=lambda: ["washington"])
+    opening_tension: float = parameter(
+        0.2, "of producers towards rivals where tension is off", 0.0, 1.0, "assumed"
+    )
+    ban_tension: float = parameter(
+        0.15, "least tension towards a country that a ban hits", 0.0, 1.0, "assumed"
+    )
 
 
 @dataclass
@@ -895,6 +967,11 @@ def check_control(path: str, control: Control) -> None:
         raise ConfigError(
             f"{path}.targets contains {control.by}, the country that imposes the control; "
             "a country cannot restrict exports to itself, so take it out of the list"
+        )
+    if control.instrument is Instrument.dumping and control.rate >= 1.0:
+        raise ConfigError(
+            f"{path}.rate is {control.rate:.10g}, but exports cannot be dumped at nothing or "
+            "less; give a share of the price below 1"
         )
     if control.instrument is not Instrument.none and not (control.minerals or control.family):
         raise ConfigError(f"{path}.minerals is empty; name at least one mineral, or [all]")

@@ -43,6 +43,7 @@ from abm.planning import (
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.recorder import Record, empty_record
 from abm.recycling import adapt_recycling, recycle, scrap_account
+from abm.review import adopt_policies, opening_review, weigh_policies
 from abm.scenario import DatedControl, Scenario
 from abm.shipping import sailing
 from abm.shocks import OutsideEvents
@@ -105,7 +106,8 @@ class MineralModel(mesa.Model):
         self._lay_out_plans(config.planning)
         self.countries = country_table(world, self.state)
         self.last_flow = world.flow.copy()
-        self.producers = producer_table(world)
+        self.review = opening_review(world, case, config)
+        self.producers = producer_table(world, len(self.review.menu))
         self.opening_size = opening_size(world)
         self.stages = stages_in_order(world, self.firm_traits, self.buyers)
         self.measures = ExportMeasures(arc_measures(world, ()), ())
@@ -199,8 +201,10 @@ class MineralModel(mesa.Model):
         table.stocking[:] = self.part("stockpiles")
         table.trend_use[:] = np.einsum("kjg->jk", self.trend_need[refined, :, 1:STATE])
         self.agents_by_type[Country].do("decide")
+        weigh_policies(self)
         if len(self.producers):
             self.agents_by_type[NonAlliedProducer].do("decide")
+        adopt_policies(self)
         retaliate(self)
         answer_tariffs(self)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from abm.config import month_name
-from abm.world import MONTHS, World
+from abm.world import KG, MONTHS, World
 
+if TYPE_CHECKING:
+    from abm.review import Review
+
+# What counts beside money now, and is weighed by a setting each.
+WEIGHED = ("home_users", "leverage", "future_share", "change")
 MEASURES = (
     "landed_price_usd_per_kg",
     "paid_price_usd_per_kg",
@@ -110,6 +116,35 @@ def flow_table(world: World, record: Record, start: str) -> pd.DataFrame:
             "value_usd": record.value[places].astype(np.float32),
         }
     )
+
+
+def decision_table(world: World, review: Review, start: str) -> pd.DataFrame:
+    """One row a review, producer, mineral and option of the menu; empty where nobody reviews.
+
+    Money is USD a month over doing nothing.
+    """
+    held, cases, options = len(review.minutes), review.trials.cases, review.trials.options
+    number, case, option = (axis.ravel() for axis in np.indices((held, cases, options)))
+    months = [month_name(start, minutes.month) for minutes in review.minutes]
+    names = list(dict.fromkeys(line.name for line in review.menu))
+    lines = np.array([names.index(line.name) for line in review.menu])
+    strengths = np.array([line.strength for line in review.menu], dtype=np.float32)
+    producers = np.flatnonzero(world.non_allied)
+    chosen = np.array([minutes.chosen for minutes in review.minutes]).reshape(held, cases)
+    possible = np.array([minutes.possible for minutes in review.minutes]).ravel()
+    columns: dict[str, object] = {
+        "month": _category(number, months),
+        "producer": _category(producers[review.producer[case]], list(world.countries)),
+        "mineral": _category(review.mineral[case], list(world.minerals)),
+        "option": _category(lines[option], names),
+        "strength": strengths[option],
+        "possible": possible.astype(bool),
+        "chosen": chosen[number, case] == option,
+    }
+    for part in ("objective", "sellers", "levies", *WEIGHED):
+        values = np.array([getattr(minutes.appraisal, part) for minutes in review.minutes])
+        columns[f"{part}_usd"] = (KG * values).ravel().astype(np.float32)
+    return pd.DataFrame(columns)
 
 
 def _category(codes: np.ndarray, names: list[str]) -> pd.Categorical:

@@ -57,6 +57,7 @@ class DatedControl:
             Instrument.quota: 1.0 - self.quota_share,
             Instrument.licence: 1.0 - terms.approval_share,
             Instrument.ban: 1.0,
+            Instrument.dumping: 0.0,
         }
         return min(max(at_stake[self.instrument], 0.0), 1.0)
 
@@ -329,25 +330,39 @@ def _relatives(path: str, family: str, world: World) -> list[str]:
 def _destinations(
     path: str, control: Control, world: World, joined: np.ndarray, exporter: int
 ) -> np.ndarray:
+    fixed = [word for word in control.targets if word != "members"]
+    chosen = named_countries(fixed, f"{path}.targets", world, "'members' or 'world'")
+    if "members" in control.targets:
+        chosen |= joined < NEVER
+    chosen[exporter] = False
+    return np.flatnonzero(chosen)
+
+
+def named_countries(
+    words: list[str], path: str, world: World, others: str = "'world'"
+) -> np.ndarray:
+    """[country] bool: who is meant by country codes, circles and 'world'.
+
+    Raises
+    ------
+    ConfigError
+        For a word that is none of them.
+    """
     chosen = np.zeros(len(world.countries), dtype=bool)
-    for word in control.targets:
+    for word in words:
         if word == "world":
             chosen[:] = True
-        elif word == "members":
-            chosen |= joined < NEVER
         elif word in world.circles:
             chosen |= np.isin(world.countries, list(world.circles[word]))
         elif word in world.countries:
             chosen[world.country(word)] = True
         else:
             raise ConfigError(
-                f"{path}.targets contains {word!r}, which is no country, circle, "
-                "'members' or 'world'; "
+                f"{path} contains {word!r}, which is no country, circle, {others}; "
                 f"countries are {', '.join(world.countries)}; "
                 f"circles are {', '.join(sorted(world.circles))}"
             )
-    chosen[exporter] = False
-    return np.flatnonzero(chosen)
+    return chosen
 
 
 def _check_country(code: str, path: str, world: World) -> None:

@@ -130,8 +130,12 @@ def country_table(world: World, state: State) -> Table:
     )
 
 
-def producer_table(world: World) -> Table:
-    """Rows of the non-allied producers. Second axis market, third destination."""
+def producer_table(world: World, options: int) -> Table:
+    """Rows of the non-allied producers, who choose among so many options of export policy.
+
+    The second axis is the market and the third the destination; of `policy` and `objective`, it is
+    the mineral and the option.
+    """
     rows = np.flatnonzero(world.non_allied)
     opening_markup = np.moveaxis(world.export_markup[:, rows, :], 1, 0)
     share = shares_from(rows, world.flow, world.flow.sum(axis=1))
@@ -141,6 +145,8 @@ def producer_table(world: World) -> Table:
         opening_markup=opening_markup.copy(),
         opening_power=np.stack([dominance(own, world.parameters) for own in share]),
         purchase_share=share,
+        objective=np.full((rows.size, len(world.minerals), options), np.nan),
+        policy=np.zeros((rows.size, len(world.minerals)), dtype=np.int64),
     )
 
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from abm.config import Config
 from abm.model import MineralModel
 from abm.opening import Opening, opening_balance
-from abm.recorder import flow_table, monthly_table
+from abm.recorder import decision_table, flow_table, monthly_table
 from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
 from abm.tables import Tables, read_tables
@@ -42,6 +42,7 @@ class RunResult:
     seed: int
     monthly: pd.DataFrame
     flows: pd.DataFrame
+    decisions: pd.DataFrame  # of producers who review their policy; empty where none does
     health: dict[str, float]
 
 
@@ -117,6 +118,7 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
         seed=seed,
         monthly=monthly_table(world, record, config.horizon.start),
         flows=flow_table(world, record, config.horizon.start),
+        decisions=decision_table(world, model.review, config.horizon.start),
         health={
             "certificate_max": float(record.certificate.max()),
             "tonnes_gap_max": float(record.tonnes_gap.max()),

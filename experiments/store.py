@@ -63,6 +63,18 @@ COLUMNS = {
     "destination": "country that bought it",
     "quantity_t": "t over the year",
     "value_usd": "paid over the year, delivered, USD",
+    "producer": "non-allied producer that reviews its export policy",
+    "option": "line of its menu: none, tax, dumping, quota, bloc quota, ban or licence",
+    "strength": "rate, share allowed, share approved or share stopped, by option",
+    "possible": "the option would hit somebody",
+    "chosen": "the option was chosen; it is announced in the month after",
+    "objective_usd": "worth to the producer over doing nothing: the sum of what follows, USD/month",
+    "sellers_usd": "its firms' income less variable cost, over doing nothing, USD/month",
+    "levies_usd": "its export taxes and rents less the cost of dumping, USD/month",
+    "home_users_usd": "surplus of its own users over doing nothing, weighted, USD/month",
+    "leverage_usd": "loss of rivals' users over doing nothing, weighted by tension, USD/month",
+    "future_share_usd": "earnings abroad kept from rivals who build (negative: lost), USD/month",
+    "change_usd": "cost of leaving the present policy, USD/month",
     "certificate_max": "largest residual of any market and month, share of its volume",
     "tonnes_gap_max": "largest imbalance of tonnes in any month, share of the volume",
     "money_gap_max": "largest imbalance of payments in any month, share of the outlay",
@@ -128,8 +140,10 @@ class ResultTables:
 
     def add(self, result: RunResult) -> None:
         """Append one run to the tables, as a row group of its own."""
-        for name, table in (("monthly", result.monthly), ("flows", result.flows)):
-            self._append(name, self._labelled(table, result))
+        for name in ("monthly", "flows", "decisions"):
+            table = getattr(result, name)
+            if len(table):
+                self._append(name, self._labelled(table, result))
         key = {"membership": result.membership, "shock": result.shock, "seed": result.seed}
         self._health.append(key | result.health)
 
@@ -145,7 +159,7 @@ class ResultTables:
         if self._health:
             write_described(pd.DataFrame(self._health), self._part("runs"))
         if kind is None:
-            for name in ("monthly", "flows", "runs"):
+            for name in (*self._writers, "runs"):
                 self._part(name).replace(self.folder / f"{name}.parquet")
 
     def _labelled(self, table: pd.DataFrame, result: RunResult) -> pd.DataFrame:

@@ -250,16 +250,17 @@ def controls(draw: st.DrawFn, months: int) -> Control:
     begins = draw(st.integers(1, months - 1))
     ends = begins + draw(st.integers(1, months))
     early = draw(st.integers(0, 6))
+    instrument = draw(st.sampled_from(list(Instrument)[1:]))
     return Control(
         name="control",
-        instrument=draw(st.sampled_from(list(Instrument)[1:])),
+        instrument=instrument,
         by=by,
         targets=draw(st.lists(st.sampled_from(targets), min_size=1, max_size=2)),
         minerals=draw(st.sampled_from([["all"], ["gallium"], ["graphite"]])),
         announced=month_name("2025-01", begins - early),
         start=month_name("2025-01", begins),
         end=draw(st.sampled_from(["", month_name("2025-01", ends)])),
-        rate=draw(st.floats(0, 5)),
+        rate=draw(st.floats(0, 0.9 if instrument is Instrument.dumping else 5)),
         quota_share=draw(st.floats(0, 2)),
         quota_tonnes=draw(st.sampled_from([-1.0, 0.0, 100.0, 1e6])),
         approval_share=draw(st.floats(0, 1)),

@@ -1,4 +1,4 @@
-"""Non-allied producers: they set export mark-ups from market power and follow dated controls."""
+"""Non-allied producers: they set export mark-ups from market power, and choose export policies."""
 
 from __future__ import annotations
 
@@ -16,8 +16,23 @@ class NonAlliedProducer(Row):
     opening_markup = Column()
     opening_power = Column()
     purchase_share = Column()  # [market, destination] of last month's purchases that came from it
+    objective = (
+        Column()
+    )  # [mineral, option] thousand USD a month over doing nothing; NaN: no review
+    policy = Column()  # [mineral] intention: option of the menu
 
     def decide(self) -> None:
+        """Set mark-ups, and choose export policies where they are under review."""
+        self.set_markups()
+        self.choose_policies()
+
+    def choose_policies(self) -> None:
+        """Take the best option of every mineral under review; of equals, the first."""
+        reviewed = ~np.isnan(self.objective[:, 0])
+        best = np.argmax(np.where(reviewed[:, None], self.objective, 0.0), axis=1)
+        self.policy = np.where(reviewed, best, self.policy)
+
+    def set_markups(self) -> None:
         """Charge each destination what its dependence allows, less its joint bargaining power."""
         model, country = self.model, self.country
         power = dominance(self.purchase_share, model.world.parameters)

@@ -64,7 +64,7 @@ class ArcMeasures:
 
     controls: tuple[DatedControl, ...]  # in force
     traced: np.ndarray  # [destination] share of re-routed goods that buyers see and refuse
-    tax: np.ndarray  # fraction of the export price
+    tax: np.ndarray  # fraction of the export price; below zero where the exporter dumps
     detour: np.ndarray  # USD/kg of extra cost: of re-routing, and of licences
     rerouted: np.ndarray  # bool: the arc is banned, what flows on it took a detour
     unit: np.ndarray  # [market] t by the weight that limits count per contained t
@@ -123,8 +123,7 @@ def measures_in_force(
     limits = [
         limit
         for control, scopes in zip(active, arcs.scopes, strict=True)
-        if control.instrument is not Instrument.tax
-        for limit in _limits(
+        for limit in limits_of(
             control, scopes, month, growth, price_gap, unused.get(control, NOTHING)
         )
     ]
@@ -141,23 +140,34 @@ def arc_measures(
     seen = np.broadcast_to(traced, len(world.countries))
     for control in active:
         for market in control.markets:
-            arcs = (market, control.exporter, control.destinations)
-            home_price = world.origin_price[market, control.exporter]
-            if control.instrument is Instrument.tax:
-                tax[arcs] += control.terms.rate
-            elif control.instrument is Instrument.ban:
-                rerouted[arcs] = True
-                detour[arcs] = np.maximum(detour[arcs], control.terms.evasion_cost * home_price)
-            elif control.instrument is Instrument.licence:
-                detour[arcs] += control.terms.licence_cost * home_price
+            place = (market, control.exporter)
+            add_to_arcs(control, world, market, tax[place], detour[place])
+            if control.instrument is Instrument.ban:
+                rerouted[place][control.destinations] = True
         for rows in control.groups:
             if rows.size > 1:
                 unit[control.markets[rows]] = control.unit[rows]
-    scopes = tuple(_scopes(control, seen) for control in active)
+    scopes = tuple(scopes_of(control, seen) for control in active)
     return ArcMeasures(active, seen, tax, detour, rerouted, unit, scopes)
 
 
-def _scopes(control: DatedControl, traced: np.ndarray) -> tuple[Scope, ...]:
+def add_to_arcs(
+    control: DatedControl, world: World, market: int, tax: np.ndarray, detour: np.ndarray
+) -> None:
+    """Add what a control puts on its exporter's arcs of one market, [destination], in place."""
+    reached, terms = control.destinations, control.terms
+    home_price = world.origin_price[market, control.exporter]
+    if control.instrument is Instrument.tax:
+        tax[reached] += terms.rate
+    elif control.instrument is Instrument.dumping:
+        tax[reached] -= terms.rate
+    elif control.instrument is Instrument.ban:
+        detour[reached] = np.maximum(detour[reached], terms.evasion_cost * home_price)
+    elif control.instrument is Instrument.licence:
+        detour[reached] += terms.licence_cost * home_price
+
+
+def scopes_of(control: DatedControl, traced: np.ndarray) -> tuple[Scope, ...]:
     """All destinations of a control, and the parts of them that need a limit of their own."""
     sees = traced[control.destinations] > 0.0
     strangers = ~control.validated.any(axis=0)
@@ -178,7 +188,7 @@ def _scope(control: DatedControl, part: np.ndarray, traced: np.ndarray) -> Scope
     return Scope(places, total, exempt, untraced)
 
 
-def _limits(
+def limits_of(
     control: DatedControl,
     scopes: tuple[Scope, ...],
     month: int,
@@ -186,7 +196,12 @@ def _limits(
     price_gap: np.ndarray,
     unused: np.ndarray,
 ) -> Iterator[Limit]:
-    """The limits of one control in one month: one for each group of markets and each scope."""
+    """The limits of one control in one month: one for each group of markets and each scope.
+
+    There are none where a control acts through the price.
+    """
+    if control.instrument in (Instrument.tax, Instrument.dumping):
+        return
     trend = growth[control.markets]
     leak = np.array(
         [_leak(control, month, float(price_gap[m, control.exporter])) for m in control.markets]

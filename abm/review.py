@@ -1,0 +1,354 @@
+"""The review of export policies: every quarter, non-allied producers weigh their options.
+
+Options are weighed for all producers and minerals at once, each producer then chooses, and what it
+chose becomes a dated control that is announced, starts and ends like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from abm.agents import firm
+from abm.agents.buyer import Orders
+from abm.appraisal import Appraisal, Stakes, Trials, appraise, copies, joined, steady_demand
+from abm.config import Config, Instrument, Producers
+from abm.intentions import feed_at_hand
+from abm.market import Clearing, MarketNotCleared, Problem, clear, no_bids
+from abm.policy.controls import NOTHING, Limit, add_to_arcs, limits_of, scopes_of
+from abm.policy.menu import Option, Reach, at_present, draft, menu_of
+from abm.scenario import DatedControl, Scenario, named_countries
+from abm.trade import Offers, StageRows, build_problem
+from abm.world import World
+
+if TYPE_CHECKING:
+    from abm.model import MineralModel
+
+
+@dataclass(frozen=True)
+class Minutes:
+    """What one review found and decided."""
+
+    month: int
+    appraisal: Appraisal
+    possible: np.ndarray  # [case, option] bool: the option has somebody to act on
+    chosen: np.ndarray  # [case] option
+
+
+@dataclass
+class Review:
+    """The cases under review, and what stands for each of them.
+
+    A case is one mineral of one producer: its markets in which the producer sells the rest of the
+    world at least `least_share` of what it buys, unless the scenario dates a control of that
+    producer on that mineral.
+    """
+
+    settings: Producers
+    menu: tuple[Option, ...]
+    producer: np.ndarray  # [case] row of the table of producers
+    mineral: np.ndarray  # [case]
+    markets: list[np.ndarray]  # [case] rows
+    trials: Trials
+    export_value: np.ndarray  # [case] thousand USD a month at the opening
+    fixed_tension: np.ndarray  # [country, country] of one towards another, 0 to 1
+    standing: list[DatedControl | None]  # [case] the control adopted last
+    own: tuple[DatedControl, ...] = ()  # adopted here and not yet over
+    drafts: list[list[DatedControl | None]] = field(default_factory=list)  # [case][option]
+    archive: dict[tuple[int, str, float, bytes], DatedControl] = field(default_factory=dict)
+    last: Clearing | None = None  # of the trials, to start the next from
+    minutes: list[Minutes] = field(default_factory=list)
+
+    def due(self, month: int) -> bool:
+        """Whether a review is held this month."""
+        return bool(self.markets) and month > 0 and month % self.settings.review_months == 0
+
+
+def opening_review(world: World, case: Scenario, config: Config) -> Review:
+    """What is reviewed in a run; nothing where producers do not decide."""
+    settings = config.producers
+    producers = [int(country) for country in np.flatnonzero(world.non_allied)]
+    found = [
+        (row, mineral, rows)
+        for row, country in enumerate(producers)
+        for mineral in range(len(world.minerals))
+        if (rows := dominated(world, country, mineral, settings.least_share)).size
+        and settings.active
+        and not dated_by_scenario(case, country, rows)
+    ]
+    exporters = [producers[row] for row, _, _ in found]
+    markets = [rows for _, _, rows in found]
+    menu = menu_of(settings)
+    value = [
+        float((world.flow[rows, c].sum(axis=1) - world.flow[rows, c, c]) @ world.world_price[rows])
+        for c, rows in zip(exporters, markets, strict=True)
+    ]
+    return Review(
+        settings=settings,
+        menu=menu,
+        producer=np.array([row for row, _, _ in found], dtype=np.int64),
+        mineral=np.array([mineral for _, mineral, _ in found], dtype=np.int64),
+        markets=markets,
+        trials=Trials.of(exporters, markets, len(menu)),
+        export_value=np.array(value),
+        fixed_tension=fixed_tension(world, config),
+        standing=[None] * len(found),
+    )
+
+
+def dominated(world: World, country: int, mineral: int, least_share: float) -> np.ndarray:
+    """Rows of a mineral's markets in which a country sells the rest of the world that share."""
+    rows = np.flatnonzero(world.mineral_of_market == mineral)
+    abroad = np.delete(world.flow[rows], country, axis=2).sum(axis=2)
+    total = abroad.sum(axis=1)
+    share = np.divide(abroad[:, country], total, out=np.zeros(rows.size), where=total > 0)
+    return rows[share >= least_share]
+
+
+def dated_by_scenario(case: Scenario, country: int, markets: np.ndarray) -> bool:
+    """Whether the scenario dates a control of a country on some of these markets."""
+    return any(
+        control.exporter == country and np.isin(control.markets, markets).any()
+        for control in case.controls
+    )
+
+
+def fixed_tension(world: World, config: Config) -> np.ndarray:
+    """[country, country] of producers towards their rivals; none where tension moves by itself."""
+    settings = config.producers
+    rivals = named_countries(settings.rivals, "producers.rivals", world)
+    level = 0.0 if config.tension.active else settings.opening_tension
+    fixed = level * (world.non_allied[:, None] & rivals[None, :])
+    np.fill_diagonal(fixed, 0.0)
+    return fixed
+
+
+def weigh_policies(model: MineralModel) -> None:
+    """Clear the markets of every option, and tell each producer what its options are worth."""
+    review, producers = model.review, model.producers
+    producers.objective[:] = np.nan
+    if not review.due(model.month):
+        return
+    review.drafts = draft_options(model)
+    possible = np.array([[control is not None for control in row] for row in review.drafts])
+    possible[:, 0] = True
+    problem, stakes = trial_markets(model)
+    try:
+        review.last = clear(problem, start=review.last, where=f"month {model.month_label}")
+    except MarketNotCleared as failure:
+        where = f"{model.label}, review of export policies"
+        raise MarketNotCleared(f"{where}: {failure}", failure.market) from failure
+    change = cost_of_change(model)
+    appraisal = appraise(review.trials, problem, review.last, stakes, review.settings, change)
+    objective = np.where(possible, appraisal.objective, -np.inf)
+    producers.objective[review.producer, review.mineral] = objective
+    review.minutes.append(Minutes(model.month, appraisal, possible, np.argmax(objective, axis=1)))
+
+
+def adopt_policies(model: MineralModel) -> None:
+    """What producers chose becomes controls, announced next month; what they left ends."""
+    review = model.review
+    if not review.due(model.month):
+        return
+    others = tuple(control for control in model.adopted if control not in review.own)
+    announced = model.month + 1  # this month's news is already out
+    start = announced + review.settings.lead_months
+    kept = [control for control in review.own if control.end > model.month]
+    chosen = model.producers.policy[review.producer, review.mineral]
+    for case, option in enumerate(chosen):
+        before, after = review.standing[case], review.drafts[case][option]
+        if same_policy(before, after):
+            after = renewed(before, after)
+        elif after is not None:
+            after = replace(after, announced=announced, start=start)
+        if after is before:
+            continue
+        kept = [c for c in kept if c is not before]
+        if before is not None and not same_policy(before, after):
+            kept.append(replace(before, end=start))
+        if after is not None:
+            kept.append(after)
+        review.standing[case] = after
+    review.own = tuple(kept)
+    model.adopted = others + review.own
+
+
+def same_policy(before: DatedControl | None, after: DatedControl | None) -> bool:
+    """Whether two controls are the same option towards the same countries."""
+    if before is None or after is None:
+        return before is after
+    return before.terms == after.terms and np.array_equal(before.destinations, after.destinations)
+
+
+def renewed(standing: DatedControl | None, draft: DatedControl | None) -> DatedControl | None:
+    """The standing control in the tonnes of today: a quota is issued anew, without fresh news."""
+    if standing is None or draft is None or standing.instrument is not Instrument.quota:
+        return standing
+    return replace(standing, opening_exports=draft.opening_exports)
+
+
+def draft_options(model: MineralModel) -> list[list[DatedControl | None]]:
+    """[case][option] the control that an option would be; None where it would hit nobody."""
+    review = model.review
+    countries = [int(model.producers.country[row]) for row in review.producer]
+    hit = {
+        (country, reach): np.flatnonzero(targets(model, country, reach))
+        for country in set(countries)
+        for reach in Reach
+    }
+    return [
+        [drafted(model, case, option, hit[country, option.reach]) for option in review.menu]
+        for case, country in enumerate(countries)
+    ]
+
+
+def drafted(
+    model: MineralModel, case: int, option: Option, reached: np.ndarray
+) -> DatedControl | None:
+    if option.instrument is Instrument.none or not reached.size:
+        return None
+    review = model.review
+    key = (case, option.name, option.strength, reached.tobytes())
+    if key not in review.archive:
+        country = int(model.producers.country[review.producer[case]])
+        review.archive[key] = draft(option, model.world, country, review.markets[case], reached)
+    return at_present(review.archive[key], model.growth)
+
+
+def targets(model: MineralModel, exporter: int, reach: Reach) -> np.ndarray:
+    """[country] whom a policy of the exporter would hit."""
+    hit = {
+        Reach.world: np.ones(len(model.world.countries), dtype=bool),
+        Reach.bloc: model.members.copy(),
+        Reach.rivals: tension(model)[exporter] >= model.review.settings.ban_tension,
+    }[reach]
+    hit[exporter] = False
+    return hit
+
+
+def tension(model: MineralModel) -> np.ndarray:
+    """[country, country] of one towards another, 0 to 1."""
+    return np.maximum(model.tension.level, model.review.fixed_tension)
+
+
+def cost_of_change(model: MineralModel) -> np.ndarray:
+    """[case, option] thousand USD a month; nothing for the policy that stands."""
+    review = model.review
+    present = model.producers.policy[review.producer, review.mineral]
+    leaves = present[:, None] != np.arange(len(review.menu))[None, :]
+    return review.settings.change_cost * review.export_value[:, None] * leaves
+
+
+# The markets of the trials ----------------------------------------------------------------------
+
+
+def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
+    """One row a market of a trial, and what producers look at beside it."""
+    review, trials, world = model.review, model.review.trials, model.world
+    terms = model.border.terms
+    tax, detour = np.zeros((2, trials.market.size, len(world.countries)))
+    limits = foreign_limits(model)
+    imposed = [c for c in terms.controls.controls if c not in review.own]
+    for row in range(trials.market.size):
+        market, exporter = trials.market[row], trials.exporter[row]
+        option = review.drafts[trials.case[row]][trials.option[row]]
+        here = [c for c in imposed if c.exporter == exporter and market in c.markets]
+        for control in [*here, option] if option else here:
+            add_to_arcs(control, world, market, tax[row], detour[row])
+            limits += [(row, limit) for limit in at_full_pace(model, control, market)]
+    problem = copies(calm_markets(model), trials.market, limits)
+    place = (trials.market, trials.exporter)
+    asked = (1.0 + model.terms.markup[place]) * (1.0 + model.border.tariff[place])
+    problem.price_factor[trials.rows, trials.exporter] = asked * (1.0 + tax)
+    added = model.border.addition[place] - terms.controls.detour[place] + detour
+    problem.price_addition[trials.rows, trials.exporter] = added
+    stakes = Stakes(
+        markup=model.terms.markup,
+        tax=tax,
+        limits=limits,
+        tension=tension(model),
+        pending=pending_plants(model),
+        elasticity=world.parameters["longrun_supply_elasticity"],
+        lead_years=world.parameters["lead_time_years"],
+    )
+    return problem, stakes
+
+
+def calm_markets(model: MineralModel) -> Problem:
+    """Every market of the month on the trend: nobody is down, nobody fills or empties stocks."""
+    shape = model.trend_need.shape[:2]
+    orders = Orders(model.trend_need, **no_bids(*shape))
+    border = model.border
+    terms = replace(
+        model.terms,
+        border=border,
+        factor=(1.0 + model.terms.markup) * border.wedge,
+        log_weight=np.where(np.isinf(border.opening_gap), -np.inf, model.terms.log_weight),
+    )
+    problems = [
+        build_problem(
+            stage,
+            model.world,
+            calm_offers(model, stage),
+            orders,
+            model.backstop,
+            model.choke,
+            terms,
+            border.limits[stage.refined],
+            model.measures.tonnes,
+        )
+        for stage in model.stages
+    ]
+    return steady_demand(joined(problems))
+
+
+def calm_offers(model: MineralModel, stage: StageRows) -> Offers:
+    """Last month's asks for what firms can make without outages, and what they offer from store."""
+    rows, firms, traits = stage.firms, model.firms, stage.firm_traits
+    feed, _ = feed_at_hand(model)
+    planned = firms.capacity[rows]
+    running = firm.running_capacity(planned, firms.working[rows], feed, traits)
+    stored = model.behaviour.inventory_offer * firms.inventory[rows]
+    return Offers(running + stored, firms.low_ask[rows], firms.high_ask[rows], traits.least_price)
+
+
+def foreign_limits(model: MineralModel) -> list[tuple[int, Limit]]:
+    """Rows, and the limits of other producers that are in force there.
+
+    Of a limit that holds several markets together, each keeps the tonnes it had last month.
+    """
+    trials, found = model.review.trials, []
+    for limit in model.measures.limits:
+        here = np.isin(trials.market, limit.markets) & (trials.exporter != limit.origin)
+        for row in np.flatnonzero(here).tolist():
+            market = trials.market[row]
+            tonnes = limit.tonnes
+            if limit.markets.size > 1:
+                tonnes = float(model.last_flow[market, limit.origin, limit.destinations].sum())
+            found.append((row, replace(limit, markets=np.array([market]), tonnes=tonnes)))
+    return found
+
+
+def at_full_pace(model: MineralModel, control: DatedControl, market: int) -> list[Limit]:
+    """The limits of a control on a market once licences come and detours go at the usual pace."""
+    terms, traced = control.terms, model.measures.arcs.traced
+    month = control.start + terms.processing_months + terms.detour_months + 1
+    found = limits_of(
+        control,
+        scopes_of(control, traced),
+        month,
+        model.growth,
+        model.state.price_gap,
+        NOTHING,
+    )
+    return [limit for limit in found if market in limit.markets]
+
+
+def pending_plants(model: MineralModel) -> np.ndarray:
+    """[market, country] t/month of capacity under construction, at the opening or decided since."""
+    planned = model.trend.capacity[model.month]
+    nameplate = np.where(model.world.firms.start_year > 0, model.firm_traits.capacity, 0.0)
+    left = np.maximum(nameplate - planned, 0.0) + model.pipeline.building * planned
+    return model.firm_traits.by_place(left, model.world.landed_price.shape)
