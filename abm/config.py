@@ -42,6 +42,13 @@ class Rights(Enum):
     treasury = "treasury"
 
 
+class Treatment(Enum):
+    """What happens at the border to goods that cannot meet a standard."""
+
+    levy = "levy"
+    exclusion = "exclusion"
+
+
 class Weight(Enum):
     """By which weight a limit on several products counts them."""
 
@@ -212,9 +219,36 @@ class InvestmentFund:
 
 @dataclass
 class Standards:
-    """Environmental and social standards, and material that can be traced."""
+    """Environmental and social standards, and material that can be traced.
+
+    Scores of origins run from 0 to 1 (table standards). An origin below `least_score` cannot be
+    certified; one between it and `standard` can, at a cost that grows with what it lacks.
+    """
 
     active: bool = False
+    since: str = "2027-01"
+    phase_in_months: int = parameter(24, "months", 0, 240, "assumed: two years to be certified")
+    standard: float = parameter(
+        0.6, "score", 0.0, 1.0, "assumed: just below the lowest of the allied countries"
+    )
+    least_score: float = parameter(
+        0.4, "score", 0.0, 1.0, "assumed: leaves out the Congo, Myanmar, Russia and Zimbabwe"
+    )
+    treatment: Treatment = Treatment.levy
+    levy: float = parameter(0.1, "fraction of the border price", 0.0, 5.0, "assumed")
+    compliance_cost: float = parameter(
+        0.2, "share of the world price per point of score short", 0.0, 5.0, "assumed: 3 % for China"
+    )
+    audit_cost: float = parameter(0.005, "share of the world price", 0.0, 1.0, "assumed")
+    premium: float = parameter(
+        0.02, "fraction of the seller's price", 0.0, 1.0, "assumed: green premia reported are small"
+    )
+    traced_share: float = parameter(
+        0.5, "share of re-routed goods seen and refused", 0.0, 1.0, "assumed"
+    )
+    tracing_cost: float = parameter(
+        20.0, "USD per t contained", 0.0, 1e5, "assumed: sampling and paperwork of a shipment"
+    )
 
 
 @dataclass
@@ -936,6 +970,7 @@ def check(config: Config) -> None:
         _check_circle(name, circle)
     for path, control in named_controls(config):
         check_control(path, control)
+    _check_month("instruments.standards.since", config.instruments.standards.since)
     _check_shipping(config.shipping)
     _check_instability(config.instability)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
+from abm.config import month_index
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
+from abm.policy.standards import StandardTerms, phase_in, standard_terms
 from abm.policy.stockpile import national_release, pooled_release
 from abm.policy.tariffs import applied_tariff
 from abm.recycling import scrap_limit
@@ -164,6 +166,14 @@ def fresh_purchases(model: MineralModel) -> np.ndarray:
     return np.maximum(fresh - NEW_PLANT_MARGIN, 0.0) / (1.0 - NEW_PLANT_MARGIN)
 
 
+def standards_in_force(model: MineralModel) -> StandardTerms:
+    """What standards ask of those who sell to members; the last one where nothing has changed."""
+    settings = model.case.instruments.standards
+    begins = month_index(settings.since, model.horizon.start)
+    strength = model.part("standards") * phase_in(settings, begins, model.month)
+    return standard_terms(model.world, settings, strength, model.standards)
+
+
 def border_in_force(model: MineralModel, last: Border | None) -> Border:
     """Duties, taxes, freight and costs of the month; the last one where nothing has changed."""
     terms = Terms(
@@ -174,11 +184,13 @@ def border_in_force(model: MineralModel, last: Border | None) -> Border:
         counter_tariff=model.counter_tariff,
         compliance=model.compliance,
         floor=model.floor_price,
+        standards=model.standards,
     )
     if last and terms.same(last.terms):
         return last
     cut = model.case.instruments.preferential_tariffs.cut
     tariff = applied_tariff(model.world.tariff, terms.preference, cut) + terms.counter_tariff
+    tariff = tariff + terms.standards.levy
     addition = terms.lanes.freight + terms.controls.detour + terms.compliance
     shut = np.isinf(addition)
     return Border(
@@ -186,7 +198,7 @@ def border_in_force(model: MineralModel, last: Border | None) -> Border:
         tariff,
         wedge=(1.0 + terms.controls.tax) * (1.0 + tariff),
         addition=np.where(shut, 0.0, addition),
-        opening_gap=np.where(shut, -np.inf, model.world.opening_gap),
+        opening_gap=np.where(shut, -np.inf, model.world.opening_gap + terms.standards.appeal),
         pool=pooled_share(model.world.flow, terms.pooling),
         limits={stage.refined: limit_arcs(model.measures.limits, stage) for stage in model.stages},
     )
@@ -213,6 +225,7 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         state.familiarity,
         border.opening_gap,
     )
+    markup += (1.0 + markup) * border.terms.standards.premium
     factor = markup + 1.0
     factor *= border.wedge
     return TradeTerms(border, markup, factor, notional, log_weight)
@@ -226,7 +239,7 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     running = firm.running_capacity(planned, availability, limit, traits)
     running = firm.within_scrap(running, scrap_limit(model), traits)
     feed_cost = np.where(traits.feeds, traits.here(rise), 0.0)
-    cost = feed_cost - model.support[rows]
+    cost = feed_cost - model.support[rows] - model.premium[rows]
     low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)
     stored = model.behaviour.inventory_offer * firms.inventory[rows]
     firms.running[rows] = running

@@ -12,6 +12,7 @@ from abm.agents.producer import shares_from
 from abm.config import Behaviour
 from abm.passes import move_familiarity
 from abm.policy.licences import unused_approvals
+from abm.policy.standards import premium_earned
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -71,6 +72,13 @@ def update_approvals(model: MineralModel) -> None:
     state.unused_approvals = unused_approvals(
         controls, model.month, model.growth, state.unused_approvals, model.books.flow
     )
+
+
+def update_premium(model: MineralModel) -> None:
+    """What certified goods earn beyond their price counts in the asks and plans of their makers."""
+    books = model.books
+    earned = premium_earned(model.standards.premium, books.origin_price, books.flow, books.sold)
+    model.premium = model.firm_traits.here(earned)
 
 
 def update_habits(model: MineralModel) -> None:

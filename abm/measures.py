@@ -137,4 +137,7 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
         "rerouted_t": np.einsum("mij,mij->mj", flow, model.measures.arcs.rerouted),
         "recycled_t": recycled_output(model),
         "use_intensity": mean_intensity(model),
+        "low_impact_share": per_purchase(
+            np.einsum("mij,ij->mj", flow, model.standards.certified), bought
+        ),
     }

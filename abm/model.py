@@ -20,6 +20,7 @@ from abm.intentions import (
     border_in_force,
     place_month_orders,
     releases,
+    standards_in_force,
     trade_terms,
     trend_need,
 )
@@ -27,6 +28,7 @@ from abm.learning import (
     update_approvals,
     update_firms,
     update_habits,
+    update_premium,
     update_price_gap,
     update_prices,
 )
@@ -41,6 +43,7 @@ from abm.planning import (
     update_plans,
 )
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
+from abm.policy.standards import standard_terms
 from abm.recorder import Record, empty_record
 from abm.recycling import adapt_recycling, recycle, scrap_account
 from abm.review import adopt_policies, opening_review, weigh_policies
@@ -169,6 +172,8 @@ class MineralModel(mesa.Model):
         seas = self.sailing.in_month(self.month)
         self.lanes, self.buyers = seas.lanes, replace(self.buyers, transit=seas.transit)
         self.growth = self.trend.total[self.month]
+        self.standards = standards_in_force(self)
+        self.compliance = self.standards.compliance
         self.measures = measures_in_force(
             self.world,
             self.controls,
@@ -176,7 +181,7 @@ class MineralModel(mesa.Model):
             self.growth,
             self.state.price_gap,
             self.measures.arcs,
-            self.traced,
+            self.standards.traced,
             self.state.unused_approvals,
         )
         self.border = border_in_force(self, self.border)
@@ -241,6 +246,7 @@ class MineralModel(mesa.Model):
         update_prices(self)
         update_price_gap(self)
         update_approvals(self)
+        update_premium(self)
         update_habits(self)
         update_firms(self)
         update_plans(self)
@@ -273,9 +279,11 @@ class MineralModel(mesa.Model):
         self.tension = opening_stand(world, self.config.tension)
         self.retaliated = np.zeros(len(world.countries), dtype=bool)
         self.counter_tariff = np.zeros(world.flow.shape)
-        self.compliance = np.zeros(world.flow.shape)
         self.floor_price = np.zeros(world.flow.shape)
-        self.traced = np.zeros(len(world.countries))
+        nobody = np.zeros(len(world.countries))
+        self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
+        self.compliance = self.standards.compliance
+        self.premium = np.zeros(len(self.firms))
         self.support = np.zeros(len(self.firms))
         self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))
 

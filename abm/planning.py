@@ -99,7 +99,7 @@ def open_plants(model: MineralModel) -> None:
         return
     rise = np.where(traits.feeds, traits.here(feed_at_hand(model)[1]), 0.0)
     cost = model.plant_lives.variable_cost + rise
-    price = traits.here(market_price(model)) + model.support
+    price = traits.here(market_price(model)) + model.support + model.premium
     exists = firms.capacity > 0.0
     firms.months_below[:] = plant.counted_months(firms.months_below, exists & (price < cost))
     firms.months_above[:] = plant.counted_months(
@@ -131,7 +131,7 @@ def next_expansion(model: MineralModel) -> np.ndarray:
     """[firm] capacity over its plan next month, before depletion and ceilings."""
     firms, traits, settings = model.firms, model.firm_traits, model.config.planning.entry
     closing = model.behaviour.attrition_years * MONTHS
-    price = traits.here(model.state.producer_price) + model.support
+    price = traits.here(model.state.producer_price) + model.support + model.premium
     if not settings.active:
         return firm.invested(firms.expansion, price / traits.price, traits, closing)
     pipeline, planned = model.pipeline, model.trend.capacity[model.month]

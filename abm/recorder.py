@@ -44,6 +44,7 @@ MEASURES = (
     "rerouted_t",
     "recycled_t",
     "use_intensity",
+    "low_impact_share",
 )
 
 

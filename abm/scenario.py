@@ -156,6 +156,7 @@ def _scenario(
         for path, control in named_controls(config)
         if control.instrument is not Instrument.none and (path != "shock" or shocked)
     ]
+    _check_weights(dated, world)
     return Scenario(
         membership=name,
         shock=config.shock.name if shocked else "none",
@@ -163,6 +164,19 @@ def _scenario(
         instruments=config.instruments,
         controls=tuple(control for control in dated if control.destinations.size),
     )
+
+
+def _check_weights(controls: list[DatedControl], world: World) -> None:
+    """Common limits on one market must count it by one weight: the market clears in its unit."""
+    weight: dict[int, Weight] = {}
+    for control in controls:
+        for rows in control.groups:
+            for market in control.markets[rows] if rows.size > 1 else ():
+                if weight.setdefault(int(market), control.terms.weight) != control.terms.weight:
+                    raise ConfigError(
+                        f"the common limits on {' '.join(world.markets[market])} weigh it both "
+                        "contained and gross; give their controls the same weight"
+                    )
 
 
 def _dated(

@@ -354,6 +354,7 @@ SCHEMAS: dict[str, Schema] = dict(
             _country("country"),
             _number("ideal_point", -10.0, 10.0, meaning="an ideal point lies between -10 and 10"),
         ),
+        _schema("standards", "country", _country("country"), _share("score")),
         _schema(
             "published_shares",
             "mineral stage country publisher",
@@ -415,6 +416,7 @@ class Tables:
     stockpiles: pd.DataFrame
     memberships: pd.DataFrame
     alignment: pd.DataFrame
+    standards: pd.DataFrame
     published_shares: pd.DataFrame
     published_concentration: pd.DataFrame
     digest: str

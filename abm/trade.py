@@ -11,6 +11,7 @@ from abm.agents.firm import FirmTraits
 from abm.market import Clearing, Problem
 from abm.passes import split_outlay, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
+from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets
 
 
@@ -51,6 +52,7 @@ class Terms:
     counter_tariff: np.ndarray  # fraction added to the tariff
     compliance: np.ndarray  # USD/kg: cost of standards and of tracing
     floor: np.ndarray  # USD/kg below which no landed price may lie; 0: none
+    standards: StandardTerms
 
     def same(self, other: Terms) -> bool:
         """Whether nothing has changed."""

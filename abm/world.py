@@ -101,6 +101,7 @@ class World:
     refined_market: np.ndarray  # [mineral]
     political_stability: np.ndarray  # [country] WGI points
     industry: np.ndarray  # [country] manufacturing value added, billion USD a year
+    standard_score: np.ndarray  # [country] environmental and social, 0 to 1
     non_allied: np.ndarray  # [country]
     ideal_point: np.ndarray  # [country] position in votes of the UN; NaN where unknown
     opening: Opening
@@ -221,6 +222,7 @@ def build_world(
         refined_market=_market_of(opening, refined=True),
         political_stability=table["political_stability"].to_numpy(float),
         industry=table["industry_bn_usd"].to_numpy(float),
+        standard_score=_standard_scores(tables, opening.countries),
         non_allied=(table["role"] == "non_allied").to_numpy(),
         ideal_point=_ideal_points(tables, opening.countries),
         opening=opening,
@@ -593,6 +595,13 @@ def _demand_paths(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
             beyond = beyond - np.log1p(central[place]) * (given - OPENING_YEAR)
             paths[scenario][:, *place] = np.exp(np.interp(years, given, beyond))
     return paths
+
+
+def _standard_scores(tables: Tables, countries: tuple[str, ...]) -> np.ndarray:
+    """Scores of the table; of a country it leaves out, its political stability on the scale."""
+    known = tables.standards.set_index("country")["score"]
+    stability = tables.countries.set_index("code")["political_stability"]
+    return known.combine_first((stability + 2.5) / 5.0).loc[list(countries)].to_numpy(float)
 
 
 def _circles(tables: Tables) -> dict[str, dict[str, str]]:

@@ -58,6 +58,7 @@ COLUMNS = {
     "rerouted_t": "bought through third countries around a ban, t",
     "recycled_t": "made from scrap by the country's firms, t; part of output_t",
     "use_intensity": "mineral used per product over the opening, mean of sectors by opening use",
+    "low_impact_share": "share of purchases from origins that meet the standard, 0 to 1",
     "year": "calendar year",
     "origin": "country where it was produced",
     "destination": "country that bought it",

@@ -1,5 +1,6 @@
 """What export controls do to a small world: directions fixed by theory, and the books balance."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -319,7 +320,8 @@ def test_a_targeted_ban_leaks_unless_it_is_traced(tiny_world: World) -> None:
 
     def leaked(seen: float) -> np.ndarray:
         model = model_of(config, tiny_world)
-        model.traced = seen * np.array([1.0, 0.0, 0.0, 0.0])
+        seeing = seen * np.array([1.0, 0.0, 0.0, 0.0])
+        model.standards = replace(model.standards, traced=seeing)
         return model.run().measures["rerouted_t"][START, tiny_world.market("gallium", "refined")]
 
     untraced, half, whole = leaked(0.0), leaked(0.5), leaked(1.0)
@@ -386,7 +388,8 @@ def test_tonnes_and_money_balance_under_any_mix_of_controls(
         )
     ]
     model = model_of(config, family_world, "pair")
-    model.traced = traced * np.array([1.0, 0.0, 1.0, 0.0])
+    seeing = traced * np.array([1.0, 0.0, 1.0, 0.0])
+    model.standards = replace(model.standards, traced=seeing)
     record = model.run()
     assert record.tonnes_gap.max() < 1e-9
     assert record.money_gap.max() < 1e-9

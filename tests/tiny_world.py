@@ -256,6 +256,10 @@ def tiny_rows() -> dict[str, list[dict[str, object]]]:
             {"country": country, "ideal_point": point}
             for country, point in (("USA", 2.0), ("CHN", -1.0), ("AUS", 1.0))
         ],
+        "standards": [
+            {"country": country, "score": score}
+            for country, score in (("USA", 0.8), ("CHN", 0.45), ("AUS", 0.7), ("ROW", 0.2))
+        ],
         "published_shares": [
             {
                 "mineral": "gallium",
