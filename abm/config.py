@@ -35,6 +35,13 @@ class Instrument(Enum):
     dumping = "dumping"  # exports are sold below the home price; the treasury pays the difference
 
 
+class AccessionRule(Enum):
+    """What decides on who joins an alliance and when."""
+
+    scheduled = "scheduled"
+    choice = "choice"
+
+
 class Rights(Enum):
     """Who holds the right to export under a limit, and so collects its rent."""
 
@@ -89,19 +96,31 @@ class Circle:
     """A group of members: a circle of the table memberships, changed by hand where wanted.
 
     Members join in the month `since`, or on their own date in the table where that is later.
+    `joins` and `exits` give the month of single countries, `share` how far one takes part (1 where
+    not named). `instruments` are those that the circle has, all where empty; `partners` are
+    countries that take part in the instruments named, from `since` on, without being members.
     """
 
     table: str = ""
     add: list[str] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
     since: str = "2026-02"
+    joins: dict[str, str] = field(default_factory=dict)
+    exits: dict[str, str] = field(default_factory=dict)
+    share: dict[str, float] = field(default_factory=dict)
+    instruments: list[str] = field(default_factory=list)
+    partners: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
 class Membership:
-    """The circles that are compared with a world without any."""
+    """The circles that are compared with a world without any.
+
+    `cases` names circles that are in force together; where empty, every circle is a case alone.
+    """
 
     circles: dict[str, Circle] = field(default_factory=dict)
+    cases: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -320,10 +339,10 @@ class Retaliation:
 
     active: bool = False
     trigger: float = parameter(
-        0.5, "complaint about a producer, 0 to 1", 0.0, 1.0, "assumed: above the opening tension"
+        0.4, "complaint about a producer, 0 to 1", 0.0, 1.0, "assumed: above the opening tension"
     )
     release: float = parameter(
-        0.3, "complaint below which it ends", 0.0, 1.0, "assumed: measures outlast their cause"
+        0.6, "share of the trigger below which it ends", 0.0, 1.0, "assumed: it outlasts its cause"
     )
     tariff: float = parameter(
         0.25,
@@ -465,7 +484,9 @@ class Tension:
     answer_trigger: float = parameter(
         0.3, "tension at which a producer answers counter-tariffs", 0.0, 1.0, "assumed"
     )
-    answer_release: float = parameter(0.15, "tension below which it relents", 0.0, 1.0, "assumed")
+    answer_release: float = parameter(
+        0.5, "share of the trigger below which it relents", 0.0, 1.0, "assumed"
+    )
     answer_quota: float = parameter(
         0.5, "share of opening exports let through", 0.0, 1.0, "assumed; 1: no answer"
     )
@@ -476,9 +497,39 @@ class Tension:
 
 @dataclass
 class Accession:
-    """Countries join and leave the alliance by choice."""
+    """When countries join the circles of a run: together, on a schedule, or by choice.
+
+    On schedule, each country joins on its own date in the table memberships. By choice, the
+    circles start as they are; `candidates` (every country that is not non-allied, where empty) may
+    join the first circle of the case, and members may leave.
+    """
 
     active: bool = False
+    rule: AccessionRule = AccessionRule.choice
+    candidates: list[str] = field(default_factory=list)
+    review_months: int = parameter(12, "months between reviews", 1, 120, "assumed: yearly")
+    join_margin: float = parameter(
+        0.0, "net benefit above which one joins, share of trade", -1.0, 1.0, "assumed"
+    )
+    leave_margin: float = parameter(
+        -0.005, "net benefit below which a member has doubts", -1.0, 1.0, "assumed"
+    )
+    patience: int = parameter(
+        3, "reviews with doubts before it leaves", 1, 100, "assumed: three years of losses"
+    )
+    worn_out: float = parameter(0.2, "commitment below which a member leaves", 0.0, 1.0, "assumed")
+    contribution: float = parameter(
+        0.001, "share of trade in minerals", 0.0, 1.0, "assumed: secretariat and common projects"
+    )
+    carrying_cost: float = parameter(
+        0.08, "of the value of a stock, a year", 0.0, 1.0, "assumed: capital and storage"
+    )
+    emergency_risk: float = parameter(
+        0.02, "chance of a month of shortage, in calm", 0.0, 1.0, "assumed: one month in four years"
+    )
+    feared_loss: float = parameter(
+        0.02, "share of trade with a producer at full tension", 0.0, 1.0, "assumed"
+    )
 
 
 @dataclass
@@ -968,6 +1019,8 @@ def check(config: Config) -> None:
     _check_demand(config.demand)
     for name, circle in config.membership.circles.items():
         _check_circle(name, circle)
+    for name, together in config.membership.cases.items():
+        _check_case(name, together, config.membership)
     for path, control in named_controls(config):
         check_control(path, control)
     _check_month("instruments.standards.since", config.instruments.standards.since)
@@ -1056,14 +1109,50 @@ def _check_demand(demand: DemandPath) -> None:
 
 
 def _check_circle(name: str, circle: Circle) -> None:
-    _check_month(f"membership.circles.{name}.since", circle.since)
+    path = f"membership.circles.{name}"
+    _check_month(f"{path}.since", circle.since)
     if name == "none":
         raise ConfigError("membership.circles.none: the name none is kept for the world without")
     if not circle.table and not circle.add:
         raise ConfigError(
-            f"membership.circles.{name} has no members; name a circle of the table memberships "
+            f"{path} has no members; name a circle of the table memberships "
             "in table, or countries in add"
         )
+    for column in ("joins", "exits"):
+        for country, month in getattr(circle, column).items():
+            _check_month(f"{path}.{column}.{country}", month)
+    for country, share in circle.share.items():
+        if not 0.0 < share <= 1.0:
+            raise ConfigError(
+                f"{path}.share.{country} is {share:.10g}; give a share above 0 and up to 1, "
+                "or take the country out with drop"
+            )
+    known = [item.name for item in fields(Instruments)]
+    for where, names in [("instruments", circle.instruments), *_partner_lists(circle)]:
+        for instrument in names:
+            if instrument not in known:
+                raise ConfigError(
+                    f"{path}.{where} contains {instrument!r}, which is no instrument; "
+                    f"choose from {', '.join(known)}"
+                )
+
+
+def _partner_lists(circle: Circle) -> list[tuple[str, list[str]]]:
+    return [(f"partners.{country}", names) for country, names in circle.partners.items()]
+
+
+def _check_case(name: str, together: list[str], membership: Membership) -> None:
+    path = f"membership.cases.{name}"
+    if name == "none":
+        raise ConfigError("membership.cases.none: the name none is kept for the world without")
+    if not together:
+        raise ConfigError(f"{path} is empty; name the circles that are in force together")
+    for circle in together:
+        if circle not in membership.circles:
+            known = ", ".join(membership.circles) or "(there are none)"
+            raise ConfigError(
+                f"{path} contains {circle!r}, which is no circle of the run; choose from {known}"
+            )
 
 
 def _check_shipping(shipping: Shipping) -> None:

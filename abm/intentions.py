@@ -177,7 +177,7 @@ def standards_in_force(model: MineralModel) -> StandardTerms:
 def border_in_force(model: MineralModel, last: Border | None) -> Border:
     """Duties, taxes, freight and costs of the month; the last one where nothing has changed."""
     terms = Terms(
-        preference=model.part("preferential_tariffs"),
+        preference=model.together("preferential_tariffs"),
         pooling=model.part("joint_procurement"),
         controls=model.measures.arcs,
         lanes=model.lanes,
@@ -212,7 +212,7 @@ def trade_terms(model: MineralModel) -> TradeTerms:
     pooled = pooled_part(
         border.pool,
         border.terms.pooling,
-        model.month - model.case.joined,
+        model.month - model.case.since("joint_procurement"),
         model.behaviour.qualification_months,
         model.case.instruments.joint_procurement,
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import mesa
 import numpy as np
 
+from abm.accession import candidates, review_membership
 from abm.agents import firm, plant
 from abm.agents.contracts import TermContracts
 from abm.agents.country import Country
@@ -154,6 +155,10 @@ class MineralModel(mesa.Model):
         """[country] how far each country takes part in an instrument this month, 0 to 1."""
         return self.case.participation(self.month, instrument) * self.commitment
 
+    def together(self, instrument: str) -> np.ndarray:
+        """[country, country] how far two countries take part in it in one circle, 0 to 1."""
+        return self.case.together(self.month, instrument, self.commitment)
+
     @property
     def month_label(self) -> str:
         """The month as 'YYYY-MM'."""
@@ -212,6 +217,7 @@ class MineralModel(mesa.Model):
         adopt_policies(self)
         retaliate(self)
         answer_tariffs(self)
+        review_membership(self)
 
     def order(self) -> None:
         """Buyers, stockpiles and trade terms for the month, from last month's state."""
@@ -277,6 +283,7 @@ class MineralModel(mesa.Model):
         self.commitment = np.ones(len(world.countries))
         self.lanes = self.sailing.in_month(0).lanes
         self.tension = opening_stand(world, self.config.tension)
+        self.countries.candidate[:] = candidates(world, self.config.accession.candidates)
         self.retaliated = np.zeros(len(world.countries), dtype=bool)
         self.counter_tariff = np.zeros(world.flow.shape)
         self.floor_price = np.zeros(world.flow.shape)

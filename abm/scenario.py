@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from abm.config import (
+    AccessionRule,
     Circle,
     Config,
     ConfigError,
@@ -82,40 +83,98 @@ class DatedControl:
         return self.terms.rights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Bloc:
+    """A circle in force: who is in it from when to when, and what it does together."""
+
+    name: str
+    joined: np.ndarray  # [country] month of joining, NEVER for outsiders
+    left: np.ndarray  # [country] first month outside again, NEVER where none is known
+    share: np.ndarray  # [country] how far each takes part once it is in, 0 to 1
+    instruments: frozenset[str]
+    partners: dict[str, np.ndarray]  # instrument -> [country] who takes part without being in
+    since: int  # month from which partners take part
+
+    def inside(self, month: int) -> np.ndarray:
+        """[country] how far each country belongs to the circle in a month, 0 to 1."""
+        return self.share * ((self.joined <= month) & (month < self.left))
+
+    def part(self, month: int, instrument: str) -> np.ndarray:
+        """[country] how far each takes part in an instrument, 0 to 1: members and partners."""
+        part = self.inside(month) * (instrument in self.instruments)
+        if instrument in self.partners and month >= self.since:
+            part = np.maximum(part, self.partners[instrument])
+        return part
+
+
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """One cell of a paired comparison."""
 
     membership: str
     shock: str
-    joined: np.ndarray  # [country] month of joining, NEVER for outsiders
+    count: int  # of countries
+    circles: tuple[Bloc, ...]  # in force together
     instruments: Instruments
     controls: tuple[DatedControl, ...]
 
+    def inside(self, month: int) -> np.ndarray:
+        """[country] how far each country is a member of any circle in a month, 0 to 1."""
+        return self._most([circle.inside(month) for circle in self.circles])
+
     def members(self, month: int) -> np.ndarray:
-        """[country] who is a member in a month."""
-        return self.joined <= month
+        """[country] who is a member of any circle in a month."""
+        return self.inside(month) > 0
 
     def participation(self, month: int, instrument: str) -> np.ndarray:
         """[country] how far each country takes part in an instrument of the alliance, 0 to 1.
+
+        In circles that overlap, the one in which it takes the larger part counts.
 
         Parameters
         ----------
         instrument
             Its name among `Instruments`; an instrument that is switched off has no participants.
         """
-        active = getattr(self.instruments, instrument).active
-        return (self.members(month) & active).astype(float)
+        if not getattr(self.instruments, instrument).active:
+            return np.zeros(self.count)
+        return self._most([circle.part(month, instrument) for circle in self.circles])
+
+    def together(self, month: int, instrument: str, commitment: np.ndarray) -> np.ndarray:
+        """[country, country] how far two countries take part in an instrument in one circle.
+
+        Parameters
+        ----------
+        commitment
+            [country] factor on the part of each.
+        """
+        pairs = np.zeros((self.count, self.count))
+        if getattr(self.instruments, instrument).active:
+            for circle in self.circles:
+                part = circle.part(month, instrument) * commitment
+                np.maximum(pairs, part[:, None] * part[None, :], out=pairs)
+        return pairs
+
+    def since(self, instrument: str) -> np.ndarray:
+        """[country] month of joining the first circle that has an instrument; NEVER if none."""
+        joined = [circle.joined for circle in self.circles if instrument in circle.instruments]
+        return np.minimum.reduce(joined) if joined else np.full(self.count, NEVER)
+
+    def _most(self, parts: list[np.ndarray]) -> np.ndarray:
+        return np.maximum.reduce([np.zeros(self.count), *parts])
 
 
 def scenarios(config: Config, world: World) -> list[Scenario]:
-    """Every circle, and the world without one, with and without the shock."""
-    circles: list[tuple[str, Circle | None]] = [("none", None)]
-    circles += list(config.membership.circles.items())
+    """Every case of membership, and the world without one, with and without the shock."""
+    membership = config.membership
+    cases = membership.cases or {name: [name] for name in membership.circles}
+    for code in config.accession.candidates:
+        _check_country(code, "accession.candidates", world)
     with_shock = [False] + [True] * (config.shock.instrument is not Instrument.none)
+    blocs = {name: _bloc(config, world, name) for name in membership.circles}
     return [
-        _scenario(config, world, name, circle, shocked)
-        for name, circle in circles
+        _scenario(config, world, name, tuple(blocs[circle] for circle in circles), shocked)
+        for name, circles in {"none": [], **cases}.items()
         for shocked in with_shock
     ]
 
@@ -142,17 +201,72 @@ def members_of(circle: Circle, name: str, world: World) -> list[str]:
     return [code for code in world.countries if code in chosen]
 
 
+def _bloc(config: Config, world: World, name: str) -> Bloc:
+    """A circle of the configuration with names resolved to rows and dates to months."""
+    circle, path = config.membership.circles[name], f"membership.circles.{name}"
+    members, count = members_of(circle, name, world), len(world.countries)
+    for part in ("joins", "exits", "share"):
+        for code in getattr(circle, part):
+            _check_country(code, f"{path}.{part}", world)
+            if code not in members:
+                raise ConfigError(
+                    f"{path}.{part} names {code}, which is not in the circle; put it into add, "
+                    "or leave it out"
+                )
+    joined, left, share = np.full(count, NEVER), np.full(count, NEVER), np.ones(count)
+    for code in members:
+        row = world.country(code)
+        date = _joining_date(config, world, circle, code)
+        joined[row] = max(1, month_index(date, config.horizon.start))
+        share[row] = circle.share.get(code, 1.0)
+        if code in circle.exits:
+            left[row] = month_index(circle.exits[code], config.horizon.start)
+            if circle.exits[code] <= date:
+                raise ConfigError(
+                    f"{path}.exits.{code} is {circle.exits[code]}, not after the country joins, "
+                    f"{date}; give a later month"
+                )
+    return Bloc(
+        name=name,
+        joined=joined,
+        left=left,
+        share=share,
+        instruments=frozenset(circle.instruments or [item.name for item in fields(Instruments)]),
+        partners=_partners(circle, path, members, world),
+        since=max(1, month_index(circle.since, config.horizon.start)),
+    )
+
+
+def _joining_date(config: Config, world: World, circle: Circle, code: str) -> str:
+    """The country's own date; else, on schedule, that of the table; else that of the circle."""
+    listed = world.circles.get(circle.table, {}).get(code, circle.since)
+    accession = config.accession
+    scheduled = accession.active and accession.rule is AccessionRule.scheduled
+    return circle.joins.get(code, listed if scheduled else max(circle.since, listed))
+
+
+def _partners(circle: Circle, path: str, members: list[str], world: World) -> dict[str, np.ndarray]:
+    partners: dict[str, np.ndarray] = {}
+    for code, instruments in circle.partners.items():
+        _check_country(code, f"{path}.partners", world)
+        if code in members:
+            raise ConfigError(
+                f"{path}.partners names {code}, which is a member; take it out of one of the two"
+            )
+        for instrument in instruments:
+            parts = partners.setdefault(instrument, np.zeros(len(world.countries)))
+            parts[world.country(code)] = 1.0
+    return partners
+
+
 def _scenario(
-    config: Config, world: World, name: str, circle: Circle | None, shocked: bool
+    config: Config, world: World, name: str, circles: tuple[Bloc, ...], shocked: bool
 ) -> Scenario:
-    joined = np.full(len(world.countries), NEVER)
-    if circle is not None:
-        dates = world.circles.get(circle.table, {})
-        for code in members_of(circle, name, world):
-            date = max(circle.since, dates.get(code, circle.since))
-            joined[world.country(code)] = max(1, month_index(date, config.horizon.start))
+    ever = np.zeros(len(world.countries), dtype=bool)
+    for circle in circles:
+        ever |= circle.joined < NEVER
     dated = [
-        _dated(path, control, config, world, joined)
+        _dated(path, control, config, world, ever)
         for path, control in named_controls(config)
         if control.instrument is not Instrument.none and (path != "shock" or shocked)
     ]
@@ -160,7 +274,8 @@ def _scenario(
     return Scenario(
         membership=name,
         shock=config.shock.name if shocked else "none",
-        joined=joined,
+        count=len(world.countries),
+        circles=circles,
         instruments=config.instruments,
         controls=tuple(control for control in dated if control.destinations.size),
     )
@@ -180,7 +295,7 @@ def _check_weights(controls: list[DatedControl], world: World) -> None:
 
 
 def _dated(
-    path: str, control: Control, config: Config, world: World, joined: np.ndarray
+    path: str, control: Control, config: Config, world: World, members: np.ndarray
 ) -> DatedControl:
     _check_country(control.by, f"{path}.by", world)
     exporter = world.country(control.by)
@@ -193,7 +308,7 @@ def _dated(
         )
     announced = month_index(control.announced, start) if control.announced else begins
     markets = _markets(path, control, world)
-    targets = _destinations(path, control, world, joined, exporter)
+    targets = _destinations(path, control, world, members, exporter)
     return DatedControl(
         name=control.name if path == "shock" else f"{control.name} ({path})",
         instrument=control.instrument,
@@ -342,12 +457,12 @@ def _relatives(path: str, family: str, world: World) -> list[str]:
 
 
 def _destinations(
-    path: str, control: Control, world: World, joined: np.ndarray, exporter: int
+    path: str, control: Control, world: World, members: np.ndarray, exporter: int
 ) -> np.ndarray:
     fixed = [word for word in control.targets if word != "members"]
     chosen = named_countries(fixed, f"{path}.targets", world, "'members' or 'world'")
     if "members" in control.targets:
-        chosen |= joined < NEVER
+        chosen |= members
     chosen[exporter] = False
     return np.flatnonzero(chosen)
 

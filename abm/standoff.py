@@ -82,8 +82,9 @@ def answer_tariffs(model: MineralModel) -> None:
     if not answering and not tariff.any():
         return
     kept = [c for c in model.adopted if c.terms.name != ANSWER]
+    relents = settings.answer_release * settings.answer_trigger
     for control in _adopted(model, ANSWER):
-        if _provoked(model, control.exporter, tariff, settings.answer_release):
+        if _provoked(model, control.exporter, tariff, relents):
             kept.append(control)
     for producer in model.producers.country:
         if producer not in answering and _provoked(
@@ -129,7 +130,7 @@ def update_tension(model: MineralModel) -> None:
     settings, stand = model.config.tension, model.tension
     if not settings.active:
         return
-    inside = model.members.astype(float)
+    inside = model.case.inside(model.month)
     bloc = stand.exports.sum(axis=0) @ inside
     grievance = resented(model) + tariff_grievance(model.border.terms.counter_tariff, stand.exports)
     stand.level = next_level(

@@ -127,6 +127,12 @@ def country_table(world: World, state: State) -> Table:
         price_ratio=np.ones((count, kinds)),
         short=np.zeros((count, kinds), dtype=bool),
         purchase_target=np.zeros((count, kinds)),
+        candidate=np.zeros(count, dtype=bool),
+        member=np.zeros(count, dtype=bool),
+        commitment=np.ones(count),
+        net_benefit=np.zeros(count),
+        doubts=np.zeros(count, dtype=np.int64),
+        wants_in=np.zeros(count, dtype=bool),
     )
 
 

@@ -45,7 +45,7 @@ class Terms:
     Arrays are [market, origin, destination] unless the comment says otherwise.
     """
 
-    preference: np.ndarray  # [country] part taken in preferential tariffs
+    preference: np.ndarray  # [country, country] part two take in preferential tariffs together
     pooling: np.ndarray  # [country] part taken in joint procurement
     controls: ArcMeasures
     lanes: Lanes

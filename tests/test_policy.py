@@ -348,14 +348,15 @@ def test_measures_on_arcs_are_kept_until_a_control_starts_or_ends(tiny_world: Wo
 
 def test_preferences_cut_duties_between_members_only() -> None:
     tariff = np.full((1, 3, 3), 0.1)
-    members = np.array([True, True, False])
-    found = applied_tariff(tariff, members.astype(float), 0.4)
+    members = np.array([1.0, 1.0, 0.0])
+    found = applied_tariff(tariff, np.outer(members, members), 0.4)
     np.testing.assert_allclose(found[0, :2, :2], 0.06)
     np.testing.assert_allclose(found[0, 2], 0.1)
     np.testing.assert_allclose(found[0, :, 2], 0.1)
-    halfway = applied_tariff(tariff, np.array([1.0, 0.5, 0.0]), 0.4)
+    part = np.array([1.0, 0.5, 0.0])
+    halfway = applied_tariff(tariff, np.outer(part, part), 0.4)
     np.testing.assert_allclose(halfway[0, 0, 1], 0.08)
-    np.testing.assert_array_equal(applied_tariff(tariff, np.zeros(3), 0.4), tariff)
+    np.testing.assert_array_equal(applied_tariff(tariff, np.zeros((3, 3)), 0.4), tariff)
 
 
 def test_a_scenario_carries_members_from_the_second_month_at_the_earliest(

@@ -110,7 +110,7 @@ def test_complaints_of_outsiders_and_about_members_do_not_count() -> None:
 
 
 def test_retaliation_starts_at_the_trigger_and_holds_until_the_release() -> None:
-    settings = Retaliation(active=True, trigger=0.5, release=0.3)
+    settings = Retaliation(active=True, trigger=0.5, release=0.6)
     acting = np.array([False])
     seen = []
     for pressed in (0.4, 0.6, 0.4, 0.2, 0.4):
@@ -270,7 +270,7 @@ def test_an_alliance_that_grows_is_resented_by_those_it_leaves_out(tiny_world: W
 
 def dear(**terms: float) -> Config:
     """Retaliation at the first complaint, on every good, without backlash or answer."""
-    strict: dict[str, float] = {"trigger": 0.05, "release": 0.01, "spare_dependence": 1.0}
+    strict: dict[str, float] = {"trigger": 0.05, "release": 0.2, "spare_dependence": 1.0}
     config = tense_config(answer_quota=1.0)
     return retaliating(config, **{**strict, "backlash": 0.0, "tariff": 0.5, **terms})
 
@@ -302,7 +302,7 @@ def test_the_counter_duty_is_what_the_books_take_more(tiny_world: World) -> None
     assert model.counter_tariff.any()
     flow, price = model.books.flow, np.nan_to_num(model.books.origin_price)
     asked = price[:, :, None] * (1.0 + model.terms.markup)
-    preference = applied_tariff(tiny_world.tariff, model.part("preferential_tariffs"), 1.0)
+    preference = applied_tariff(tiny_world.tariff, model.together("preferential_tariffs"), 1.0)
     expected = model.books.duty - (flow * asked * preference).sum(axis=1)
     np.testing.assert_allclose(counter_duty(model), expected, atol=1e-9 * expected.max())
 
@@ -320,8 +320,8 @@ def test_burdens_wear_down_commitment_and_with_it_every_instrument(tiny_world: W
 
 def test_a_producer_answers_and_relents(tiny_world: World) -> None:
     """With a rule in place of its own review: a cap on what the levying members need most."""
-    terms = {"response": 0.02, "answer_trigger": 0.2, "answer_release": 0.15}
-    config = retaliating(tense_config(8, **terms), trigger=0.2, release=0.15, spare_dependence=1.0)
+    terms = {"response": 0.02, "answer_trigger": 0.2, "answer_release": 0.75}
+    config = retaliating(tense_config(8, **terms), trigger=0.2, release=0.75, spare_dependence=1.0)
     config.shock.instrument = Instrument.none
     model = model_of(config, tiny_world, "washington")
     adopted = []
@@ -354,11 +354,11 @@ def standoff(
 ) -> tuple[MineralModel, list[dict[str, np.ndarray]]]:
     """Fifteen years with a ban of one year in the second, retaliation and answers."""
     terms = {"response": response, "decay": decay, "opening_distance": 1000.0}
-    answers = {"answer_trigger": 0.15, "answer_release": 0.1, "answer_quota": 0.0}
+    answers = {"answer_trigger": 0.15, "answer_release": 0.7, "answer_quota": 0.0}
     config = retaliating(
         tense_config(15, **terms, **answers),
         trigger=0.2,
-        release=0.1,
+        release=0.5,
         tariff=1.0,
         spare_dependence=1.0,
         backlash=0.0,
@@ -409,7 +409,6 @@ def test_books_balance_whatever_countries_do_to_each_other(
     config = retaliating(
         tense_config(response=response, answer_trigger=0.05, answer_release=0.0),
         trigger=trigger,
-        release=trigger / 2,
         tariff=tariff,
         spare_dependence=0.9,
         counter_quota=quota,

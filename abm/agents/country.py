@@ -1,4 +1,4 @@
-"""Countries: each decides on its strategic stocks, one by one."""
+"""Countries: each decides on its strategic stocks and on membership, one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Country(Row):
     """A country or bloc as an actor. Arrays are per mineral.
 
     Reads what the last month left (`price_ratio`, `stockpile`) and writes intentions
-    (`short`, `purchase_target`); settling moves the goods.
+    (`short`, `purchase_target`, `wants_in`); settling moves the goods.
     """
 
     code = Column()
@@ -22,6 +22,12 @@ class Country(Row):
     price_ratio = Column()
     short = Column()
     purchase_target = Column()
+    candidate = Column()  # may join by choice
+    member = Column()  # of the first circle of the case, at the last review
+    commitment = Column()
+    net_benefit = Column()  # of membership, share of its trade in minerals
+    doubts = Column()  # reviews in a row at which membership did not pay
+    wants_in = Column()
 
     def decide(self) -> None:
         """Call an emergency where prices have jumped; set the stock to aim at."""
@@ -31,3 +37,18 @@ class Country(Row):
         months = np.maximum(months, self.stocking * settings.stockpiles.target_months)
         self.short = short
         self.purchase_target = np.where(short, 0.0, months * self.trend_use)
+
+    def review(self) -> None:
+        """Join where it pays; leave when it has not paid for long, or when worn out.
+
+        Between the two margins nobody moves.
+        """
+        settings = self.model.config.accession
+        if self.member:
+            self.doubts = self.doubts + 1 if self.net_benefit < settings.leave_margin else 0
+            worn_out = self.commitment < settings.worn_out
+            self.wants_in = self.doubts < settings.patience and not worn_out
+        else:
+            self.doubts = 0
+            rested = self.commitment >= 0.5 * (1.0 + settings.worn_out)
+            self.wants_in = self.candidate and rested and self.net_benefit > settings.join_margin

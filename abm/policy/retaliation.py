@@ -28,8 +28,8 @@ def pressure(level: np.ndarray, grievance: np.ndarray, part: np.ndarray) -> np.n
 
 
 def under_retaliation(before: np.ndarray, pressed: np.ndarray, settings: Retaliation) -> np.ndarray:
-    """[country] against whom the members act: from the trigger on, until below the release."""
-    bound = np.where(before, settings.release, settings.trigger)
+    """[country] against whom the members act: from the trigger on, until a share of it."""
+    bound = settings.trigger * np.where(before, settings.release, 1.0)
     return settings.active & (pressed > bound)
 
 
