@@ -77,6 +77,7 @@ class Books:
     origin_price: np.ndarray  # [market, country] USD/kg
     sales: np.ndarray  # [firm]
     made: np.ndarray  # [firm]
+    taken: np.ndarray  # [market, country, group] t bought by each group
     use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country, group]
     rebate: np.ndarray = field(default_factory=lambda: np.zeros(1))  # [market, country] contracts
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
@@ -108,6 +109,7 @@ class Books:
             origin_price=np.full(places, np.nan),
             sales=np.zeros(len(firms)),
             made=np.zeros(len(firms)),
+            taken=np.zeros(state.stock.shape),
         )
 
     def enter(self, stage: StageRows, clearing: Clearing, paid: Payments) -> None:

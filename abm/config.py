@@ -966,6 +966,18 @@ class Randomness:
 
 
 @dataclass
+class Accounting:
+    """How gains and burdens are reported; nothing of it acts on the model."""
+
+    pass_through: float = parameter(
+        0.7, "share of a cost that industry passes on", 0.0, 1.5, "assumed: 0.6 to 1 is usual"
+    )
+    uncovered_months: float = parameter(
+        3.0, "months of need that stock should cover", 0.1, 60.0, "assumed: the length of a licence"
+    )
+
+
+@dataclass
 class Config:
     """One run of the command."""
 
@@ -985,6 +997,7 @@ class Config:
     recycling: Recycling = field(default_factory=Recycling)
     substitution: Substitution = field(default_factory=Substitution)
     planning: Planning = field(default_factory=Planning)
+    accounting: Accounting = field(default_factory=Accounting)
     behaviour: Behaviour = field(default_factory=Behaviour)
     randomness: Randomness = field(default_factory=Randomness)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")

@@ -72,6 +72,7 @@ def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> Non
     paid = rents_paid(limits, clearing, measures.arcs.unit[stage.markets])
     books.credit_rents(stage.markets, held, paid, measures.arcs.rerouted)
     bought = bought_by_group(model, stage, clearing)
+    books.taken[stage.markets] = bought
     ship(model.state, model.lanes.voyage, stage.markets, clearing.flow, bought)
     if not stage.refined:
         update_feed_price(model, stage.markets)

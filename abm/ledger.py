@@ -77,6 +77,14 @@ class Ledger:
             paid, received = before.paid + paid, before.received + received
         self.entries[name] = Entry(payer[0], paid, payee[0], received)
 
+    def balances(self) -> np.ndarray:
+        """[account, market, country] of every account, thousand USD; all add up to zero."""
+        net = np.zeros((len(Account), *self.shape))
+        for entry in self.entries.values():
+            net[entry.payee] += entry.received
+            net[entry.payer] -= entry.paid
+        return net
+
     def balance(self, account: Account) -> np.ndarray:
         """[market, country] what an account has received less what it has paid, thousand USD."""
         net = np.zeros(self.shape)

@@ -43,7 +43,7 @@ def import_reliance(flow: np.ndarray, bought: np.ndarray) -> np.ndarray:
     return 1.0 - per_purchase(np.diagonal(flow, axis1=1, axis2=2), bought)
 
 
-def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:
     """USD/kg paid on average by each country; `otherwise` where nothing was bought.
 
     Parameters

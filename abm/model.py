@@ -65,6 +65,7 @@ from abm.substitution import adapt_intensity, fund_research, opening_technology
 from abm.tension import opening_stand
 from abm.trade import stages_in_order
 from abm.trend import undisturbed_trend
+from abm.welfare import add_sector_figures, month_surplus, users_gain
 from abm.world import KG, MONTHS, World
 
 
@@ -245,6 +246,8 @@ class MineralModel(mesa.Model):
         pay_for_construction(self)
         recycle(self)
         fund_research(self)
+        self.gain = users_gain(self)
+        self.surplus = month_surplus(self)
         books.close(state, self.firms, traits, self.month_label)
 
     def adapt(self) -> None:
@@ -267,6 +270,9 @@ class MineralModel(mesa.Model):
         for name, values in month_measures(self).items():
             record.measures[name][month] = values
         record.member[month] = self.members
+        record.keep_accounts(month // MONTHS, books.ledger)
+        record.surplus[month // MONTHS] += KG * self.surplus
+        add_sector_figures(self, record.sectors[month // MONTHS])
         record.flow[month // MONTHS] += books.flow
         record.value[month // MONTHS] += KG * books.paid
         record.certificate[month] = books.certificate

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from abm.config import month_name
+from abm.ledger import Account, Ledger
+from abm.welfare import PARTIES, SECTOR_FIGURES
 from abm.world import KG, MONTHS, World
 
 if TYPE_CHECKING:
@@ -48,6 +50,15 @@ MEASURES = (
 )
 
 
+class Accounts(NamedTuple):
+    """One kind of payment over the years, USD, [year, country] on both sides."""
+
+    payer: Account
+    paid: np.ndarray
+    payee: Account
+    received: np.ndarray
+
+
 @dataclass
 class Record:
     """[month, market, country] of every measure, and the health of the run."""
@@ -56,10 +67,24 @@ class Record:
     member: np.ndarray  # [month, country] bool
     flow: np.ndarray  # [year, market, origin, destination] t, summed over the year
     value: np.ndarray  # [year, market, origin, destination] USD paid, summed over the year
+    accounts: dict[str, Accounts]  # by name of the entry
+    surplus: np.ndarray  # [year, party, market, country] USD
+    sectors: np.ndarray  # [year, figure, market, country, sector] t and thousand USD
     certificate: np.ndarray  # [month] largest residual of the month's clearings
     tonnes_gap: np.ndarray  # [month] largest imbalance of a mineral, share of its volume
     money_gap: np.ndarray  # [month] largest imbalance of a market, share of its outlay
     iterations: np.ndarray  # [month] Newton steps of the month
+
+    def keep_accounts(self, year: int, ledger: Ledger) -> None:
+        """Add a month's payments to those of its year."""
+        for name, entry in ledger.entries.items():
+            kept = self.accounts.get(name)
+            if kept is None:
+                shape = (self.flow.shape[0], self.member.shape[1])
+                kept = Accounts(entry.payer, np.zeros(shape), entry.payee, np.zeros(shape))
+                self.accounts[name] = kept
+            kept.paid[year] += KG * entry.paid.sum(axis=0)
+            kept.received[year] += KG * entry.received.sum(axis=0)
 
 
 def empty_record(world: World, months: int) -> Record:
@@ -71,6 +96,9 @@ def empty_record(world: World, months: int) -> Record:
         member=np.zeros((months, len(world.countries)), dtype=bool),
         flow=np.zeros((years, *world.flow.shape)),
         value=np.zeros((years, *world.flow.shape)),
+        accounts={},
+        surplus=np.zeros((years, len(PARTIES), *shape[1:])),
+        sectors=np.zeros((years, len(SECTOR_FIGURES), *shape[1:], len(world.sectors))),
         certificate=np.zeros(months),
         tonnes_gap=np.zeros(months),
         money_gap=np.zeros(months),
@@ -146,6 +174,71 @@ def decision_table(world: World, review: Review, start: str) -> pd.DataFrame:
         values = np.array([getattr(minutes.appraisal, part) for minutes in review.minutes])
         columns[f"{part}_usd"] = (KG * values).ravel().astype(np.float32)
     return pd.DataFrame(columns)
+
+
+def account_table(world: World, record: Record, start: str) -> pd.DataFrame:
+    """Dollars by calendar year, kind of payment, account and country; what is paid is negative."""
+    sides = [
+        (name, account, sign * amount)
+        for name, kept in record.accounts.items()
+        for account, sign, amount in (
+            (kept.payer, -1.0, kept.paid),
+            (kept.payee, 1.0, kept.received),
+        )
+    ]
+    amounts = np.array([amount for _, _, amount in sides]).reshape(
+        len(sides), record.flow.shape[0], len(world.countries)
+    )
+    side, year, country = np.nonzero(amounts)
+    return pd.DataFrame(
+        {
+            "year": (int(start[:4]) + year).astype(np.int32),
+            "entry": _named(side, [name for name, _, _ in sides]),
+            "account": _named(side, [account.name for _, account, _ in sides]),
+            "country": _category(country, list(world.countries)),
+            "amount_usd": amounts[side, year, country].astype(np.float32),
+        }
+    )
+
+
+def surplus_table(world: World, record: Record, start: str) -> pd.DataFrame:
+    """Dollars that a year was worth to each party of a country, by market."""
+    year, market, country = np.nonzero(np.abs(record.surplus).sum(axis=1))
+    columns = _places(world, start, year, market, country)
+    for row, party in enumerate(PARTIES):
+        columns[f"{party}_usd"] = record.surplus[year, row, market, country].astype(np.float32)
+    return pd.DataFrame(columns)
+
+
+def sector_table(world: World, record: Record, start: str) -> pd.DataFrame:
+    """Need, use, need without cover, outlay and surplus of every sector by year and market."""
+    year, market, country, sector = np.nonzero(record.sectors[:, 0])
+    columns = _places(world, start, year, market, country)
+    columns["sector"] = _category(sector, list(world.sectors))
+    for row, figure in enumerate(SECTOR_FIGURES):
+        scale = KG if figure.endswith("_usd") else 1.0
+        values = scale * record.sectors[year, row, market, country, sector]
+        columns[figure] = values.astype(np.float32)
+    return pd.DataFrame(columns)
+
+
+def _places(
+    world: World, start: str, year: np.ndarray, market: np.ndarray, country: np.ndarray
+) -> dict[str, object]:
+    stages = np.array([stage for _, stage in world.markets])
+    return {
+        "year": (int(start[:4]) + year).astype(np.int32),
+        "mineral": _category(world.mineral_of_market[market], list(world.minerals)),
+        "stage": pd.Categorical(stages[market], categories=["mined", "refined"]),
+        "country": _category(country, list(world.countries)),
+    }
+
+
+def _named(codes: np.ndarray, names: list[str]) -> pd.Categorical:
+    """Names by number, where several numbers may share a name."""
+    return pd.Categorical(
+        np.array(names, dtype=object)[codes], categories=list(dict.fromkeys(names))
+    )
 
 
 def _category(codes: np.ndarray, names: list[str]) -> pd.Categorical:

@@ -7,10 +7,23 @@ t/month, so all money is in thousand USD a month.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits
+from abm.ledger import Account
+from abm.measures import mean_price
 from abm.passes import demand_surplus
+from abm.state import FEED, STATE
+
+if TYPE_CHECKING:
+    from abm.model import MineralModel
+
+# Who gains and who loses, in the order of the first axis of `month_surplus`.
+PARTIES = ("consumers", "producers", "rents", "treasury")
+# What is known of each sector, in the order of the first axis of `add_sector_figures`.
+SECTOR_FIGURES = ("need_t", "use_t", "uncovered_t", "outlay_usd", "surplus_usd")
 
 
 def consumer_surplus(
@@ -64,3 +77,103 @@ def cost_of_sales(
     slope = np.divide(width, offered, out=np.zeros_like(width), where=offered > 0)
     rising = np.maximum(sold - flat, 0.0)
     return least * at_least + rising * (low + slope * (flat + 0.5 * rising))
+
+
+def month_surplus(model: MineralModel) -> np.ndarray:
+    """[party, market, country] thousand USD: what the month was worth to each party.
+
+    Money is that of the ledger. To it comes what money does not show: what goods are worth to
+    those who use them, what firms ask for what they sell, and what is put in store, at the prices
+    of the opening, so that stocks that only change in price count for nothing.
+    """
+    books, cash = model.books, model.books.ledger.balances()
+    rents = books.rents_received("exporters")
+    paid = mean_price(books.spent, books.bought, np.minimum(books.price, model.choke))
+    users, refiners, state = np.moveaxis(
+        group_shares(books.taken) * cash[Account.buyers][:, :, None]
+        + model.buyers.reference_price[:, :, None] * stock_building(model),
+        2,
+        0,
+    )
+    surplus = np.empty((len(PARTIES), *paid.shape))
+    surplus[0] = users + np.einsum("mjg->mj", model.gain) + paid * np.einsum("mjg->mj", books.use)
+    surplus[1] = cash[Account.producers] - rents - sales_cost(model)
+    surplus[1] += refiners + model.state.feed_price * books.feed_used
+    surplus[2] = cash[Account.traders] + rents
+    surplus[3] = cash[Account.treasury] + cash[Account.fund] + state
+    return surplus
+
+
+def by_owner(groups: np.ndarray) -> np.ndarray:
+    """[market, country, owner] sums over groups [same axes]: users, refiners, the state."""
+    owners = np.empty((*groups.shape[:2], 3))
+    owners[:, :, 0] = np.einsum("mjg->mj", groups[:, :, 1:STATE])
+    owners[:, :, 1], owners[:, :, 2] = groups[:, :, FEED], groups[:, :, STATE]
+    return owners
+
+
+def group_shares(taken: np.ndarray) -> np.ndarray:
+    """[market, country, owner] part of users, refiners and state in purchases by group, t.
+
+    Where nothing is bought, money that buyers pay is that of the users.
+    """
+    owners = by_owner(taken)
+    total = np.einsum("mjo->mj", owners)
+    owners[:, :, 0] += total == 0.0
+    return owners / np.where(total > 0, total, 1.0)[:, :, None]
+
+
+def stock_building(model: MineralModel) -> np.ndarray:
+    """[market, country, owner] t bought or received and not used, on hand or at sea."""
+    books = model.books
+    built = by_owner(books.taken + model.released - books.use)
+    built[:, :, 1] -= books.feed_used
+    built[model.world.refined_rows, :, 2] -= model.given
+    return built
+
+
+def users_gain(model: MineralModel) -> np.ndarray:
+    """[market, country, sector] thousand USD above the price; goods that are missing earn none.
+
+    What is at hand goes to all uses alike: a tenth missing takes a tenth of the surplus.
+    """
+    sectors = slice(1, STATE)
+    books = model.books
+    wanted, used = model.desired[:, :, sectors], books.use[:, :, sectors]
+    surplus = consumer_surplus(model.need, books.price, model.buyers, model.backstop, model.choke)
+    return surplus[:, :, sectors] * np.divide(
+        used, wanted, out=np.zeros(used.shape), where=wanted > 0
+    )
+
+
+def sales_cost(model: MineralModel) -> np.ndarray:
+    """[market, country] thousand USD firms ask for what they sell, less mark-ups and support.
+
+    A drift of the mark-up is income and no cost; support lowers the ask but not the cost.
+    """
+    firms, traits = model.firms, model.firm_traits
+    drift = firms.markup * model.world.world_price[traits.market] - model.support
+    cost = cost_of_sales(
+        model.books.sales,
+        firms.offered,
+        firms.low_ask - drift,
+        firms.high_ask - drift,
+        traits.least_price,
+    )
+    return traits.by_place(cost, model.books.price.shape)
+
+
+def add_sector_figures(model: MineralModel, year: np.ndarray) -> None:
+    """Add the month to a year's [figure, market, country, sector]: tonnes, and thousand USD.
+
+    Uncovered is the need of the coming months (`accounting.uncovered_months`) that the stock on
+    hand does not cover, per month.
+    """
+    sectors = slice(1, STATE)
+    books, months = model.books, model.config.accounting.uncovered_months
+    need = model.need[:, :, sectors]
+    year[0] += need
+    year[1] += books.use[:, :, sectors]
+    year[2] += np.maximum(need - model.state.stock[:, :, sectors] / months, 0.0)
+    year[3] += books.taken[:, :, sectors] * mean_price(books.spent, books.bought, 0.0)[:, :, None]
+    year[4] += model.gain

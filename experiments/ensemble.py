@@ -21,7 +21,14 @@ from tqdm import tqdm
 from abm.config import Config
 from abm.model import MineralModel
 from abm.opening import Opening, opening_balance
-from abm.recorder import decision_table, flow_table, monthly_table
+from abm.recorder import (
+    account_table,
+    decision_table,
+    flow_table,
+    monthly_table,
+    sector_table,
+    surplus_table,
+)
 from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
 from abm.tables import Tables, read_tables
@@ -43,6 +50,9 @@ class RunResult:
     monthly: pd.DataFrame
     flows: pd.DataFrame
     decisions: pd.DataFrame  # of producers who review their policy; empty where none does
+    accounts: pd.DataFrame
+    surplus: pd.DataFrame
+    sectors: pd.DataFrame
     health: dict[str, float]
 
 
@@ -119,6 +129,9 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
         monthly=monthly_table(world, record, config.horizon.start),
         flows=flow_table(world, record, config.horizon.start),
         decisions=decision_table(world, model.review, config.horizon.start),
+        accounts=account_table(world, record, config.horizon.start),
+        surplus=surplus_table(world, record, config.horizon.start),
+        sectors=sector_table(world, record, config.horizon.start),
         health={
             "certificate_max": float(record.certificate.max()),
             "tonnes_gap_max": float(record.tonnes_gap.max()),

@@ -49,6 +49,7 @@ from experiments.effects import (
 )
 from experiments.panel import Panel
 from experiments.store import read_monthly
+from experiments.welfare import PARTIES, TOTAL
 
 SINGLE, DOUBLE = 3.5, 7.2
 SMALL, NORMAL = 7.0, 8.0
@@ -66,6 +67,7 @@ CIRCLE_STYLES: tuple[tuple[str, Any, str], ...] = (
 NEGLIGIBLE = 5e-3  # percent or percentage points: no reader could see it
 OUTSIDERS_DASH: Any = (0, (6, 1.5, 1, 1.5))
 FIGURE_BLOCS = (MEMBERS, OTHER_ALLIED, REST, NON_ALLIED)
+BURDENED = 14  # countries in the figure of who pays
 OTHER_MEMBERS = "Other members"
 SHORT_LABELS = {"non_allied_share": "Non-allied share"}
 
@@ -586,11 +588,84 @@ def _effect_key(figure: Figure, memberships: Sequence[str], scene: Scene, hollow
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
+# ---------------------------------------------------------------- who pays
+
+
+def welfare_bars(welfare: pd.DataFrame, scene: Scene) -> Figure:
+    """Change of surplus by country: stacked bars by party, a dot with interval for the sum.
+
+    Table: `welfare.WELFARE_COLUMNS`; a panel for each comparison.
+    """
+    panels, countries = _burdened(welfare)
+    colours = dict(zip(PARTIES, (BLUE, ORANGE, PURPLE, GREEN), strict=True))
+    with _style():
+        figure = Figure(figsize=(DOUBLE, 1.2 + 0.2 * len(countries)), layout="constrained")
+        cells = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for axes, (window, compared, membership) in zip(cells, panels, strict=True):
+            rows = welfare[
+                (welfare["window"] == window)
+                & (welfare["compared"] == compared)
+                & (welfare["membership"] == membership)
+            ]
+            _stacked(axes, rows, countries, colours)
+            axes.set_title(_burden_title(window, compared, membership, scene))
+            axes.set_xlabel("Million USD a year")
+        cells[0].set_yticks(range(len(countries)), [scene.names.get(c, c) for c in countries])
+        cells[0].set_ylim(len(countries) - 0.4, -0.6)
+        handles: list[Any] = [Patch(color=colours[p], label=p.capitalize()) for p in PARTIES]
+        handles.append(Line2D([], [], color=BLACK, marker="o", markersize=3.0, label="Total"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    return figure
+
+
+def _stacked(
+    axes: Axes, rows: pd.DataFrame, countries: Sequence[str], colours: Mapping[str, str]
+) -> None:
+    """Gains to the right of zero, losses to the left, and the sum as a dot."""
+    mean = rows.pivot(index="country", columns="party", values="mean").reindex(list(countries))
+    at, gains, losses = np.arange(len(countries)), *np.zeros((2, len(countries)))
+    for party, colour in colours.items():
+        values = mean[party].fillna(0.0).to_numpy()
+        left = np.where(values > 0, gains, losses)
+        axes.barh(at, values, left=left, height=0.62, color=colour, zorder=2)
+        gains, losses = gains + np.maximum(values, 0.0), losses + np.minimum(values, 0.0)
+    total = rows[rows["party"] == TOTAL].set_index("country").reindex(list(countries))
+    axes.hlines(at, total["low"], total["high"], color=BLACK, lw=1.0, zorder=3)
+    axes.plot(total["mean"], at, linestyle="none", marker="o", markersize=3.0, color=BLACK)
+    axes.axvline(0.0, color="#444444", lw=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(labelsize=SMALL)
+
+
+def _burdened(welfare: pd.DataFrame) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Comparisons that get a panel, at most three, and the countries that move most in them.
+
+    The shock without any alliance comes first, then the largest circle in every window.
+    """
+    found = welfare[["window", "compared", "membership"]].drop_duplicates()
+    shocks = found[(found["compared"] == "shock") & (found["membership"] == NO_MEMBERSHIP)]
+    circles = found[found["compared"] == "membership"].drop_duplicates("window", keep="last")
+    panels = [tuple(row) for row in pd.concat([shocks, circles]).itertuples(index=False)]
+    sums = welfare[welfare["party"] == TOTAL].assign(size=lambda t: t["mean"].abs())
+    order = sums.groupby("country")["size"].max().sort_values(ascending=False, kind="stable")
+    return panels[:3], [str(country) for country in order.index[:BURDENED]]
+
+
+def _burden_title(window: str, compared: str, membership: str, scene: Scene) -> str:
+    circle = scene.membership_label(membership)
+    if compared == "shock":
+        return f"Shock against calm\n{circle}"
+    return f"{circle.capitalize()} against none\n{window}"
+
+
 # ---------------------------------------------------------------- all of them
 
 
 def membership_figures(
-    monthly: pd.DataFrame | Panel, effects: pd.DataFrame, scene: Scene
+    monthly: pd.DataFrame | Panel,
+    effects: pd.DataFrame,
+    scene: Scene,
+    welfare: pd.DataFrame | None = None,
 ) -> Iterator[Drawn]:
     """Every figure that the runs of the experiment allow, in the order of the report."""
     panel = Panel.of(monthly)
@@ -602,6 +677,8 @@ def membership_figures(
     if len(effects):
         yield _drawn_effects(effects, scene)
         yield _drawn_blocs(effects, scene)
+    if welfare is not None and len(welfare):
+        yield _drawn_welfare(welfare, scene)
 
 
 def _in_order(table: pd.DataFrame, panel: Panel, scene: Scene) -> pd.DataFrame:
@@ -775,6 +852,29 @@ def _effects_alt(table: pd.DataFrame, whom: str, scene: Scene) -> str:
     return " ".join(parts).rstrip(";") + "."
 
 
+def _drawn_welfare(welfare: pd.DataFrame, scene: Scene) -> Drawn:
+    panels, countries = _burdened(welfare)
+    table = welfare[welfare["country"].isin(countries)]
+    whole = welfare[welfare["party"] == TOTAL]
+    said = []
+    for window, compared, membership in panels:
+        rows = whole[(whole["window"] == window) & (whole["compared"] == compared)]
+        total = rows.loc[rows["membership"] == membership, "mean"].sum()
+        title = _burden_title(window, compared, membership, scene).replace("\n", ", ")
+        said.append(f"{title}: {total:+,.0f}".replace("-", "−"))
+    return Drawn(
+        name="welfare",
+        title="Who gains and who pays",
+        caption="Change of surplus by country and party, million USD a year, mean over seeds: bars "
+        "are consumers (final users), producers, holders of rents and the treasury with its stock; "
+        "the dot is their sum with its 95 % t-interval. Shown are the countries that move most. "
+        "Stocks count at opening prices, so their revaluation is left out.",
+        alt=f"Bar chart of welfare effects. Sum over all countries: {'; '.join(said)}.",
+        figure=welfare_bars(table, scene),
+        table=table,
+    )
+
+
 def load_drawing() -> None:
     """Let a process load what draws and writes before its first figure comes."""
     for kind in ("png", "pdf"):
@@ -820,7 +920,9 @@ def redraw(folder: Path) -> list[Path]:
     scene = Scene.from_dict(manifest["scene"])
     monthly = read_monthly(folder, effects_columns())
     effects = pd.read_parquet(folder / "effects.parquet")
-    drawn = membership_figures(monthly, effects, scene)
+    bore = folder / "welfare.parquet"
+    welfare = pd.read_parquet(bore) if bore.exists() else None
+    drawn = membership_figures(monthly, effects, scene, welfare)
     return [save(d.figure, folder / "figures", d.name, d.table) for d in drawn]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from abm.config import Config, Instrument
+from abm.opening import concentration
 from abm.scenario import Scenario
 from abm.tables import Tables
 from abm.world import World
@@ -18,6 +19,7 @@ from experiments.finding import headline
 from experiments.panel import Panel
 from experiments.report import finding, write_report
 from experiments.store import provenance, read_monthly, write_described, write_manifest
+from experiments.welfare import industry_table, welfare_table
 from experiments.workers import Workers
 
 
@@ -43,6 +45,7 @@ def describe(
     windows, baskets = comparison_windows(config, panel, scene)
     effects = effects_table(panel, windows, scene.roles, minerals=baskets)
     write_described(effects, folder / "effects.parquet")
+    welfare = write_welfare(config, folder, world, tables, windows)
     found = headline(
         panel,
         scene.shock_start,
@@ -52,7 +55,7 @@ def describe(
         roles=scene.roles,
     )
     figures, saved = [], []
-    for drawn in membership_figures(panel, effects, scene):
+    for drawn in membership_figures(panel, effects, scene, welfare):
         figures.append(drawn)
         shown = (drawn.figure, folder / "figures", drawn.name, drawn.table)
         saved.append(workers.submit(save, *shown))
@@ -81,6 +84,22 @@ def describe(
     )
     print(manifest["finding"])
     return report
+
+
+def write_welfare(
+    config: Config, folder: Path, world: World, tables: Tables, windows: list[Window]
+) -> pd.DataFrame:
+    """Write who gains and who pays, what industry notices, and the opening concentration."""
+    surplus, sectors = (
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("surplus", "sectors")
+    )
+    welfare = welfare_table(surplus, windows)
+    write_described(welfare, folder / "welfare.parquet")
+    table = tables.countries.set_index("code")["industry_bn_usd"]
+    industry = industry_table(sectors, windows, dict(table), config.accounting.pass_through)
+    write_described(industry, folder / "industry.parquet")
+    write_described(concentration(tables, world.opening), folder / "opening_concentration.parquet")
+    return welfare
 
 
 def scene_of(config: Config, world: World, cases: list[Scenario]) -> Scene:

@@ -21,6 +21,8 @@ from experiments.ensemble import RunResult
 
 SCHEMA_VERSION = 1
 PACKAGES = ("chokepoint", "mesa", "numpy", "scipy", "numba", "pandas", "pyarrow", "hydra-core")
+# One part a run; decisions only where somebody reviews a policy.
+RUN_TABLES = ("monthly", "flows", "accounts", "surplus", "sectors", "decisions")
 
 COLUMNS = {
     "membership": "circle of members of the run; none: no alliance",
@@ -76,6 +78,21 @@ COLUMNS = {
     "leverage_usd": "loss of rivals' users over doing nothing, weighted by tension, USD/month",
     "future_share_usd": "earnings abroad kept from rivals who build (negative: lost), USD/month",
     "change_usd": "cost of leaving the present policy, USD/month",
+    "entry": "kind of payment",
+    "account": "whose money it is; services are freight, compliance, storage, construction",
+    "amount_usd": "received over the year, paid if negative, USD",
+    "consumers_usd": "final users: worth of what they use less what they pay, over the year, USD",
+    "producers_usd": "mines and refiners: receipts less what they ask for what they sell, USD",
+    "rents_usd": "rents of export limits that exporters and traders earn, USD",
+    "sector": "industry that uses the mineral",
+    "need_t": "wanted over the year at the reference price, t",
+    "uncovered_t": "need of the coming months not covered by stock, a month, summed over the year",
+    "surplus_usd": "final users' surplus above the price, over the year, USD",
+    "party": "consumers, producers, rents, treasury (with the state's stock) or total",
+    "compared": "what differs within a pair of runs: membership or shock",
+    "opening": "in the opening month of the model: index 0 to 10,000, or share",
+    "published": "the published figure, or the index of published shares",
+    "publisher": "who published it",
     "certificate_max": "largest residual of any market and month, share of its volume",
     "tonnes_gap_max": "largest imbalance of tonnes in any month, share of the volume",
     "money_gap_max": "largest imbalance of payments in any month, share of the outlay",
@@ -141,7 +158,7 @@ class ResultTables:
 
     def add(self, result: RunResult) -> None:
         """Append one run to the tables, as a row group of its own."""
-        for name in ("monthly", "flows", "decisions"):
+        for name in RUN_TABLES:
             table = getattr(result, name)
             if len(table):
                 self._append(name, self._labelled(table, result))

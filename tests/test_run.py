@@ -31,7 +31,7 @@ from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
 from experiments import ensemble, figures, outcome, run
-from experiments.store import COLUMNS, ResultsFolderError, claimed
+from experiments.store import COLUMNS, RUN_TABLES, ResultsFolderError, claimed
 from experiments.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +47,10 @@ SMALL = [
     "shock.end=",
 ]
 SHORT = [*SMALL, "horizon.years=1", "seeds=1", "workers=1", "membership=none"]
-TABLES = ["monthly", "flows", "runs", "effects"]
+TABLES = [
+    *("monthly", "flows", "accounts", "surplus", "sectors", "runs"),
+    *("effects", "welfare", "industry", "opening_concentration"),
+]
 PATIENCE = 400  # seconds, should the market core have to be compiled first
 
 
@@ -564,7 +567,7 @@ def test_finished_runs_outlive_a_failure(
     sentence = command(*SHORT, f"hydra.run.dir={tmp_path / 'results'}").sentence()
     assert sentence.startswith(str(failure) or "Stopped by the user")
     left = {path.name: path for path in (tmp_path / "results").iterdir()}
-    assert left.keys() == {f"{name}.part.parquet" for name in ("monthly", "flows", "runs")}
+    assert left.keys() == {f"{name}.part.parquet" for name in (*RUN_TABLES[:-1], "runs")}
     for path in left.values():
         table = pd.read_parquet(path)
         assert len(table) > 0

@@ -3,13 +3,24 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import export_ban, model_of, quiet_config, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markets import market, with_limits
 from scipy.integrate import quad, simpson
 
 from abm.agents.buyer import BuyerTraits, use_scale
+from abm.config import Instability, Instrument, Rights, Shipping
+from abm.ledger import Account
 from abm.market import Clearing, Problem, clear
-from abm.welfare import consumer_surplus, cost_of_sales
+from abm.model import MineralModel
+from abm.recorder import Record, account_table, sector_table
+from abm.welfare import PARTIES, consumer_surplus, cost_of_sales, sales_cost
+from abm.world import World
+from experiments.effects import Window
+from experiments.welfare import industry_table, welfare_table
 
 
 def traits_of(problem: Problem) -> BuyerTraits:
@@ -177,3 +188,176 @@ def test_a_quota_and_the_tariff_of_the_same_flow_cost_the_world_the_same(seed: i
     assert other["rents"] == pytest.approx(2.0 * flow, rel=1e-6)
     assert other["consumers"] == pytest.approx(one["consumers"], rel=1e-6)
     assert other["producers"] == pytest.approx(one["producers"], rel=1e-6)
+
+
+# In the model ---------------------------------------------------------------------------------
+
+USA, CHN, AUS, ROW = range(4)  # of the tiny world
+CONSUMERS, PRODUCERS, RENTS, TREASURY = range(len(PARTIES))
+
+
+def real_worth(model: MineralModel) -> float:
+    """Thousand USD the month was worth to the world, from goods alone.
+
+    What goods are worth to users, less what firms ask, less services, plus stocks at opening
+    prices. Feed counts when it is used up, at its book value.
+    """
+    books, reference = model.books, model.buyers.reference_price
+    with np.errstate(invalid="ignore", divide="ignore"):
+        paid = np.nan_to_num(books.spent / books.bought)
+    bought = books.bought > 0
+    paid = np.where(bought, paid, np.minimum(books.price, model.choke))
+    used = books.use.sum(axis=2)
+    received, given = np.zeros((2, *used.shape))
+    received[:] = model.released.sum(axis=2)
+    given[model.world.refined_rows] = model.given
+    stored = reference * (books.bought + received - given - used - books.feed_used)
+    services = books.ledger.balance(Account.services).sum()
+    feed = model.state.feed_price * books.feed_used
+    cost = sales_cost(model)
+    return float((model.gain.sum(axis=2) + paid * used + stored + feed - cost).sum() - services)
+
+
+class Audited(MineralModel):
+    """A model that checks every month before it moves on."""
+
+    def adapt(self) -> None:
+        spent = self.books.spent.sum()
+        assert self.surplus.sum() == pytest.approx(real_worth(self), abs=1e-9 * spent)
+        super().adapt()
+
+
+@settings(max_examples=6)
+@given(
+    seed=st.integers(0, 99),
+    ban=st.booleans(),
+    seas=st.booleans(),
+    shaken=st.booleans(),
+    rights=st.sampled_from(Rights),
+)
+def test_money_between_parties_cancels_and_only_goods_are_left(
+    tiny_world: World, seed: int, ban: bool, seas: bool, shaken: bool, rights: Rights
+) -> None:
+    """Whatever is switched on: what all parties gain together is the worth of goods."""
+    config = quiet_config(2)
+    config.shipping = Shipping(active=seas, closure_rate=2.0)
+    config.instability = Instability(active=shaken, rate=2.0)
+    config.randomness.active = shaken
+    kind = Instrument.ban if ban else Instrument.quota
+    dates = {"start": "2025-06", "announced": "2025-06", "end": ""}
+    config.shock = export_ban(["all"], rights=rights, targets=["USA"], **dates)
+    config.shock.instrument = kind
+    model = model_of(config, tiny_world, "washington", True, seed)
+    model.__class__ = Audited
+    model.run()
+
+
+def test_accounts_cancel_every_year_and_stand_in_the_table(tiny_world: World) -> None:
+    config = quiet_config(2)
+    config.shock = export_ban(["all"], start="2025-06", announced="2025-06", targets=["USA"])
+    model = model_of(config, tiny_world, "washington", True)
+    record = model.run()
+    table = account_table(tiny_world, record, "2025-01")
+    assert set(table["entry"]) >= {"goods", "duty", "carriage", "rents_of_traders"}
+    balance = table.groupby(["year", "entry"], observed=True)["amount_usd"]
+    assert (balance.sum().abs() < 1e-5 * balance.agg(lambda x: x.abs().sum())).all()
+    paid = -table.loc[table["account"] == "buyers", "amount_usd"].sum()
+    assert paid == pytest.approx(record.measures["outlay_usd"].sum(), rel=1e-5)
+    treasury = table.loc[table["account"] == "treasury", "amount_usd"].sum()
+    assert treasury == pytest.approx(record.measures["treasury_usd"].sum(), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def ban_and_calm(tiny_world: World) -> tuple[Record, Record]:
+    """Two years with and without a ban of China on the USA, from the sixth month."""
+    config = quiet_config(2)
+    config.shock = export_ban(["all"], start="2025-06", announced="2025-06", targets=["USA"])
+    return run(config, tiny_world, "none", shocked=True), run(config, tiny_world)
+
+
+def test_a_ban_hurts_the_users_it_targets_and_pays_those_who_evade_it(
+    ban_and_calm: tuple[Record, Record],
+) -> None:
+    banned, calm = (record.surplus.sum(axis=(0, 2)) for record in ban_and_calm)
+    change = banned - calm
+    assert change[CONSUMERS, USA] < 0
+    assert change[PRODUCERS, CHN] < 0
+    assert change[RENTS].sum() > 0
+    assert (calm[RENTS] == 0).all()
+    assert change.sum() < 0
+
+
+def test_sectors_share_need_use_and_outlay(
+    tiny_world: World, ban_and_calm: tuple[Record, Record]
+) -> None:
+    banned, calm = (sector_table(tiny_world, record, "2025-01") for record in ban_and_calm)
+    gallium = calm[(calm["mineral"] == "gallium") & (calm["country"] == "USA")]
+    by_sector = gallium.groupby("sector", observed=True)["need_t"].sum()
+    np.testing.assert_allclose(by_sector / by_sector.sum(), [0.2, 0.6, 0.1, 0.1], rtol=1e-6)
+    assert (calm["use_t"] <= calm["need_t"] * 1.05).all()
+    here = [table[table["country"] == "USA"] for table in (banned, calm)]
+    hurt, well = (table["use_t"].sum() / table["need_t"].sum() for table in here)
+    assert hurt < well
+    # Two months of need in store leave a third of the next three uncovered.
+    first = calm[calm["year"] == 2025]
+    share = first["uncovered_t"].sum() / first["need_t"].sum()
+    assert share == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_tariff_moves_money_from_users_to_the_treasury_and_wastes_some(
+    tiny_world: World,
+) -> None:
+    """A lasting duty on gallium: the treasury gains less than everybody else loses."""
+    gallium = tiny_world.market("gallium", "refined")
+    dear = tiny_world.tariff.copy()
+    dear[gallium, CHN, USA] += 0.5
+    taxed, free = (
+        run(quiet_config(4), replace(tiny_world, tariff=tariff)).surplus[-1, :, gallium]
+        for tariff in (dear, tiny_world.tariff)
+    )
+    change = taxed - free
+    assert change[TREASURY, USA] > 0
+    assert change[CONSUMERS, USA] < 0
+    assert change[PRODUCERS, CHN] < 0
+    assert change[PRODUCERS, USA] > 0
+    assert -0.5 * change[TREASURY, USA] < change.sum() < 0
+
+
+def test_welfare_effects_are_paired_differences() -> None:
+    """By hand: two seeds, one country, membership worth 3 and 5 million a year to users."""
+    rows = [
+        {
+            "membership": membership, "shock": "none", "seed": seed, "year": year,
+            "country": "USA", "consumers_usd": 1e6 * (10 + gain * (membership != "none")),
+            "producers_usd": 2e6, "rents_usd": 0.0, "treasury_usd": 0.0,
+        }
+        for seed, gain in ((0, 3.0), (1, 5.0))
+        for membership in ("none", "six")
+        for year in (2025, 2026)
+    ]  # fmt: skip
+    table = welfare_table(pd.DataFrame(rows), [Window("calm", "none", "2025-01", "2026-12")])
+    found = table.set_index("party")
+    assert found.loc["consumers", "mean"] == pytest.approx(4.0)
+    assert found.loc["total", "median"] == pytest.approx(4.0)
+    assert found.loc["producers", "mean"] == 0.0
+    assert set(table["membership"]) == {"six"}
+    assert found.loc["total", "low"] < 4.0 < found.loc["total", "high"]
+
+
+def test_industry_passes_on_its_share_of_the_cost() -> None:
+    """By hand: 200 million more outlay on an industry of 10 billion, 70 % passed on: 1.4 %."""
+    rows = [
+        {
+            "membership": "none", "shock": shock, "seed": seed, "year": 2027, "country": "USA",
+            "sector": "digital", "need_t": 100.0, "use_t": use, "uncovered_t": 25.0,
+            "outlay_usd": outlay,
+        }
+        for seed in (0, 1)
+        for shock, use, outlay in (("none", 100.0, 5e8), ("ban", 90.0, 7e8))
+    ]  # fmt: skip
+    window = Window("crisis", "ban", "2027-01", "2027-12")
+    table = industry_table(pd.DataFrame(rows), [window], {"USA": 10.0}, 0.7).set_index("measure")
+    assert table.loc["cost_passed_on", "mean"] == pytest.approx(1.4)
+    assert table.loc["availability", "mean"] == pytest.approx(-10.0)
+    assert table.loc["uncovered", "mean"] == pytest.approx(0.0)
+    assert set(table["compared"]) == {"shock"}
