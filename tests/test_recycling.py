@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abm.agents import firm
-from abm.config import Config, Recycling
+from abm.config import Config, DemandPath, DemandScenario, Recycling
 from abm.ledger import Account
 from abm.model import MineralModel
 from abm.recycling import (
@@ -274,10 +274,11 @@ def close_account(model: MineralModel) -> None:
     assert model.record.money_gap.max() <= 1e-9
 
 
-@settings(max_examples=6)
+@settings(max_examples=5)
 @given(
     research=st.booleans(),
     substitution=st.booleans(),
+    planning=st.booleans(),
     shocked=st.booleans(),
     elasticity=st.floats(0.0, 2.0),
     traded=st.floats(0.0, 1.0),
@@ -287,15 +288,19 @@ def test_scrap_never_exceeds_what_was_put_into_use(
     tiny_world: World,
     research: bool,
     substitution: bool,
+    planning: bool,
     shocked: bool,
     elasticity: float,
     traded: float,
     seed: int,
 ) -> None:
-    config = banned(returning(4, collection_elasticity=elasticity, traded_products=traded))
+    config = banned(returning(3, collection_elasticity=elasticity, traded_products=traded))
     config.randomness.active = True
     config.instruments.research.active = research
     config.substitution.active = substitution
+    for part in (config.planning.entry, config.planning.idling, config.planning.contracts):
+        part.active = planning
+    config.demand = DemandPath(active=True, scenario=DemandScenario.nze, digital=0.1)
     close_account(model_of(config, tiny_world, "washington", shocked, seed))
 
 
