@@ -248,7 +248,8 @@ class Books:
         self._note_money_gap((self.rent - credited).sum(axis=1), self.spent.sum(axis=1))
         used = np.bincount(world.mineral_of_market, self.use.sum(axis=(1, 2)), len(world.minerals))
         change = stocks_by_mineral(world, state, firms) - self.opening_stocks
-        volume = np.maximum(produced + used, 1e-12 * np.maximum(self.opening_stocks, 1e-300))
+        # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
+        volume = np.maximum(produced + used, 1e-5 * np.maximum(self.opening_stocks, 1e-300))
         gap = np.abs(change - (produced - used - self.losses)) / volume
         self.tonnes_gap = float(gap.max())
         if not self.tonnes_gap <= BALANCE_TOLERANCE:

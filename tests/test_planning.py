@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import assert_same_history, export_ban, model_of, quiet_config
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from abm.agents import plant
@@ -285,6 +286,17 @@ def test_a_long_restart_delays_the_recovery(tiny_world: World) -> None:
     assert prices[1] > prices[0]
 
 
+def test_a_market_that_stops_altogether_still_balances(tiny_world: World) -> None:
+    """All plants of gallium stop at once, the price goes beyond what any use is worth."""
+    config = config_with("idling", years=4)
+    config.planning.idling.pace, config.planning.idling.deep_pockets = 1.0, 1.0
+    record = with_demand(config, tiny_world, lambda m: 0.5 if 12 <= m < 36 else 1.0).run()
+    market = tiny_world.market("gallium", "refined")
+    made, used = (record.measures[name][:, market].sum(axis=1) for name in ("output_t", "use_t"))
+    assert ((made == 0.0) & (used == 0.0)).any()
+    assert record.tonnes_gap.max() <= BALANCE
+
+
 # Depletion --------------------------------------------------------------------------------------
 
 
@@ -487,6 +499,7 @@ def test_priced_out_is_the_need_that_the_price_has_taken(tiny_world: World) -> N
 # Identities -------------------------------------------------------------------------------------
 
 
+@hypothesis_settings(max_examples=8)
 @given(
     on=st.sets(st.sampled_from(SWITCHES)),
     firmness=st.floats(0.0, 1.0),

@@ -23,6 +23,8 @@ class Firm(Row):
     market = Column()
     country = Column()
     capacity = Column()
+    working = Column()  # share of capacity
+    reserves = Column()  # t in the ground; infinite where none are listed
     inventory = Column()
     markup = Column()
     sales = Column()
