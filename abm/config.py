@@ -42,6 +42,20 @@ class AccessionRule(Enum):
     choice = "choice"
 
 
+class FloorVariant(Enum):
+    """How members hold a price up."""
+
+    border = "border"
+    contracts = "contracts"
+
+
+class FloorBasis(Enum):
+    """What the level of a floor is a multiple of."""
+
+    opening = "opening"
+    cost = "cost"
+
+
 class Rights(Enum):
     """Who holds the right to export under a limit, and so collects its rent."""
 
@@ -61,6 +75,9 @@ class Weight(Enum):
 
     contained = "contained"
     gross = "gross"
+
+
+ROLES = ("allied", "partner", "neutral", "non_allied")  # of countries towards the alliance
 
 
 def parameter(default: Any, unit: str, low: float, high: float, source: str) -> Any:
@@ -224,16 +241,71 @@ class EmergencyRelease:
 
 @dataclass
 class PriceFloor:
-    """Members hold prices above a floor, at the border or by contracts for difference."""
+    """Members hold prices above a floor, at the border or by contracts for difference.
+
+    `border`: a variable levy lifts imports from outside to the floor. `contracts`: treasuries pay
+    their producers what the market price of the month before falls short of it.
+    """
 
     active: bool = False
+    variant: FloorVariant = FloorVariant.border
+    basis: FloorBasis = FloorBasis.opening
+    level: float = parameter(
+        1.2,
+        "multiple of the opening world price, or of long-run cost",
+        0.0,
+        20.0,
+        "assumed, between an offtake for Sangdong (about 0.7, from memory) and the 110 USD/kg of "
+        "DoD and MP Materials, July 2025 (2.0)",
+    )
+    minerals: list[str] = field(default_factory=lambda: ["all"])
+    stages: list[Stage] = field(default_factory=lambda: [Stage.mined, Stage.refined])
+    output_share: float = parameter(
+        1.0, "share of sales under contract", 0.0, 1.0, "assumed: all, as in DoD-MP Materials 2025"
+    )
+    payback: float = parameter(
+        0.3,
+        "share of the price above the strike that producers pay back; 1: two-way",
+        0.0,
+        1.0,
+        "DoD-MP Materials 2025, from memory",
+    )
 
 
 @dataclass
 class InvestmentFund:
-    """Members co-finance mines and refineries."""
+    """Members co-finance mines and plants at home and in partner countries.
+
+    The fund chooses among the projects of the table projects by dependence relieved per dollar.
+    """
 
     active: bool = False
+    contribution: float = parameter(
+        0.2,
+        "USD a year per 1,000 USD of manufacturing value added",
+        0.0,
+        100.0,
+        "assumed: 1.3 bn USD a year for the six; single public awards of 2025-26 are 0.1 to 1.3 bn "
+        "(DoD-MP Materials 0.55, Eneabba 1.65 bn AUD)",
+    )
+    loan_share: float = parameter(
+        0.5, "share of the capital that is not given", 0.0, 1.0, "half at most is the EIB's rule"
+    )
+    largest_grant: float = parameter(
+        0.4, "share of the capital given to fill a viability gap", 0.0, 1.0, "assumed"
+    )
+    interest: float = parameter(
+        0.04, "a year", 0.0, 0.5, "assumed: near the yield of long government bonds"
+    )
+    tenor_years: float = parameter(15.0, "years", 1.0, 50.0, "Project Vault, February 2026: 15")
+    permitting_cut: float = parameter(
+        0.3, "share of the permitting time saved in members", 0.0, 1.0, "assumed"
+    )
+    partners: list[str] = field(default_factory=lambda: ["allied", "partner"])
+    round_months: int = parameter(6, "months between two rounds", 1, 120, "assumed")
+    baseline_risk: float = parameter(
+        0.05, "a year: chance of a disruption that is not in the news", 0.0, 1.0, "assumed"
+    )
 
 
 @dataclass
@@ -382,6 +454,70 @@ class Instruments:
     standards: Standards = field(default_factory=Standards)
     research: Research = field(default_factory=Research)
     retaliation: Retaliation = field(default_factory=Retaliation)
+
+
+@dataclass
+class Projects:
+    """Single mines and plants of the table projects, which owners build where it pays.
+
+    Switched on also by the investment fund, which has nothing to finance without them.
+    """
+
+    active: bool = False
+    cost_of_capital: float = parameter(
+        0.12, "a year, real", 0.0, 1.0, "assumed: 10 to 15 % is usual for single mines"
+    )
+    country_premium: float = parameter(
+        0.03, "a year per point of WGI political stability below zero", 0.0, 0.5, "assumed"
+    )
+    operating_cost_share: float = parameter(
+        0.65,
+        "share of the opening price, feed apart",
+        0.0,
+        2.0,
+        "assumed: few projects paid at 2024 prices without support",
+    )
+    idle_cost_share: float = parameter(
+        1.0,
+        "the same of plants that were idle at the opening",
+        0.0,
+        5.0,
+        "assumed: they had stopped because 2024 prices did not cover their cost",
+    )
+    cost_spread: float = parameter(
+        0.15,
+        "standard deviation of the log of operating cost between projects",
+        0.0,
+        1.0,
+        "assumed",
+    )
+    life_years: float = parameter(20.0, "years of production", 1.0, 100.0, "assumed")
+    financing_share: float = parameter(
+        0.1, "share of the lead time until finance is closed", 0.0, 0.3, "assumed"
+    )
+    permitting_share: float = parameter(
+        0.4, "share of the lead time until permits are granted", 0.0, 0.5, "assumed"
+    )
+    commissioning_share: float = parameter(
+        0.1, "share of the lead time between construction and first output", 0.0, 0.2, "assumed"
+    )
+    slip: float = parameter(0.3, "mean overrun of a phase, share of its plan", 0.0, 5.0, "assumed")
+    failure: float = parameter(
+        0.2, "probability that a project that has started never produces", 0.0, 1.0, "assumed"
+    )
+    development_share: float = parameter(
+        0.05, "share of the capital spent before construction", 0.0, 0.5, "assumed"
+    )
+    patience: float = parameter(
+        0.1, "loss, as share of the capital, at which owners give up", 0.0, 10.0, "assumed"
+    )
+    displacement: float = parameter(
+        1.0,
+        "share of a project's output that others leave out of their planned growth",
+        0.0,
+        1.0,
+        "assumed: as plants under construction do",
+    )
 
 
 @dataclass
@@ -988,6 +1124,7 @@ class Config:
     instruments: Instruments = field(default_factory=Instruments)
     shock: Control = field(default_factory=Control)
     controls: list[Control] = field(default_factory=list)
+    projects: Projects = field(default_factory=Projects)
     producers: Producers = field(default_factory=Producers)
     tension: Tension = field(default_factory=Tension)
     accession: Accession = field(default_factory=Accession)
@@ -1039,6 +1176,17 @@ def check(config: Config) -> None:
     _check_month("instruments.standards.since", config.instruments.standards.since)
     _check_shipping(config.shipping)
     _check_instability(config.instability)
+    for role in config.instruments.investment_fund.partners:
+        if role not in ROLES:
+            raise ConfigError(
+                f"instruments.investment_fund.partners contains {role!r}; "
+                f"choose from {', '.join(ROLES)}"
+            )
+
+
+def with_projects(config: Config) -> bool:
+    """Whether mines and plants of the table projects may be built."""
+    return config.projects.active or config.instruments.investment_fund.active
 
 
 def named_controls(config: Config) -> Iterator[tuple[str, Control]]:

@@ -11,6 +11,7 @@ from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
 from abm.config import Behaviour
 from abm.passes import move_familiarity
+from abm.planning import market_price
 from abm.policy.licences import unused_approvals
 from abm.policy.standards import premium_earned
 
@@ -30,8 +31,10 @@ def update_prices(model: MineralModel) -> None:
     )
     state.expected_price = np.minimum(expected, model.choke)
     state.customary_price += behaviour.customary_memory * (seen - state.customary_price)
+    state.market_price = market_price(model)
     offered = np.where(np.isnan(books.origin_price), state.producer_price, books.origin_price)
     state.producer_price += behaviour.investment_memory * (offered - state.producer_price)
+    state.entry_price += behaviour.investment_memory * (state.market_price - state.entry_price)
 
 
 def forecast(

@@ -13,6 +13,7 @@ from abm.agents.contracts import TermContracts
 from abm.agents.country import Country
 from abm.agents.firm import Firm
 from abm.agents.producer import NonAlliedProducer
+from abm.agents.project import Project, project_table, project_traits
 from abm.books import Books
 from abm.config import Config, Planning, month_name
 from abm.exchange import trade
@@ -24,6 +25,13 @@ from abm.intentions import (
     standards_in_force,
     trade_terms,
     trend_need,
+)
+from abm.investment import (
+    build_projects,
+    capacity_in_place,
+    growth_room,
+    no_plans,
+    plan_projects,
 )
 from abm.learning import (
     update_approvals,
@@ -37,13 +45,14 @@ from abm.market import Clearing
 from abm.measures import month_measures
 from abm.planning import (
     commit_orders,
-    existing_capacity,
     mine_reserves,
     pay_for_construction,
     settle_contracts,
     update_plans,
 )
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
+from abm.policy.floor import guaranteed_price, hold_floor, pay_support, strike_support
+from abm.policy.fund import empty_fund
 from abm.policy.standards import standard_terms
 from abm.recorder import Record, empty_record
 from abm.recycling import adapt_recycling, recycle, scrap_account
@@ -117,6 +126,12 @@ class MineralModel(mesa.Model):
         self.stages = stages_in_order(world, self.firm_traits, self.buyers)
         self.measures = ExportMeasures(arc_measures(world, ()), ())
         self._lay_neutral_ground()
+        self.guaranteed_price = guaranteed_price(world, config)
+        self.project_traits = project_traits(world, events.projects, config.projects)
+        self.projects = project_table(self.project_traits)
+        self.fund = empty_fund(world)
+        self.plans = no_plans(self.project_traits)
+        self.room = growth_room(world, self.firm_traits, self.trend)
         self.border = border_in_force(self, None)
         self.last_clearing: dict[bool, Clearing] = {}
         self.desired = np.zeros(self.buyers.need.shape)
@@ -190,8 +205,9 @@ class MineralModel(mesa.Model):
             self.standards.traced,
             self.state.unused_approvals,
         )
+        hold_floor(self)
         self.border = border_in_force(self, self.border)
-        self.firms.capacity[:] = existing_capacity(self)
+        self.firms.capacity[:] = capacity_in_place(self)
         self.trend_need = trend_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
 
@@ -219,6 +235,9 @@ class MineralModel(mesa.Model):
         retaliate(self)
         answer_tariffs(self)
         review_membership(self)
+        self.strike_support = strike_support(self)
+        self.support = self.strike_support
+        self.plans = plan_projects(self)
 
     def order(self) -> None:
         """Buyers, stockpiles and trade terms for the month, from last month's state."""
@@ -243,6 +262,8 @@ class MineralModel(mesa.Model):
         books.release(state, self.given, self.released)
         books.use_goods(state, self.desired)
         settle_contracts(self)
+        pay_support(self)
+        build_projects(self)
         pay_for_construction(self)
         recycle(self)
         fund_research(self)
@@ -297,6 +318,7 @@ class MineralModel(mesa.Model):
         self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
         self.compliance = self.standards.compliance
         self.premium = np.zeros(len(self.firms))
+        self.behind_floor = np.zeros(len(world.countries))
         self.support = np.zeros(len(self.firms))
         self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))
 
@@ -315,6 +337,8 @@ class MineralModel(mesa.Model):
             NonAlliedProducer(self, self.producers, row)
         for row in range(len(self.firms)):
             Firm(self, self.firms, row)
+        for row in range(len(self.projects)):
+            Project(self, self.projects, row)
 
     def _stock_months(self) -> np.ndarray:
         """[market] months of use held along the chain from this market to its final users."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from abm.agents.project import STATUS, fund_share
+from abm.agents.table import Table
 from abm.config import month_name
 from abm.ledger import Account, Ledger
+from abm.shocks import MILESTONES
 from abm.welfare import PARTIES, SECTOR_FIGURES
 from abm.world import KG, MONTHS, World
 
@@ -239,6 +242,39 @@ def _named(codes: np.ndarray, names: list[str]) -> pd.Categorical:
     return pd.Categorical(
         np.array(names, dtype=object)[codes], categories=list(dict.fromkeys(names))
     )
+
+
+def milestone_table(world: World, projects: Table, start: str) -> pd.DataFrame:
+    """One row a project and milestone: when it was due and when it was reached.
+
+    Months are empty where a project was never started or a milestone not reached; the first
+    milestone is due some months after the start.
+    """
+    listed, count = world.projects, len(MILESTONES)
+    months = {
+        name: [month_name(start, month) if month >= 0 else "" for month in values.ravel()]
+        for name, values in (("planned", projects.planned), ("actual", projects.actual))
+    }
+    stages = [
+        "recycled" if recycler else world.markets[market][1]
+        for market, recycler in zip(listed.market, listed.recycler, strict=True)
+    ]
+    share = fund_share(projects.loan, projects.grant)
+    columns: dict[str, Any] = {
+        "project": listed.name,
+        "mineral": [world.markets[market][0] for market in listed.market],
+        "stage": stages,
+        "country": [world.countries[country] for country in listed.country],
+        "status": [STATUS[int(phase)] for phase in projects.phase],
+        "fund_share": share,
+        "project_spent_usd": KG * projects.spent,
+        "fund_spent_usd": KG * projects.fund_spent,
+    }
+    table = pd.DataFrame({name: np.repeat(values, count) for name, values in columns.items()})
+    table.insert(5, "milestone", np.tile(MILESTONES, listed.name.size))
+    table.insert(6, "planned_month", months["planned"])
+    table.insert(7, "actual_month", months["actual"])
+    return table
 
 
 def _category(codes: np.ndarray, names: list[str]) -> pd.Categorical:

@@ -16,6 +16,7 @@ from abm.config import (
     Instrument,
     Instruments,
     Rights,
+    Stage,
     Weight,
     month_index,
     named_controls,
@@ -422,20 +423,33 @@ def _validated(
 
 
 def _markets(path: str, control: Control, world: World) -> np.ndarray:
+    """Rows of the markets that a control names, and those of its family."""
     wanted = [*world.minerals] if control.minerals == ["all"] else [*control.minerals]
     if control.family:
         wanted += _relatives(path, control.family, world)
+    return named_markets(path, wanted, control.stages, world)
+
+
+def named_markets(path: str, minerals: list[str], stages: list[Stage], world: World) -> np.ndarray:
+    """Rows of the markets of some minerals at some stages.
+
+    Raises
+    ------
+    ConfigError
+        For a mineral that is not in the world; `path` is what the user calls the setting.
+    """
+    wanted = world.minerals if minerals == ["all"] else minerals
     for mineral in wanted:
         if mineral not in world.minerals:
             raise ConfigError(
                 f"{path}.minerals contains {mineral!r}, which is not in this world; "
                 f"choose from {', '.join(world.minerals)}, or [all]"
             )
-    stages = {stage.value for stage in control.stages}
+    chosen = {stage.value for stage in stages}
     rows = [
         row
         for row, (mineral, stage) in enumerate(world.markets)
-        if mineral in wanted and stage in stages
+        if mineral in wanted and stage in chosen
     ]
     return np.array(rows, dtype=np.int64)
 

@@ -12,7 +12,28 @@ from abm.shipping import random_closures
 from abm.streams import stream
 from abm.world import MONTHS, World
 
+MILESTONES = ("financing", "permit", "construction", "commissioning", "ramp-up")  # of a project
 PARTIAL_OUTAGE = (0.3, 1.0)  # share of capacity lost while an outage lasts; assumed
+
+
+@dataclass(frozen=True)
+class ProjectLuck:
+    """What a project meets if it is started; free of units, so that settings give it its size.
+
+    Attributes
+    ----------
+    slip
+        ``[project, milestone]`` exponential with mean one; zero without randomness.
+    failure
+        ``[project, milestone]`` uniform: the milestone is missed where it lies below the
+        probability; one without randomness.
+    cost
+        ``[project]`` standard normal.
+    """
+
+    slip: np.ndarray
+    failure: np.ndarray
+    cost: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -29,12 +50,15 @@ class OutsideEvents:
         ``[month, country, country]`` outside news between countries, added to their tension.
     closed
         ``[month, chokepoint]`` whether chance closes a chokepoint at sea.
+    projects
+        Luck of the mines and plants that may be built.
     """
 
     availability: np.ndarray
     demand: np.ndarray
     incident: np.ndarray
     closed: np.ndarray
+    projects: ProjectLuck
 
 
 def draw_events(
@@ -61,6 +85,7 @@ def draw_events(
         demand=demand_swings(world, settings, months, seed),
         incident=incidents(world, settings, months, seed),
         closed=closed,
+        projects=project_luck(world, settings, seed),
     )
 
 
@@ -70,16 +95,19 @@ def firm_outages(world: World, settings: Randomness, months: int, seed: int) -> 
     if not settings.active:
         return availability
     for market, (mineral, stage) in enumerate(world.markets):
-        rows = np.flatnonzero(world.firms.market == market)
-        stability = world.political_stability[world.firms.country[rows]]
-        rate = settings.outage_rate * np.exp(-settings.stability_effect * stability)
-        shape_here = (months, rows.size)
-        starts = stream(seed, "outage start", mineral, stage).random(shape_here)
-        lasts = stream(seed, "outage length", mineral, stage).geometric(
-            1.0 / settings.outage_months, shape_here
-        )
-        lost = stream(seed, "outage depth", mineral, stage).uniform(*PARTIAL_OUTAGE, shape_here)
-        availability[:, rows] = _availability(starts < rate, lasts, lost)
+        here = world.firms.market == market
+        old, new = here & (world.firms.project < 0), here & (world.firms.project >= 0)
+        # Plants that may be built draw from streams of their own and leave the others' luck alone.
+        for rows, name in ((old, (mineral, stage)), (new, (mineral, stage, "projects"))):
+            stability = world.political_stability[world.firms.country[rows]]
+            rate = settings.outage_rate * np.exp(-settings.stability_effect * stability)
+            shape_here = (months, int(rows.sum()))
+            starts = stream(seed, "outage start", *name).random(shape_here)
+            lasts = stream(seed, "outage length", *name).geometric(
+                1.0 / settings.outage_months, shape_here
+            )
+            lost = stream(seed, "outage depth", *name).uniform(*PARTIAL_OUTAGE, shape_here)
+            availability[:, rows] = _availability(starts < rate, lasts, lost)
     return availability
 
 
@@ -126,6 +154,19 @@ def incidents(world: World, settings: Randomness, months: int, seed: int) -> np.
                 size = settings.tension_noise * draw.standard_normal(months)
                 news[1:, one, other] = news[1:, other, one] = size[1:]
     return news
+
+
+def project_luck(world: World, settings: Randomness, seed: int) -> ProjectLuck:
+    """Draws of each project from a stream named after its mineral, stage and name."""
+    shape = (world.projects.market.size, len(MILESTONES))
+    luck = ProjectLuck(np.zeros(shape), np.ones(shape), np.zeros(shape[0]))
+    for row, name in enumerate(world.projects.name if settings.active else ()):
+        mineral, stage = world.markets[world.projects.market[row]]
+        draw = stream(seed, "project", mineral, stage, str(name))
+        luck.slip[row] = draw.standard_exponential(len(MILESTONES))
+        luck.failure[row] = draw.random(len(MILESTONES))
+        luck.cost[row] = draw.standard_normal()
+    return luck
 
 
 def _availability(starts: np.ndarray, lasts: np.ndarray, lost: np.ndarray) -> np.ndarray:

@@ -32,6 +32,8 @@ class State:
     feed_price: np.ndarray  # [market, country] mean price of the feed on hand
     planned_output: np.ndarray  # [market, country] output refiners buy feed for, t/month
     producer_price: np.ndarray  # [market, country] what firms have come to expect
+    market_price: np.ndarray  # [market, country] what producers get, or would if they sold
+    entry_price: np.ndarray  # [market, country] what newcomers have come to expect
     price_gap: np.ndarray  # [market, origin] price over cost of goods under a binding limit
     # Licence in force: [group] t of approvals not used yet, by the weight it counts.
     unused_approvals: dict[DatedControl, np.ndarray] = field(default_factory=dict)
@@ -83,6 +85,8 @@ def opening_state(world: World, traits: BuyerTraits, longest_voyage: int = LONGE
         feed_price=world.landed_price.copy(),
         planned_output=np.where(world.is_refined[:, None], primary, 0.0),
         producer_price=world.origin_price.copy(),
+        market_price=world.origin_price.copy(),
+        entry_price=world.origin_price.copy(),
         price_gap=np.ones(world.origin_price.shape),
     )
 

@@ -250,6 +250,21 @@ SCHEMAS: dict[str, Schema] = dict(
             _text("note", required=False),
         ),
         _schema(
+            "projects",
+            "project mineral stage",
+            _text("project"),
+            _country("country"),
+            _mineral(),
+            _stage("recycled"),
+            _word("state", "planned", "construction", "idle"),
+            _number("capacity_t", 1e-9, meaning="a project has a positive capacity"),
+            *(
+                _number(name, 1e-9, meaning="capital left to spend is positive")
+                for name in ("capital_musd", "capital_low_musd", "capital_high_musd")
+            ),
+            _word("confidence", "read", "derived", "memory"),
+        ),
+        _schema(
             "demand",
             "mineral stage country",
             _mineral(),
@@ -379,6 +394,7 @@ SCHEMAS: dict[str, Schema] = dict(
 
 # (table, columns that hold low <= value <= high)
 _RANGES = (
+    ("projects", "capital_low_musd", "capital_musd", "capital_high_musd"),
     ("parameters", "low", "value", "high"),
     ("demand", "low", "share", "high"),
     ("direct_use", "low", "share", "high"),
@@ -403,6 +419,7 @@ class Tables:
     output: pd.DataFrame
     recycling: pd.DataFrame
     firms: pd.DataFrame
+    projects: pd.DataFrame
     demand: pd.DataFrame
     direct_use: pd.DataFrame
     sectors: pd.DataFrame

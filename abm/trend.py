@@ -118,7 +118,9 @@ def _supply_growth(world: World, place: np.ndarray) -> np.ndarray:
 def _planned_capacity(
     world: World, traits: FirmTraits, needed: np.ndarray, start: str
 ) -> np.ndarray:
-    """[month, firm] capacity in which projects take part of the growth that is needed.
+    """[month, firm] capacity in which plants under construction take part of the growth needed.
+
+    Plants of projects that are still to be decided have none.
 
     Parameters
     ----------
@@ -126,12 +128,12 @@ def _planned_capacity(
         [month, market, origin] output over its opening.
     """
     months = needed.shape[0]
-    planned = np.empty((months, traits.capacity.size))
+    planned = np.zeros((months, traits.capacity.size))
     opens = _opening_months(world, start)
     project = world.firms.start_year > 0
     ripe = np.clip((np.arange(months)[:, None] - opens[None, :]) / START_UP_MONTHS, 0.0, 1.0)
     for market in range(len(world.markets)):
-        rows = np.flatnonzero(world.firms.market == market)
+        rows = np.flatnonzero((world.firms.market == market) & (world.firms.project < 0))
         old, new = rows[~project[rows]], rows[project[rows]]
         output = world.firms.output[old].sum()
         arriving = ripe[:, new] * (traits.capacity[new] * traits.normal_use[new])[None, :]

@@ -63,6 +63,24 @@ class FirmColumns:
     recycler: np.ndarray
     start_year: np.ndarray
     cash_cost: np.ndarray  # USD/kg, NaN where none is reported
+    project: np.ndarray  # row of the project whose plant this is; -1: not a project
+
+
+@dataclass(frozen=True)
+class ProjectColumns:
+    """Mines and plants that may be built during a run; one entry a project.
+
+    Each owns a firm that stands idle until it is built. A world without them has empty columns.
+    """
+
+    name: np.ndarray
+    market: np.ndarray
+    country: np.ndarray
+    state: np.ndarray  # planned, construction or idle at the opening
+    recycler: np.ndarray
+    capacity: np.ndarray  # t/month
+    capital: np.ndarray  # thousand USD left to spend
+    firm: np.ndarray  # row of the firms
 
 
 @dataclass(frozen=True)
@@ -128,6 +146,8 @@ class World:
     voyage_days: np.ndarray  # [origin, destination] days at sea
     passages: Passages
     firms: FirmColumns
+    projects: ProjectColumns
+    capital_cost: np.ndarray  # [market] USD per kg of yearly output of projects; NaN: none
     stockpile_months: np.ndarray  # [mineral, country] months of use held by the state
     reserves: np.ndarray  # [mineral, country] t in the ground; zero where none are listed
     by_product: np.ndarray  # [mineral] bool: recovered while another metal is made
@@ -183,6 +203,7 @@ def build_world(
     config: WorldConfig,
     seed: int | None = None,
     opening: Opening | None = None,
+    with_projects: bool = False,
 ) -> World:
     """Complete the tables to an opening world.
 
@@ -196,6 +217,8 @@ def build_world(
         Replication whose parameters are drawn within their ranges; None keeps central values.
     opening
         A balance computed before from the same tables and minerals; it does not depend on seeds.
+    with_projects
+        Whether the projects of the tables may be built.
     """
     if opening is None:
         opening = opening_balance(tables, select_minerals(tables, config.minerals))
@@ -205,6 +228,14 @@ def build_world(
     lanes = _lanes(tables, opening.countries)
     costs = _trade_costs(tables, opening, parameters, prices, lanes)
     weights = _weights(tables, opening, parameters, prices, costs)
+    plans = _listed_projects(tables, opening, seed if config.draw_parameters else None)
+    firms = _firms(
+        tables,
+        opening,
+        parameters["utilisation"],
+        config.scrap_utilisation,
+        plans if with_projects else [],
+    )
     table = tables.countries.set_index("code").loc[list(opening.countries)]
     names = tables.minerals.set_index("mineral")
     return World(
@@ -234,7 +265,9 @@ def build_world(
         voyage=lanes["months"],
         voyage_days=lanes["days"],
         passages=_passages(tables, opening.countries),
-        firms=_firms(tables, opening, parameters["utilisation"], config.scrap_utilisation),
+        firms=firms,
+        projects=_project_columns(plans if with_projects else [], firms),
+        capital_cost=_capital_cost(plans, len(opening.markets)),
         stockpile_months=_stockpiles(tables, opening),
         reserves=_reserves(tables, opening),
         by_product=(names["by_product"].loc[list(opening.minerals)] == "yes").to_numpy(),
@@ -445,7 +478,11 @@ def _weights(
 
 
 def _firms(
-    tables: Tables, opening: Opening, utilisation: np.ndarray, scrap_utilisation: float
+    tables: Tables,
+    opening: Opening,
+    utilisation: np.ndarray,
+    scrap_utilisation: float,
+    plans: list[dict[str, Any]],
 ) -> FirmColumns:
     listed = _listed_firms(tables)
     rows: list[dict[str, object]] = []
@@ -464,6 +501,11 @@ def _firms(
                     rows.append(
                         {**firm, "market": market, "country": country, "recycler": recycler}
                     )
+            rows += [
+                _idle_plant(plan, number)
+                for number, plan in enumerate(plans)
+                if (plan["market"], plan["country"]) == (market, country)
+            ]
     names = [item.name for item in fields(FirmColumns)]
     return FirmColumns(**{name: np.array([row[name] for row in rows]) for name in names})
 
@@ -512,6 +554,7 @@ def _firm_row(line: dict[str, Any], tonnes: float, utilisation: float) -> dict[s
         "output": tonnes,
         "start_year": start if opens else 0.0,
         "cash_cost": float(line["cash_cost_usd_per_kg"]),
+        "project": -1,
     }
 
 
@@ -526,9 +569,67 @@ def _residual_firms(name: str, tonnes: float, utilisation: float) -> list[dict[s
             "output": tonnes * share,
             "start_year": 0.0,
             "cash_cost": np.nan,
+            "project": -1,
         }
         for rank, share in enumerate(sizes / sizes.sum())
     ]
+
+
+def _listed_projects(tables: Tables, opening: Opening, seed: int | None) -> list[dict[str, Any]]:
+    """Projects of the minerals of this world, with their capital drawn or at its central value."""
+    plans = []
+    for line in tables.projects.to_dict("records"):
+        stage = "mined" if line["stage"] == "mined" else "refined"
+        if (line["mineral"], stage) in opening.markets:
+            key = ("capital", line["mineral"], line["stage"], line["project"])
+            range_ = line["capital_low_musd"], line["capital_high_musd"]
+            plans.append(
+                {
+                    "name": line["project"],
+                    "market": opening.markets.index((line["mineral"], stage)),
+                    "country": opening.countries.index(line["country"]),
+                    "state": line["state"],
+                    "recycler": line["stage"] == "recycled",
+                    "capacity": line["capacity_t"] / MONTHS,
+                    "capital": KG * _drawn(seed, key, line["capital_musd"], *range_),
+                }
+            )
+    return plans
+
+
+def _idle_plant(plan: dict[str, Any], number: int) -> dict[str, object]:
+    """The firm of a project: it stands idle until it is built."""
+    shared = {name: plan[name] for name in ("name", "market", "country", "recycler", "capacity")}
+    return {
+        **shared,
+        "operator": "",
+        "parent": "",
+        "output": 0.0,
+        "start_year": 0.0,
+        "cash_cost": np.nan,
+        "project": number,
+    }
+
+
+def _project_columns(plans: list[dict[str, Any]], firms: FirmColumns) -> ProjectColumns:
+    numbers = firms.project[firms.project >= 0]
+    row = np.zeros(len(plans), dtype=np.int64)
+    row[numbers] = np.flatnonzero(firms.project >= 0)
+    kinds: dict[str, type] = {"market": np.int64, "country": np.int64, "recycler": bool}
+    kinds |= {"capacity": float, "capital": float, "name": str, "state": str}
+    return ProjectColumns(
+        firm=row,
+        **{name: np.array([plan[name] for plan in plans], kind) for name, kind in kinds.items()},
+    )
+
+
+def _capital_cost(plans: list[dict[str, Any]], markets: int) -> np.ndarray:
+    """[market] USD per kg of yearly output of the planned projects, weighted by capacity."""
+    new = [plan for plan in plans if plan["state"] == "planned" and not plan["recycler"]]
+    market = np.array([plan["market"] for plan in new], dtype=np.int64)
+    capital = np.bincount(market, [plan["capital"] for plan in new], markets)
+    output = np.bincount(market, [MONTHS * plan["capacity"] for plan in new], markets)
+    return np.divide(capital, output, out=np.full(markets, np.nan), where=output > 0)
 
 
 def _stockpiles(tables: Tables, opening: Opening) -> np.ndarray:

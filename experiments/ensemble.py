@@ -18,13 +18,14 @@ from threading import Timer
 import pandas as pd
 from tqdm import tqdm
 
-from abm.config import Config
+from abm.config import Config, with_projects
 from abm.model import MineralModel
 from abm.opening import Opening, opening_balance
 from abm.recorder import (
     account_table,
     decision_table,
     flow_table,
+    milestone_table,
     monthly_table,
     sector_table,
     surplus_table,
@@ -53,6 +54,7 @@ class RunResult:
     accounts: pd.DataFrame
     surplus: pd.DataFrame
     sectors: pd.DataFrame
+    projects: pd.DataFrame  # milestones; empty where there are no projects
     health: dict[str, float]
 
 
@@ -132,6 +134,7 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
         accounts=account_table(world, record, config.horizon.start),
         surplus=surplus_table(world, record, config.horizon.start),
         sectors=sector_table(world, record, config.horizon.start),
+        projects=milestone_table(world, model.projects, config.horizon.start),
         health={
             "certificate_max": float(record.certificate.max()),
             "tonnes_gap_max": float(record.tonnes_gap.max()),
@@ -164,10 +167,10 @@ _kept: dict[tuple[str, int], Replication] = {}
 def replication(config: Config, seed: int) -> Replication:
     """World and events of a seed; a process keeps the last, as a seed's scenarios come in a row."""
     drawn = (config.randomness, config.instability, config.shipping)
-    key = (repr((config.world, drawn, config.horizon)), seed)
+    key = (repr((config.world, drawn, config.horizon, with_projects(config))), seed)
     if key not in _kept:
         tables, opening = read_config_tables(config), config_opening(config)
-        world = build_world(tables, config.world, seed, opening)
+        world = build_world(tables, config.world, seed, opening, with_projects(config))
         months = config.horizon.years * MONTHS
         events = draw_events(
             world, config.randomness, months, seed, config.instability, config.shipping

@@ -22,7 +22,7 @@ from experiments.ensemble import RunResult
 SCHEMA_VERSION = 1
 PACKAGES = ("chokepoint", "mesa", "numpy", "scipy", "numba", "pandas", "pyarrow", "hydra-core")
 # One part a run; decisions only where somebody reviews a policy.
-RUN_TABLES = ("monthly", "flows", "accounts", "surplus", "sectors", "decisions")
+RUN_TABLES = ("monthly", "flows", "accounts", "surplus", "sectors", "decisions", "projects")
 
 COLUMNS = {
     "membership": "circle of members of the run; none: no alliance",
@@ -93,6 +93,14 @@ COLUMNS = {
     "opening": "in the opening month of the model: index 0 to 10,000, or share",
     "published": "the published figure, or the index of published shares",
     "publisher": "who published it",
+    "project": "mine or plant that may be built",
+    "status": "where the project stood at the end of the run",
+    "milestone": "financing, permit, construction, commissioning, ramp-up: each at its end",
+    "planned_month": "when it was due as planned at the start, YYYY-MM; empty: not begun",
+    "actual_month": "when it was reached, YYYY-MM; empty: not reached",
+    "fund_share": "share of the capital that the joint fund lends or gives, 0 to 1",
+    "project_spent_usd": "spent on the project by owner and fund, USD",
+    "fund_spent_usd": "of which by the fund, USD",
     "certificate_max": "largest residual of any market and month, share of its volume",
     "tonnes_gap_max": "largest imbalance of tonnes in any month, share of the volume",
     "money_gap_max": "largest imbalance of payments in any month, share of the outlay",

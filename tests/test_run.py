@@ -567,7 +567,9 @@ def test_finished_runs_outlive_a_failure(
     sentence = command(*SHORT, f"hydra.run.dir={tmp_path / 'results'}").sentence()
     assert sentence.startswith(str(failure) or "Stopped by the user")
     left = {path.name: path for path in (tmp_path / "results").iterdir()}
-    assert left.keys() == {f"{name}.part.parquet" for name in {*RUN_TABLES, "runs"} - {"decisions"}}
+    assert left.keys() == {
+        f"{name}.part.parquet" for name in {*RUN_TABLES, "runs"} - {"decisions", "projects"}
+    }
     for path in left.values():
         table = pd.read_parquet(path)
         assert len(table) > 0
@@ -600,7 +602,7 @@ def test_help_is_understandable(command: Callable[..., Answer]) -> None:
     assert (answer.code, answer.complained) == (0, "")
     groups = {path.name for path in run.SETTINGS.iterdir() if path.is_dir()}
     mechanisms = {"producers", "tension", "accession", "instability", "demand"}
-    mechanisms |= {"shipping", "recycling", "substitution", "planning"}
+    mechanisms |= {"shipping", "recycling", "substitution", "planning", "projects"}
     assert groups == mechanisms | {"world", "membership", "instruments", "shock", "experiment"}
     for group in groups:
         options = [path.stem for path in sorted((run.SETTINGS / group).glob("*.yaml"))]

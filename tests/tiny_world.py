@@ -146,6 +146,31 @@ def _firms() -> list[dict[str, object]]:
     ]
 
 
+def _projects() -> list[dict[str, object]]:
+    rows = (
+        ("Hill Mine", "AUS", "graphite", "mined", "planned", 1200.0, 3.0),
+        ("Coast Plant", "AUS", "graphite", "refined", "planned", 600.0, 2.0),
+        ("Hope Plant", "AUS", "gallium", "refined", "planned", 60.0, 60.0),
+        ("Old Plant", "USA", "gallium", "refined", "idle", 20.0, 5.0),
+        ("Delta Mine", "ROW", "graphite", "mined", "construction", 600.0, 1.0),
+    )
+    return [
+        {
+            "project": project,
+            "country": country,
+            "mineral": mineral,
+            "stage": stage,
+            "state": state,
+            "capacity_t": capacity,
+            "capital_musd": capital,
+            "capital_low_musd": capital / 2,
+            "capital_high_musd": capital * 2,
+            "confidence": "derived",
+        }
+        for project, country, mineral, stage, state, capacity, capital in rows
+    ]
+
+
 def _prices() -> list[dict[str, object]]:
     return [
         {
@@ -184,6 +209,7 @@ def tiny_rows() -> dict[str, list[dict[str, object]]]:
         ],
         "recycling": [{"mineral": "gallium", "country": "USA", "quantity_t": 12.0}],
         "firms": _firms(),
+        "projects": _projects(),
         "demand": [
             {
                 **dict(zip(market, key, strict=True)),

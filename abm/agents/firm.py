@@ -104,7 +104,12 @@ def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
         price=price,
         lead_months=here["lead_time_years"] * MONTHS,
         # Scrap at hand, not plant, limits recyclers: they grow with scrap, not with price.
-        expansion=np.where(world.firms.recycler, 0.0, here["longrun_supply_elasticity"]),
+        # The plant of a project has the size that was built.
+        expansion=np.where(
+            world.firms.recycler | (world.firms.project >= 0),
+            0.0,
+            here["longrun_supply_elasticity"],
+        ),
         feeds=_feeds(world),
         recycles=world.firms.recycler.astype(bool),
         power=_market_power(world, behaviour),
