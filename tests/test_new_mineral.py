@@ -285,6 +285,39 @@ def test_circle_of_an_own_file(checkout: Path) -> None:
     assert not case.members(16).any()
 
 
+def test_overlapping_circles_of_an_own_file(checkout: Path) -> None:
+    config = settings(checkout, f"python -m {command.__name__} membership=two_clubs")
+    world = build(config)
+    cases = {case.membership: case for case in scenarios(config, world)}
+    assert set(cases) == {"none", "two_clubs", "traders_alone"}
+    part = dict(
+        zip(world.countries, cases["two_clubs"].participation(20, "stockpiles"), strict=True)
+    )
+    assert {code: value for code, value in part.items() if value} == {
+        "JPN": 1.0,
+        "AUS": 1.0,
+        "KOR": 0.5,
+        "CHL": 1.0,
+    }
+    assert not cases["traders_alone"].participation(20, "stockpiles").any()
+
+
+def test_another_sector_and_circle_are_configuration_alone(checkout: Path) -> None:
+    config = settings(checkout, f"python -m {command.__name__} experiment=tin_buyers")
+    config.horizon.years = 4
+    world = build(config)
+    assert set(world.minerals) == {"tin"}
+    case = scenarios(config, world)[-1]
+    codes = np.array(world.countries)
+    assert set(codes[case.members(20)]) == {"USA", "EU27", "JPN", "KOR"}
+    assert set(codes[case.controls[0].destinations]) == {"USA", "EU27", "JPN", "KOR", "TWN"}
+    model = MineralModel(world, case, draw_events(world, config.randomness, 48, 0), config)
+    for _ in range(40):
+        model.step()
+    assert model.part("stockpiles")[world.country("TWN")] == 0.5
+    assert model.record.tonnes_gap[:40].max() < 1e-9
+
+
 def test_control_of_an_own_file(checkout: Path) -> None:
     config = settings(checkout, f"python -m {command.__name__} shock=my_ban")
     assert config.shock == Control(
