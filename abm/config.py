@@ -56,6 +56,13 @@ class FloorBasis(Enum):
     cost = "cost"
 
 
+class Question(Enum):
+    """What an experiment asks."""
+
+    membership = "membership"
+    instruments = "instruments"
+
+
 class Rights(Enum):
     """Who holds the right to export under a limit, and so collects its rent."""
 
@@ -1118,6 +1125,7 @@ class Config:
     """One run of the command."""
 
     name: str = "membership"
+    question: Question = Question.membership
     world: WorldConfig = field(default_factory=WorldConfig)
     horizon: Horizon = field(default_factory=Horizon)
     membership: Membership = field(default_factory=Membership)

@@ -7,7 +7,6 @@ out the same whatever the number of processes.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from pathlib import Path
 from threading import Timer
 
 import pandas as pd
-from tqdm import tqdm
 
 from abm.config import Config, with_projects
 from abm.model import MineralModel
@@ -34,7 +32,7 @@ from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
 from abm.tables import Tables, read_tables
 from abm.world import MONTHS, World, build_world, select_minerals
-from experiments.workers import Workers
+from experiments.workers import Workers, in_order
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 5.0  # seconds; a month that needs no compiling takes half of one
@@ -96,23 +94,13 @@ def run_all(
     """
     for ready in prepared:
         ready.result()
-    seeds = range(config.first_seed, config.first_seed + config.seeds)
-    with tqdm(total=len(seeds) * cases, unit="run", disable=None, desc="Running") as bar:
-        # A short queue bounds memory: results wait for their turn, not for the end.
-        waiting: deque[Future[RunResult]] = deque()
-        try:
-            for seed in seeds:
-                for case in range(cases):
-                    waiting.append(workers.submit(one_run, config, seed, case))
-                    if len(waiting) > workers.ahead:
-                        yield waiting.popleft().result()
-                        bar.update()
-            while waiting:
-                yield waiting.popleft().result()
-                bar.update()
-        finally:
-            for job in waiting:
-                job.cancel()
+    jobs = ((config, seed, case) for seed in seeds(config) for case in range(cases))
+    yield from in_order(workers, one_run, jobs, config.seeds * cases)
+
+
+def seeds(config: Config) -> range:
+    """The replications of a configuration."""
+    return range(config.first_seed, config.first_seed + config.seeds)
 
 
 def one_run(config: Config, seed: int, case: int, months: int | None = None) -> RunResult:

@@ -145,7 +145,7 @@ def mineral_label(mineral: str) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     settings: dict[str, Any] = {
         "font.family": "DejaVu Sans",
         "font.size": SMALL,
@@ -188,11 +188,11 @@ def _ordered(memberships: Sequence[str], scene: Scene | None = None) -> list[str
     return [m for m in names if m == NO_MEMBERSHIP] + [m for m in names if m != NO_MEMBERSHIP]
 
 
-def _dates(months: pd.Series) -> Any:
+def dates(months: pd.Series) -> Any:
     return pd.to_datetime(months.astype(str), format="%Y-%m").to_numpy()
 
 
-def _years_axis(axes: Axes) -> None:
+def years_axis(axes: Axes) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
@@ -204,7 +204,7 @@ def _events(axes: Axes, events: Mapping[str, str], named: bool) -> None:
     end = np.datetime64(num2date(axes.dataLim.x1).replace(tzinfo=None))
     dated = sorted(events.items(), key=lambda item: item[1])
     dated = [(label, month) for label, month in dated if np.datetime64(month) <= end]
-    at = _dates(pd.Series([month for _, month in dated], dtype=str))
+    at = dates(pd.Series([month for _, month in dated], dtype=str))
     for number, (label, _) in enumerate(dated):
         axes.axvline(at[number], color=GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
         if not named:
@@ -254,7 +254,7 @@ def _mineral_grid(minerals: Sequence[str], handles: Sequence[Any]) -> tuple[Figu
     for number, axes in enumerate(flat):
         if number < len(minerals):
             axes.set_title(mineral_label(minerals[number]), pad=12 if number < columns else 6)
-            _years_axis(axes)
+            years_axis(axes)
             axes.tick_params(labelbottom=number + columns >= len(minerals))
         else:
             axes.set_axis_off()
@@ -278,7 +278,7 @@ def price_paths(table: pd.DataFrame, scene: Scene) -> Figure:
     minerals = [m for m in scene.shock_minerals if m in set(table["mineral"])]
     memberships = _ordered(list(table["membership"]))
     styles = _circle_style(memberships)
-    with _style():
+    with style():
         figure, cells = _mineral_grid(minerals, _price_key(memberships, styles, scene))
         for number, (mineral, axes) in enumerate(zip(minerals, cells, strict=True)):
             _price_panel(axes, table[table["mineral"] == mineral], memberships, styles)
@@ -300,11 +300,11 @@ def _price_panel(
         line = part[(part["group"] == group) & (part["membership"] == reference)]
         width = 1.6 if group == HOME else 0.9
         shown.append(line[["median"]].to_numpy())
-        axes.plot(_dates(line["month"]), line["median"], color=colour, linestyle=dash, lw=width)
+        axes.plot(dates(line["month"]), line["median"], color=colour, linestyle=dash, lw=width)
     for membership in memberships:
         colour, dash, _ = styles[membership]
         line = part[(part["group"] == MEMBERS) & (part["membership"] == membership)]
-        at = _dates(line["month"])
+        at = dates(line["month"])
         axes.fill_between(at, line["p025"], line["p975"], color=colour, alpha=0.1, lw=0)
         axes.fill_between(at, line["p10"], line["p90"], color=colour, alpha=0.18, lw=0)
         axes.plot(at, line["median"], color=colour, linestyle=dash, lw=1.2)
@@ -350,7 +350,7 @@ def home_gap(table: pd.DataFrame, scene: Scene) -> Figure:
     memberships = _ordered(list(table["membership"]))
     styles = _circle_style(memberships)
     low, high = min(1.0, float(table["p10"].min())), float(table["p90"].max())
-    with _style():
+    with style():
         handles = [
             *_membership_lines(memberships, styles, scene),
             Patch(color=GREY, alpha=0.35, lw=0, label="80 % of seeds"),
@@ -360,7 +360,7 @@ def home_gap(table: pd.DataFrame, scene: Scene) -> Figure:
             for membership in memberships:
                 colour, dash, _ = styles[membership]
                 line = table[(table["mineral"] == mineral) & (table["membership"] == membership)]
-                at = _dates(line["month"])
+                at = dates(line["month"])
                 axes.fill_between(at, line["p10"], line["p90"], color=colour, alpha=0.18, lw=0)
                 axes.plot(at, line["median"], color=colour, linestyle=dash, lw=1.2)
             axes.axhline(1.0, color=GREY, lw=0.6)
@@ -388,7 +388,7 @@ def dependence_heatmap(table: pd.DataFrame, scene: Scene) -> Figure:
     panels = [(memberships[0], "first"), *((m, "last") for m in memberships)]
     rows = -(-len(panels) // 2)
     height = 0.8 + rows * (0.3 + 0.165 * len(countries))
-    with _style():
+    with style():
         figure = Figure(figsize=(DOUBLE, height), layout="constrained")
         cells = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey=True).reshape(-1)
         for (membership, period), axes in zip(panels, cells, strict=False):
@@ -443,7 +443,7 @@ def membership_effect(effects: pd.DataFrame, scene: Scene) -> Figure:
     memberships = list(dict.fromkeys(table["membership"]))
     countries = _country_order(table, memberships, scene)
     rows = [scene.names.get(c, c) for c in countries]
-    with _style():
+    with style():
         figure = Figure(figsize=(DOUBLE, 1.0 + 0.17 * len(rows)), layout="constrained")
         cells = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axes, (measure, window) in zip(cells, panels, strict=True):
@@ -472,7 +472,7 @@ def bloc_effects(effects: pd.DataFrame, scene: Scene) -> Figure:
     measures = [m for m in measures if not _still(table, m)] or measures[:1]
     memberships = list(dict.fromkeys(table["membership"]))
     present = [bloc for bloc in FIGURE_BLOCS if bloc in set(table["bloc"])]
-    with _style():
+    with style():
         figure = Figure(
             figsize=(DOUBLE, 0.55 + (0.55 + 0.2 * len(present)) * len(windows)),
             layout="constrained",
@@ -890,7 +890,7 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame) -> Path:
     for axes in figure.axes:
         for drawn in (*axes.lines, *axes.collections):
             drawn.set_in_layout(False)  # inside its axes, and slow to measure
-    with _style():
+    with style():
         figure.savefig(folder / f"{name}.png", dpi=220, metadata={"Software": None})
         figure.set_layout_engine("none")  # the PDF is laid out as the PNG was
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})

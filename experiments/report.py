@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from experiments.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
@@ -321,14 +321,7 @@ def write_report(
     """
     others = {k: v for k, v in tables.items() if k not in {"effects", "assumptions"}}
     effects = tables.get("effects")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    page = _template("report.html").render(
         finding=finding(headline, scene),
         context=context(headline, scene),
         headline=headline,
@@ -338,7 +331,7 @@ def write_report(
         tables={name: plain_table(table) for name, table in others.items()},
         assumptions=plain_table(tables["assumptions"]) if "assumptions" in tables else None,
         provenance=_provenance(manifest),
-        config=yaml.safe_dump(_plain(manifest.get("config", {})), sort_keys=False, width=72),
+        config=_settings(manifest),
         members={
             scene.membership_label(f.membership): ", ".join(
                 scene.names.get(c, c) for c in f.members
@@ -347,6 +340,63 @@ def write_report(
         },
         minerals=_basket(headline),
     )
+    return _written(folder, page)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study found: sentences first, then figures and tables, and how to read them."""
+
+    sentences: Sequence[str]
+    figures: Sequence[Drawn]
+    tables: Mapping[str, pd.DataFrame]
+    notes: Sequence[str] = ()
+
+
+def write_study_report(
+    folder: Path,
+    title: str,
+    answer: Answer,
+    manifest: Mapping[str, Any],
+    assumed: pd.DataFrame,
+) -> Path:
+    """Write `report.html` of a study into `folder` and return its path.
+
+    Raises
+    ------
+    FileNotFoundError
+        For a figure that was not saved.
+    """
+    page = _template("study.html").render(
+        heading=title,
+        finding=answer.sentences,
+        figures=[(drawn, _embedded(folder, drawn.name)) for drawn in answer.figures],
+        tables={name: plain_table(table) for name, table in answer.tables.items()},
+        notes=answer.notes,
+        assumptions=plain_table(assumed),
+        provenance=_provenance(manifest),
+        config=_settings(manifest),
+    )
+    return _written(folder, page)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _settings(manifest: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(_plain(manifest.get("config", {})), sort_keys=False, width=72)
+
+
+def _written(folder: Path, page: str) -> Path:
+    """Write the page whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     part = path.with_suffix(".part")

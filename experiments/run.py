@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from abm.books import BooksDoNotBalance
-from abm.config import Config, ConfigError, check
+from abm.config import Config, ConfigError, Question, check
 from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
@@ -91,6 +91,12 @@ def run_experiment(config: Config, folder: Path) -> Path:
     ConfigError, TableError, ResultsFolderError
         Before anything is computed.
     """
+    if config.question is not Question.membership:
+        # Loaded when asked for: what draws takes long to load.
+        from experiments.studies import STUDIES
+        from experiments.study import run_study
+
+        return run_study(config, folder, STUDIES[config.question])
     check(config)
     tables = read_config_tables(config)
     world = build_world(tables, config.world, opening=config_opening(config))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,30 @@ class Workers:
         except BaseException as error:
             done.set_exception(error)
         return done
+
+
+def in_order[Result](
+    workers: Workers, work: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], total: int
+) -> Iterator[Result]:
+    """The results of many jobs, in the order of the jobs, with a progress bar on a terminal.
+
+    A short queue bounds memory: results wait for their turn, not for the end. What has not begun
+    when the caller stops, or when a job fails, is not done.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with tqdm(total=total, unit="run", disable=None, desc="Running") as bar:
+        try:
+            for arguments in jobs:
+                waiting.append(workers.submit(work, *arguments))
+                if len(waiting) > workers.ahead:
+                    yield waiting.popleft().result()
+                    bar.update()
+            while waiting:
+                yield waiting.popleft().result()
+                bar.update()
+        finally:
+            for job in waiting:
+                job.cancel()
 
 
 @contextmanager

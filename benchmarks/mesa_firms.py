@@ -1,0 +1,245 @@
+"""The firms' monthly rules twice: as ordinary Mesa agents, and as the arrays the model uses.
+
+Both meet the same prices, outages and feed, and must end with the same firms. What the market does
+with their offers is left out: every firm sells what its ramp offers at a given price.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from time import process_time
+
+import mesa
+import numpy as np
+
+from abm.agents import firm
+from abm.agents.firm import FirmTraits
+from abm.config import Behaviour
+from abm.world import MONTHS, World
+
+STATE = ("markup", "inventory", "expansion", "output", "sales")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a population of firms meets, month by month."""
+
+    world: World
+    traits: FirmTraits
+    behaviour: Behaviour
+    price: np.ndarray  # [month, market, country] USD/kg
+    feed: np.ndarray  # [month, market, country] t/month of output the feed on hand allows
+    feed_cost: np.ndarray  # [month, market, country] rise of its cost, USD/kg
+    availability: np.ndarray  # [month, firm]
+
+    @property
+    def months(self) -> int:
+        """Length of the trial."""
+        return self.price.shape[0]
+
+
+def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Conditions:
+    """Prices between half and three times the opening ones, outages, and feed that can run short."""
+    draw = np.random.default_rng(seed)
+    traits = firm.firm_traits(world, behaviour)
+    shape = (months, *world.origin_price.shape)
+    able = traits.by_place(traits.capacity * traits.feeds, world.origin_price.shape)
+    return Conditions(
+        world=world,
+        traits=traits,
+        behaviour=behaviour,
+        price=world.origin_price * draw.uniform(0.5, 3.0, shape),
+        feed=np.where(able > 0, able * draw.uniform(0.7, 1.3, shape), np.inf),
+        feed_cost=world.origin_price * draw.uniform(-0.1, 0.2, shape),
+        availability=1.0 - 0.5 * (draw.random((months, traits.capacity.size)) < 0.02),
+    )
+
+
+# As arrays ------------------------------------------------------------------------------------
+
+
+def run_arrays(given: Conditions) -> dict[str, np.ndarray]:
+    """[firm] state after all months, by the functions that the model calls."""
+    traits, behaviour = given.traits, given.behaviour
+    zeros = np.zeros(traits.capacity.size)
+    state = {
+        "markup": zeros,
+        "inventory": traits.cover * given.world.firms.output,
+        "expansion": zeros + 1.0,
+        "output": zeros,
+        "sales": zeros,
+    }
+    for month in range(given.months):
+        state = array_month(given, state, month)
+    assert behaviour is given.behaviour
+    return state
+
+
+def array_month(
+    given: Conditions, state: dict[str, np.ndarray], month: int
+) -> dict[str, np.ndarray]:
+    """One month of the whole population."""
+    traits, behaviour = given.traits, given.behaviour
+    capacity = traits.capacity * state["expansion"]
+    running = firm.running_capacity(capacity, given.availability[month], given.feed[month], traits)
+    cost = np.where(traits.feeds, traits.here(given.feed_cost[month]), 0.0)
+    low, high = firm.asks(state["markup"], cost, given.world.world_price, traits)
+    offered = running + behaviour.inventory_offer * state["inventory"]
+    price = traits.here(given.price[month])
+    part = np.minimum(np.maximum((price - low) / (high - low), 0.0), 1.0)
+    sales = np.where(price >= traits.least_price, offered * part, 0.0)
+    target = traits.stock_months * capacity
+    made = firm.production(sales, state["inventory"], target, running, behaviour.adjustment_months)
+    inventory = np.maximum(state["inventory"] + made - sales, 0.0)
+    markup = firm.drifted_markup(
+        state["markup"],
+        sales / np.maximum(offered, 1e-300),
+        inventory / np.maximum(target, 1e-300),
+        traits,
+        behaviour,
+    )
+    expansion = firm.invested(
+        state["expansion"], price / traits.price, traits, behaviour.attrition_years * MONTHS
+    )
+    return {
+        "markup": markup,
+        "inventory": inventory,
+        "expansion": expansion,
+        "output": made,
+        "sales": sales,
+    }
+
+
+# As Mesa agents -------------------------------------------------------------------------------
+
+
+class FirmAgent(mesa.Agent):
+    """One firm with its own attributes and its own step, as Mesa's tutorials write agents."""
+
+    def __init__(self, model: FirmModel, row: int) -> None:
+        super().__init__(model)
+        traits = model.given.traits
+        for name in (
+            "capacity", "width", "low_ask", "least_price", "stock_months", "utilisation", "power",
+            "price", "lead_months",
+        ):  # fmt: skip
+            setattr(self, name, float(getattr(traits, name)[row]))
+        self.row = row
+        self.growth = float(traits.expansion[row])
+        self.feeds = bool(traits.feeds[row])
+        self.place = (int(traits.market[row]), int(traits.country[row]))
+        self.world_price = float(model.given.world.world_price[self.place[0]])
+        self.inventory = float(traits.cover[row] * model.given.world.firms.output[row])
+        self.markup, self.expansion = 0.0, 1.0
+        self.able = self.output = self.sales = 0.0
+
+    def plan(self) -> None:
+        """What could run, before feed is shared out."""
+        self.full = self.capacity * self.expansion
+        self.able = self.full * float(self.model.availability[self.row])
+        if self.feeds:
+            self.model.demand[self.place] += self.able
+
+    def trade(self) -> None:
+        """Offer, sell at the market's price, produce, and adapt."""
+        model, behaviour = self.model, self.model.given.behaviour
+        running, cost = self.able, 0.0
+        if self.feeds:
+            demand = model.demand[self.place]
+            running *= min(model.feed[self.place] / demand, 1.0) if demand > 0 else 1.0
+            cost = model.feed_cost[self.place]
+        low = self.low_ask + self.markup * self.world_price + cost
+        high = low + self.width
+        offered = running + behaviour.inventory_offer * self.inventory
+        price = model.price[self.place]
+        part = min(max((price - low) / (high - low), 0.0), 1.0)
+        self.sales = offered * part if price >= self.least_price else 0.0
+        target = self.stock_months * self.full
+        wanted = self.sales + (target - self.inventory) / behaviour.adjustment_months
+        self.output = min(max(wanted, 0.0), running)
+        self.inventory = max(self.inventory + self.output - self.sales, 0.0)
+        tight = self.sales / max(offered, 1e-300) - self.utilisation
+        short = 1.0 - min(self.inventory / max(target, 1e-300), 2.0)
+        pull = tight + 0.2 * short - self.markup
+        drifted = self.markup + behaviour.markup_speed * pull
+        self.markup = min(max(drifted, -self.power), self.power)
+        goal = min(max(price / self.price, 0.3), 10.0) ** self.growth
+        goal = min(max(goal, 0.3), 4.0)
+        rising = goal > self.expansion
+        months = self.lead_months if rising else behaviour.attrition_years * MONTHS
+        self.expansion += (goal - self.expansion) / months
+
+
+class FirmModel(mesa.Model):
+    """A population of such agents, activated one by one."""
+
+    def __init__(self, given: Conditions) -> None:
+        super().__init__(rng=0)
+        self.given = given
+        self.month = 0
+        for row in range(given.traits.capacity.size):
+            FirmAgent(self, row)
+
+    def step(self) -> None:
+        """One month."""
+        places = np.ndindex(self.given.price.shape[1:])
+        at = {place: place for place in places}
+        self.price, self.feed, self.feed_cost = (
+            {place: float(values[self.month][place]) for place in at}
+            for values in (self.given.price, self.given.feed, self.given.feed_cost)
+        )
+        self.availability = self.given.availability[self.month]
+        self.demand: dict[tuple[int, int], float] = defaultdict(float)
+        self.agents.do("plan")
+        self.agents.do("trade")
+        self.month += 1
+
+
+def run_agents(given: Conditions) -> dict[str, np.ndarray]:
+    """[firm] state after all months, agent by agent."""
+    model = FirmModel(given)
+    for _ in range(given.months):
+        model.step()
+    agents = list(model.agents)
+    return {name: np.array([getattr(agent, name) for agent in agents]) for name in STATE}
+
+
+# Against each other ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Race:
+    """Seconds a month of both, and the largest relative difference of any firm's state."""
+
+    firms: int
+    agents: float
+    arrays: float
+    gap: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long the agents take."""
+        return self.agents / self.arrays
+
+
+def race(world: World, behaviour: Behaviour, months: int, seed: int, repeats: int = 3) -> Race:
+    """Run both on the same conditions; setting up is not timed."""
+    given = conditions(world, behaviour, months, seed)
+    model = FirmModel(given)
+    start = process_time()
+    for _ in range(months):
+        model.step()
+    slow = (process_time() - start) / months
+    quick = np.inf
+    for _ in range(repeats):
+        start = process_time()
+        found = run_arrays(given)
+        quick = min(quick, (process_time() - start) / months)
+    agents = list(model.agents)
+    gap = 0.0
+    for name in STATE:
+        other = np.array([getattr(agent, name) for agent in agents])
+        scale = np.maximum(np.abs(found[name]), 1e-9 * np.abs(found[name]).max() + 1e-300)
+        gap = max(gap, float((np.abs(found[name] - other) / scale).max()))
+    return Race(len(agents), slow, quick, gap)

@@ -1,0 +1,14 @@
+"""The studies by the question they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from abm.config import Config, Question
+from abm.world import World
+from experiments.instruments import instruments_study
+from experiments.study import Study
+
+STUDIES: dict[Question, Callable[[Config, World], Study]] = {
+    Question.instruments: instruments_study,
+}
