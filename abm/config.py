@@ -61,6 +61,8 @@ class Question(Enum):
 
     membership = "membership"
     instruments = "instruments"
+    standoff = "standoff"
+    mechanisms = "mechanisms"
 
 
 class Rights(Enum):

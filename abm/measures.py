@@ -94,6 +94,31 @@ def mean_intensity(model: MineralModel) -> np.ndarray:
     return per_purchase(np.einsum("mjs,mjs->mj", use, intensity), np.einsum("mjs->mj", use))
 
 
+def exports_held_back(model: MineralModel) -> np.ndarray:
+    """[country] share of opening export value that controls in force put at stake.
+
+    Severity times the share of the exports that each control holds; overlapping ones add up, to
+    one at most.
+    """
+    held = np.zeros(len(model.world.countries))
+    for control in model.measures.arcs.controls:
+        exports = model.tension.exports[:, control.exporter]
+        hit = exports[np.ix_(control.markets, control.destinations)].sum()
+        held[control.exporter] += control.severity * hit
+    return np.minimum(held, 1.0)
+
+
+def mean_counter_tariff(model: MineralModel) -> np.ndarray:
+    """[country] counter-tariff on what each imported at the opening, by value."""
+    rate = model.border.terms.counter_tariff
+    if not rate.any():
+        return np.zeros(len(model.world.countries))
+    value = model.world.flow * model.world.delivered_price
+    value = np.where(np.eye(value.shape[1], dtype=bool), 0.0, np.nan_to_num(value))
+    total = value.sum(axis=(0, 1))
+    return (rate * value).sum(axis=(0, 1)) / np.where(total > 0, total, 1.0)
+
+
 def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
     """[market, country] of every measure of the month."""
     world, books, state = model.world, model.books, model.state

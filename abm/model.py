@@ -42,7 +42,7 @@ from abm.learning import (
     update_prices,
 )
 from abm.market import Clearing
-from abm.measures import month_measures
+from abm.measures import exports_held_back, mean_counter_tariff, month_measures
 from abm.planning import (
     commit_orders,
     mine_reserves,
@@ -294,6 +294,10 @@ class MineralModel(mesa.Model):
         record.keep_accounts(month // MONTHS, books.ledger)
         record.surplus[month // MONTHS] += KG * self.surplus
         add_sector_figures(self, record.sectors[month // MONTHS])
+        record.tension[month] = self.tension.level
+        record.commitment[month] = self.commitment
+        record.restricted[month] = exports_held_back(self)
+        record.counter_tariff[month] = mean_counter_tariff(self)
         record.flow[month // MONTHS] += books.flow
         record.value[month // MONTHS] += KG * books.paid
         record.certificate[month] = books.certificate

@@ -73,6 +73,10 @@ class Record:
     accounts: dict[str, Accounts]  # by name of the entry
     surplus: np.ndarray  # [year, party, market, country] USD
     sectors: np.ndarray  # [year, figure, market, country, sector] t and thousand USD
+    tension: np.ndarray  # [month, country, country] from the first towards the second, 0 to 1
+    commitment: np.ndarray  # [month, country] to the alliance, 0 to 1
+    restricted: np.ndarray  # [month, country] share of opening export value that controls hold back
+    counter_tariff: np.ndarray  # [month, country] mean over opening imports, fraction
     certificate: np.ndarray  # [month] largest residual of the month's clearings
     tonnes_gap: np.ndarray  # [month] largest imbalance of a mineral, share of its volume
     money_gap: np.ndarray  # [month] largest imbalance of a market, share of its outlay
@@ -102,6 +106,10 @@ def empty_record(world: World, months: int) -> Record:
         accounts={},
         surplus=np.zeros((years, len(PARTIES), *shape[1:])),
         sectors=np.zeros((years, len(SECTOR_FIGURES), *shape[1:], len(world.sectors))),
+        tension=np.zeros((months, len(world.countries), len(world.countries))),
+        commitment=np.ones((months, len(world.countries))),
+        restricted=np.zeros((months, len(world.countries))),
+        counter_tariff=np.zeros((months, len(world.countries))),
         certificate=np.zeros(months),
         tonnes_gap=np.zeros(months),
         money_gap=np.zeros(months),

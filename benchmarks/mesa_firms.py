@@ -40,7 +40,7 @@ class Conditions:
 
 
 def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Conditions:
-    """Prices between half and three times the opening ones, outages, and feed that can run short."""
+    """Prices from half to three times the opening ones, outages, and feed that can run short."""
     draw = np.random.default_rng(seed)
     traits = firm.firm_traits(world, behaviour)
     shape = (months, *world.origin_price.shape)

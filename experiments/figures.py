@@ -175,7 +175,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def _circle_style(memberships: Sequence[str]) -> dict[str, tuple[str, Any, str]]:
+def circle_style(memberships: Sequence[str]) -> dict[str, tuple[str, Any, str]]:
     """Colour, dash and marker of every membership; `none` is black and dotted."""
     circles = [m for m in memberships if m != NO_MEMBERSHIP]
     styles = {m: CIRCLE_STYLES[i % len(CIRCLE_STYLES)] for i, m in enumerate(circles)}
@@ -277,7 +277,7 @@ def price_paths(table: pd.DataFrame, scene: Scene) -> Figure:
     """
     minerals = [m for m in scene.shock_minerals if m in set(table["mineral"])]
     memberships = _ordered(list(table["membership"]))
-    styles = _circle_style(memberships)
+    styles = circle_style(memberships)
     with style():
         figure, cells = _mineral_grid(minerals, _price_key(memberships, styles, scene))
         for number, (mineral, axes) in enumerate(zip(minerals, cells, strict=True)):
@@ -348,7 +348,7 @@ def home_gap(table: pd.DataFrame, scene: Scene) -> Figure:
     """
     minerals = [m for m in scene.shock_minerals if m in set(table["mineral"])]
     memberships = _ordered(list(table["membership"]))
-    styles = _circle_style(memberships)
+    styles = circle_style(memberships)
     low, high = min(1.0, float(table["p10"].min())), float(table["p90"].max())
     with style():
         handles = [
@@ -538,7 +538,7 @@ def _borders(table: pd.DataFrame, countries: Sequence[str]) -> list[int]:
 def _dots(
     axes: Axes, part: pd.DataFrame, column: str, order: Sequence[str], memberships: Sequence[str]
 ) -> None:
-    styles = _circle_style(memberships)
+    styles = circle_style(memberships)
     step = 0.64 / max(len(memberships), 2)
     axes.axvline(0.0, color="#444444", lw=0.6, zorder=1)
     for number, membership in enumerate(memberships):
@@ -575,7 +575,7 @@ def _effect_label(measure: str) -> str:
 
 
 def _effect_key(figure: Figure, memberships: Sequence[str], scene: Scene, hollow: str) -> None:
-    styles = _circle_style(memberships)
+    styles = circle_style(memberships)
     handles = [
         Line2D([], [], color=styles[m][0], marker=styles[m][2], markersize=3.5, lw=1.0,
                label=scene.membership_label(m).capitalize())

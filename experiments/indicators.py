@@ -118,6 +118,34 @@ def monthly_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
     return table.melt("month", var_name="measure", value_name="value")
 
 
+def standing_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
+    """Month by month, how the group of a cell and the exporter stand to each other.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns month, measure and value: `tension_felt` (of the exporter towards the group, mean)
+        and `tension_held` (of the group towards it), 0 to 1; `restricted` (percent of the
+        exporter's opening export value that its controls hold back), `counter_tariff` (percent,
+        mean over the group's opening imports), `commitment` (percent, mean over the group), and
+        `price` as in `monthly_outcomes`.
+    """
+    world, record, config = model.world, model.record, cell.config
+    group = np.isin(world.countries, cell.group)
+    exporter = world.country(config.shock.by)
+    found = {
+        "tension_felt": record.tension[:, exporter, group].mean(axis=1),
+        "tension_held": record.tension[:, group, exporter].mean(axis=1),
+        "restricted": 100.0 * record.restricted[:, exporter],
+        "counter_tariff": 100.0 * record.counter_tariff[:, group].mean(axis=1),
+        "commitment": 100.0 * record.commitment[:, group].mean(axis=1),
+        "price": basket_price(model, basket_rows(world, config.shock.minerals), group),
+    }
+    months = [month_name(config.horizon.start, month) for month in range(record.member.shape[0])]
+    table = pd.DataFrame(found | {"month": months})
+    return table.melt("month", var_name="measure", value_name="value")
+
+
 def value_index(
     model: MineralModel, name: str, rows: np.ndarray, group: np.ndarray, prices: bool = False
 ) -> np.ndarray:

@@ -107,6 +107,7 @@ COLUMNS = {
     "newton_steps": "steps of the solver over the whole run",
     "instruments": "instruments that act: none, all, only one, or all without one",
     "mechanism": "mechanism that is switched; none: as configured",
+    "switch": "whether the mechanism is on, off or as configured",
     "alliance": "circle of members; none: no alliance",
     "value": "value of the measure",
     "window": "period over which memberships are compared: calm or crisis",

@@ -7,8 +7,12 @@ from collections.abc import Callable
 from abm.config import Config, Question
 from abm.world import World
 from experiments.instruments import instruments_study
+from experiments.mechanisms import mechanisms_study
+from experiments.standoff import standoff_study
 from experiments.study import Study
 
 STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.instruments: instruments_study,
+    Question.standoff: standoff_study,
+    Question.mechanisms: mechanisms_study,
 }

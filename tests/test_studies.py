@@ -1,0 +1,191 @@
+"""Studies: their arithmetic against figures worked out by hand, and each of them run small."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_run import configuration
+
+from abm.config import ConfigError
+from abm.tables import read_tables
+from abm.world import build_world
+from experiments import instruments, mechanisms, standoff
+from experiments.instruments import NAMES, contributions, cost_effectiveness, summary, variants
+from experiments.mechanisms import ablation, headline_effects
+from experiments.studies import STUDIES
+from experiments.study import Cell, run_cell, run_study, with_settings
+
+TINY = [
+    "world.minerals=[gallium]",
+    "horizon.years=3",
+    "seeds=2",
+    "workers=1",
+    "shock.minerals=[gallium]",
+    "shock.announced=2026-01",
+    "shock.start=2026-01",
+    "shock.end=",
+]
+
+
+# Instruments ----------------------------------------------------------------------------------
+
+
+def outcomes_of(worth: dict[str, dict[str, float]], seeds: int = 3) -> pd.DataFrame:
+    """Outcomes in which every instrument adds its own amount to each measure."""
+    rows = []
+    for variant, switches in variants().items():
+        on = [name for name in NAMES if switches[f"instruments.{name}.active"]]
+        for seed in range(seeds):
+            for measure, base in (
+                ("price", 2.0),
+                ("dependence", 60.0),
+                ("treasury", 0.0),
+                ("consumer_surplus", 0.0),
+                ("producer_surplus", 0.0),
+            ):
+                added = sum(worth.get(name, {}).get(measure, 0.0) for name in on)
+                level = base * np.exp(added) if measure == "price" else base + added
+                noise = 0.01 * seed * (measure == "price")
+                rows.append((variant, "crisis", seed, "crisis", measure, level * (1 + noise)))
+    columns = ["instruments", "shock", "seed", "window", "measure", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_each_instrument_is_credited_with_what_it_adds() -> None:
+    worth = {
+        "stockpiles": {"price": -0.1, "treasury": -3e6, "consumer_surplus": 1e6},
+        "investment_fund": {"dependence": -4.0, "treasury": -8e6, "producer_surplus": 2e6},
+    }
+    found = summary(contributions(outcomes_of(worth))).set_index(["instrument", "role", "measure"])
+    for role in ("alone", "in the package"):
+        price = found.loc[("stockpiles", role, "price"), "mean"]
+        assert price == pytest.approx(100 * np.expm1(-0.1))
+        assert found.loc[("stockpiles", role, "public_cost"), "mean"] == pytest.approx(3.0)
+        assert found.loc[("stockpiles", role, "net_cost"), "mean"] == pytest.approx(2.0)
+        assert found.loc[("standards", role, "price"), "mean"] == pytest.approx(0.0)
+    assert found.loc[("all", "alone", "dependence"), "mean"] == pytest.approx(-4.0)
+
+
+def test_dollars_a_point_need_points() -> None:
+    worth = {"investment_fund": {"dependence": -4.0, "treasury": -8e6, "producer_surplus": 2e6}}
+    costs = cost_effectiveness(contributions(outcomes_of(worth))).set_index("instrument")
+    fund = costs.loc["Investment fund"]
+    assert fund["public_mn_usd_per_point"] == pytest.approx(2.0)
+    assert fund["net_mn_usd_per_point"] == pytest.approx(1.5)
+    assert fund["net_low"] == pytest.approx(1.5)
+    assert (
+        costs.drop(index=["Investment fund", "All together"])["net_mn_usd_per_point"].isna().all()
+    )
+
+
+# Mechanisms -----------------------------------------------------------------------------------
+
+
+def test_ablation_is_the_change_of_the_effect_of_membership() -> None:
+    rows = []
+    effect = {("none", "as configured"): -0.05, ("entry", "off"): -0.02, ("entry", "on"): -0.06}
+    for (name, state), log_effect in effect.items():
+        for seed in range(3):
+            for alliance, share in ((mechanisms.ALONE, 0.0), (mechanisms.ALLIED, 1.0)):
+                keys = (name, state, alliance, seed)
+                rows.append((*keys, "2026-01", "price", np.exp(0.1 * seed + share * log_effect)))
+                rows.append(
+                    (*keys, "2026-01", "dependence", 50.0 + seed + 100 * share * log_effect)
+                )
+                rows.append((*keys, "2025-12", "price", 77.0))
+    columns = ["mechanism", "switch", "alliance", "seed", "month", "measure", "value"]
+    effects = headline_effects(pd.DataFrame(rows, columns=columns), "2026-01")
+    found = ablation(effects).set_index(["mechanism", "measure"])
+    price = 100 * (np.exp(-0.06) - np.exp(-0.02))
+    assert found.loc[("entry", "price"), "mean"] == pytest.approx(price)
+    assert found.loc[("entry", "dependence"), "mean"] == pytest.approx(-4.0)
+
+
+def test_every_switch_names_a_setting() -> None:
+    config = configuration("experiment=mechanisms")
+    for mechanism in mechanisms.mechanisms(config).values():
+        for value in (0, 1):
+            changes = {name: pair[value] for name, pair in mechanism.switches.items()}
+            with_settings(config, {**mechanism.ground, **changes})
+        assert mechanism.shown in mechanisms.MEASURES
+
+
+# The engine -----------------------------------------------------------------------------------
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no setting instruments\.flor\.active"):
+        with_settings(configuration(), {"instruments.flor.active": True})
+        with_settings(configuration(), {"instruments.price_floor.actve": True})
+
+
+def test_settings_of_one_cell_leave_the_others_alone() -> None:
+    config = configuration()
+    changed = with_settings(config, {"instruments.stockpiles.active": False})
+    assert config.instruments.stockpiles.active
+    assert not changed.instruments.stockpiles.active
+
+
+def test_a_cell_under_a_seed_is_the_same_again() -> None:
+    config = configuration(*TINY, "membership=washington")
+    cell = Cell({"alliance": "washington"}, config, "washington", True, ("USA", "JPN"))
+    tables = [run_cell(cell, instruments.window_outcomes, 1) for _ in range(2)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    assert (tables[0]["seed"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["experiment=instruments", "shock=none"], "shock=export_ban"),
+        (["experiment=instruments", "membership=washington_and_forge"], "membership=washington"),
+        (["experiment=standoff", "producers=off"], "producers=strategic"),
+        (["experiment=standoff", "membership=none"], "membership=washington_and_forge"),
+        (["experiment=mechanisms", "shock=none"], "membership=washington shock=export_ban"),
+    ],
+)
+def test_a_study_without_what_it_compares_is_refused(words: list[str], cure: str) -> None:
+    config = configuration(*words, "world.minerals=[gallium]")
+    world = build_world(read_tables(), config.world)
+    with pytest.raises(ConfigError, match=cure):
+        STUDIES[config.question](config, world)
+
+
+@pytest.mark.parametrize("question", ["instruments", "standoff", "mechanisms"])
+def test_every_study_runs_in_a_tiny_world(
+    question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command's settings to a report, with every figure and the table behind it."""
+    words = TINY if question != "standoff" else TINY[:4]
+    config = configuration(f"experiment={question}", *words)
+    report = run_study(config, tmp_path / "results", STUDIES[config.question])
+    page = report.read_text(encoding="utf-8")
+    said = capsys.readouterr().out.strip()
+    assert said
+    assert "nan" not in said
+    figures = report.parent / "figures"
+    for path in figures.glob("*.png"):
+        assert path.with_suffix(".pdf").exists()
+        assert len(pd.read_csv(path.with_suffix(".csv")))
+    assert page.count("data:image/png;base64,") == len(list(figures.glob("*.png"))) > 0
+    outcomes = pd.read_parquet(report.parent / "outcomes.parquet")
+    assert set(outcomes["seed"]) == {0, 1}
+    assert np.isfinite(outcomes["value"]).all()
+
+
+def test_a_figure_can_be_drawn_again_from_its_saved_table(tmp_path: Path) -> None:
+    table = summary(contributions(outcomes_of({"stockpiles": {"price": -0.1}})))
+    table.to_csv(tmp_path / "instruments.csv", index=False)
+    again = instruments.instruments_figure(pd.read_csv(tmp_path / "instruments.csv"))
+    assert len(again.axes) == len(instruments.HEADS)
+    months = [f"2026-{month:02d}" for month in range(1, 13)]
+    rows = [
+        (alliance, measure, month, 0.9, 1.0, 1.1)
+        for alliance in ("none", "washington")
+        for measure in standoff.PANELS
+        for month in months
+    ]
+    columns = ["alliance", "measure", "month", "p10", "median", "p90"]
+    drawn = standoff.standoff_figure(pd.DataFrame(rows, columns=columns))
+    assert len(drawn.axes) == len(standoff.PANELS)
