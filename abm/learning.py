@@ -126,9 +126,7 @@ def update_firms(model: MineralModel) -> None:
 def plan_feed(model: MineralModel) -> None:
     """Refiners plan feed for what they would sell at today's price if feed were no limit."""
     traits, firms, state = model.firm_traits, model.firms, model.state
-    price = traits.here(np.nan_to_num(model.books.origin_price))
-    part = (price - firms.low_ask) / (firms.high_ask - firms.low_ask)
-    sold = firms.able * np.minimum(np.maximum(part, 0.0), 1.0)
-    sells = traits.feeds & (price >= traits.least_price)
-    wanted = traits.by_place(np.where(sells, sold, 0.0), state.planned_output.shape)
+    price = np.nan_to_num(model.books.origin_price)
+    sold = firm.sold_at(price, firms.able, firms.low_ask, firms.high_ask, traits)
+    wanted = traits.by_place(sold * traits.feeds, state.planned_output.shape)
     state.planned_output += PLAN_PACE * (wanted - state.planned_output)

@@ -4,7 +4,7 @@ Two arcs of three are closed and three buyers of five need nothing, and a loop c
 What the figures mean stands in the modules that call; here is only the arithmetic. All passes live
 in this one file, because Numba's cache notices a change of a function's own file only.
 
-Axes: M markets, I origins, J destinations, G groups of buyers.
+Axes: M markets, I origins, J destinations, G groups of buyers, F firms.
 """
 
 import numpy as np
@@ -433,3 +433,117 @@ def firm_up(
                     new_quantity[m, j, g] *= 1.0 - part
                     new_quantity[m, j, groups + g] *= 1.0 - part
     return new_floor, new_quantity
+
+
+def share_feed(
+    able: np.ndarray, feeds: np.ndarray, place: np.ndarray, limit: np.ndarray
+) -> np.ndarray:
+    """[F] what can run of what is `able` to: firms that `feed` share their place's `limit` [place].
+
+    Within a place every firm runs the same share of what it could.
+    """
+    demand = np.zeros(limit.size)
+    for f in range(able.size):
+        if feeds[f]:
+            demand[place[f]] += able[f]
+    running = able.copy()
+    for f in range(able.size):
+        if feeds[f] and limit[place[f]] < demand[place[f]]:
+            running[f] = able[f] * (limit[place[f]] / demand[place[f]])
+    return running
+
+
+@compiled
+def restock(
+    sales: np.ndarray, inventory: np.ndarray, target: np.ndarray, limit: np.ndarray, months: float
+) -> np.ndarray:
+    """[F] output: sales and a part of the gap to the target inventory, within the limit."""
+    made = np.empty(sales.size)
+    for f in range(sales.size):
+        wanted = sales[f] + (target[f] - inventory[f]) / months
+        made[f] = min(max(wanted, 0.0), limit[f])
+    return made
+
+
+@compiled
+def drift_markups(
+    markup: np.ndarray,
+    use_of_offer: np.ndarray,
+    stock_ratio: np.ndarray,
+    utilisation: np.ndarray,
+    power: np.ndarray,
+    speed: float,
+) -> np.ndarray:
+    """[F] mark-ups a step nearer to what use of the offer and stock call for, within the power."""
+    drifted = np.empty(markup.size)
+    for f in range(markup.size):
+        tight = use_of_offer[f] - utilisation[f]
+        short = 1.0 - min(stock_ratio[f], 2.0)
+        moved = markup[f] + speed * (tight + 0.2 * short - markup[f])
+        drifted[f] = min(max(moved, -power[f]), power[f])
+    return drifted
+
+
+@compiled
+def want_capacity(
+    price_ratio: np.ndarray, elasticity: np.ndarray, ratios: tuple[float, float], most: float
+) -> np.ndarray:
+    """[F] capacity wanted at a lasting price: its ratio to the power of the elasticity, bounded.
+
+    Firms of a place stand together and mostly share ratio and elasticity: the power is taken once.
+    """
+    wanted = np.empty(price_ratio.size)
+    last_ratio, last_elasticity, last = 1.0, 0.0, 1.0
+    for f in range(price_ratio.size):
+        if price_ratio[f] != last_ratio or elasticity[f] != last_elasticity:
+            last_ratio, last_elasticity = price_ratio[f], elasticity[f]
+            bounded = min(max(last_ratio, ratios[0]), ratios[1])
+            last = min(max(bounded**last_elasticity, ratios[0]), most)
+        wanted[f] = last
+    return wanted
+
+
+@compiled
+def lowest_asks(
+    low: np.ndarray,
+    markup: np.ndarray,
+    world_price: np.ndarray,
+    market: np.ndarray,
+    cost: np.ndarray,
+) -> np.ndarray:
+    """[F] lowest ask: that of the opening, moved by mark-up (of the world price [M]) and cost."""
+    asked = np.empty(low.size)
+    for f in range(low.size):
+        asked[f] = low[f] + markup[f] * world_price[market[f]] + cost[f]
+    return asked
+
+
+@compiled
+def sell_ramps(
+    offered: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    least: np.ndarray,
+    price: np.ndarray,
+    place: np.ndarray,
+) -> np.ndarray:
+    """[F] sold at a `price` [place] of what is `offered` from `low` to `high`, none below `least`."""
+    sold = np.zeros(offered.size)
+    for f in range(offered.size):
+        paid = price[place[f]]
+        if paid >= least[f]:
+            part = (paid - low[f]) / (high[f] - low[f])
+            sold[f] = offered[f] * min(max(part, 0.0), 1.0)
+    return sold
+
+
+@compiled
+def approach_capacity(
+    expansion: np.ndarray, wanted: np.ndarray, rising: np.ndarray, falling: float
+) -> np.ndarray:
+    """[F] capacity a month nearer to what is wanted: up over `rising`, down over `falling` months."""
+    moved = np.empty(expansion.size)
+    for f in range(expansion.size):
+        gap = wanted[f] - expansion[f]
+        moved[f] = expansion[f] + gap / (rising[f] if gap > 0.0 else falling)
+    return moved

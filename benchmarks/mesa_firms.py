@@ -61,7 +61,7 @@ def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Co
 
 def run_arrays(given: Conditions) -> dict[str, np.ndarray]:
     """[firm] state after all months, by the functions that the model calls."""
-    traits, behaviour = given.traits, given.behaviour
+    traits = given.traits
     zeros = np.zeros(traits.capacity.size)
     state = {
         "markup": zeros,
@@ -72,7 +72,6 @@ def run_arrays(given: Conditions) -> dict[str, np.ndarray]:
     }
     for month in range(given.months):
         state = array_month(given, state, month)
-    assert behaviour is given.behaviour
     return state
 
 
@@ -86,9 +85,7 @@ def array_month(
     cost = np.where(traits.feeds, traits.here(given.feed_cost[month]), 0.0)
     low, high = firm.asks(state["markup"], cost, given.world.world_price, traits)
     offered = running + behaviour.inventory_offer * state["inventory"]
-    price = traits.here(given.price[month])
-    part = np.minimum(np.maximum((price - low) / (high - low), 0.0), 1.0)
-    sales = np.where(price >= traits.least_price, offered * part, 0.0)
+    sales = firm.sold_at(given.price[month], offered, low, high, traits)
     target = traits.stock_months * capacity
     made = firm.production(sales, state["inventory"], target, running, behaviour.adjustment_months)
     inventory = np.maximum(state["inventory"] + made - sales, 0.0)
@@ -100,7 +97,10 @@ def array_month(
         behaviour,
     )
     expansion = firm.invested(
-        state["expansion"], price / traits.price, traits, behaviour.attrition_years * MONTHS
+        state["expansion"],
+        traits.here(given.price[month]) / traits.price,
+        traits,
+        behaviour.attrition_years * MONTHS,
     )
     return {
         "markup": markup,

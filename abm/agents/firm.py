@@ -13,7 +13,19 @@ import numpy as np
 
 from abm.agents.table import Column, Row
 from abm.config import Behaviour
+from abm.passes import (
+    approach_capacity,
+    drift_markups,
+    lowest_asks,
+    restock,
+    sell_ramps,
+    share_feed,
+    want_capacity,
+)
 from abm.world import MONTHS, World
+
+PRICE_RATIOS = (0.3, 10.0)  # bounds of the price over the opening one, in what firms want; assumed
+MOST_CAPACITY = 4.0  # of the planned one; the least is that of the ratios; assumed
 
 
 class Firm(Row):
@@ -149,11 +161,7 @@ def running_capacity(
     feed_limit
         [market, country] t/month of output the feed on hand allows; infinite where none is needed.
     """
-    able = planned * availability
-    demand = traits.by_place(able * traits.feeds, feed_limit.shape)
-    part = np.divide(feed_limit, demand, out=np.ones(demand.shape), where=demand > 0)
-    share = traits.here(np.minimum(part, 1.0))
-    return np.where(traits.feeds, able * share, able)
+    return share_feed(planned * availability, traits.feeds, traits.place, feed_limit.ravel())
 
 
 def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTraits) -> np.ndarray:
@@ -185,8 +193,21 @@ def asks(
     world_price
         [market] opening world price, USD/kg.
     """
-    low = traits.low_ask + markup * world_price[traits.market] + cost
+    low = lowest_asks(traits.low_ask, markup, world_price, traits.market, cost)
     return low, low + traits.width
+
+
+def sold_at(
+    price: np.ndarray, offered: np.ndarray, low: np.ndarray, high: np.ndarray, traits: FirmTraits
+) -> np.ndarray:
+    """[firm] t/month that a firm sells of its offer at the price of its place.
+
+    Parameters
+    ----------
+    price
+        [market, country] USD/kg.
+    """
+    return sell_ramps(offered, low, high, traits.least_price, price.ravel(), traits.place)
 
 
 def production(
@@ -197,8 +218,7 @@ def production(
     adjustment_months: float,
 ) -> np.ndarray:
     """[firm] t/month made: what is sold, plus part of the gap to the wanted inventory."""
-    wanted = sales + (target - inventory) / adjustment_months
-    return np.minimum(np.maximum(wanted, 0.0), limit)
+    return restock(sales, inventory, target, limit, adjustment_months)
 
 
 def drifted_markup(
@@ -209,11 +229,8 @@ def drifted_markup(
     behaviour: Behaviour,
 ) -> np.ndarray:
     """[firm] next month's mark-up: up when sold out or short of stock, down when idle or full."""
-    tight = use_of_offer - traits.utilisation
-    short = 1.0 - np.minimum(stock_ratio, 2.0)
-    pull = tight + 0.2 * short - markup
-    drifted = markup + behaviour.markup_speed * pull
-    return np.minimum(np.maximum(drifted, -traits.power), traits.power)
+    speed = behaviour.markup_speed
+    return drift_markups(markup, use_of_offer, stock_ratio, traits.utilisation, traits.power, speed)
 
 
 def invested(
@@ -224,12 +241,10 @@ def invested(
     Capacity follows the long-run supply elasticity to the price firms have come to expect: up over
     the lead time of new capacity, down at the slow pace at which plant wears out.
     """
-    target = wanted_capacity(price_ratio, traits)
-    pace = np.where(target > expansion, traits.lead_months, attrition_months)
-    return expansion + (target - expansion) / pace
+    wanted = wanted_capacity(price_ratio, traits)
+    return approach_capacity(expansion, wanted, traits.lead_months, attrition_months)
 
 
 def wanted_capacity(price_ratio: np.ndarray, traits: FirmTraits) -> np.ndarray:
     """[firm] capacity over its plan in the long run, at a lasting price over the opening one."""
-    target = np.minimum(np.maximum(price_ratio, 0.3), 10.0) ** traits.expansion
-    return np.minimum(np.maximum(target, 0.3), 4.0)
+    return want_capacity(price_ratio, traits.expansion, PRICE_RATIOS, MOST_CAPACITY)
