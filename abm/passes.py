@@ -527,7 +527,7 @@ def sell_ramps(
     price: np.ndarray,
     place: np.ndarray,
 ) -> np.ndarray:
-    """[F] sold at a `price` [place] of what is `offered` from `low` to `high`, none below `least`."""
+    """[F] sold at a `price` [place] of the `offered`, from `low` to `high`, none below `least`."""
     sold = np.zeros(offered.size)
     for f in range(offered.size):
         paid = price[place[f]]
@@ -541,7 +541,7 @@ def sell_ramps(
 def approach_capacity(
     expansion: np.ndarray, wanted: np.ndarray, rising: np.ndarray, falling: float
 ) -> np.ndarray:
-    """[F] capacity a month nearer to what is wanted: up over `rising`, down over `falling` months."""
+    """[F] capacity a month nearer to the wanted: up over `rising`, down over `falling` months."""
     moved = np.empty(expansion.size)
     for f in range(expansion.size):
         gap = wanted[f] - expansion[f]
