@@ -435,6 +435,7 @@ def firm_up(
     return new_floor, new_quantity
 
 
+@compiled
 def share_feed(
     able: np.ndarray, feeds: np.ndarray, place: np.ndarray, limit: np.ndarray
 ) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -324,7 +325,7 @@ def _picture(axes: Axes, part: pd.DataFrame, mechanism: Mechanism, start: str) -
     at = dates(part["month"])
     colour = BLUE if mechanism.allied else VERMILION
     axes.axhline(0.0, color="#444444", lw=0.5)
-    axes.axvline(np.datetime64(start), color=GREY, lw=0.6, ls=(0, (1, 2)))
+    axes.axvline(date2num(np.datetime64(start)), color=GREY, lw=0.6, ls=(0, (1, 2)))
     axes.fill_between(at, part["p10"], part["p90"], color=colour, alpha=0.2, lw=0)
     axes.plot(at, part["median"], color=colour, lw=1.1)
     what, unit = MEASURES[mechanism.shown]
