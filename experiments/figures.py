@@ -598,7 +598,7 @@ def welfare_bars(welfare: pd.DataFrame, scene: Scene) -> Figure:
     """
     panels, countries = _burdened(welfare)
     colours = dict(zip(PARTIES, (BLUE, ORANGE, PURPLE, GREEN), strict=True))
-    with _style():
+    with style():
         figure = Figure(figsize=(DOUBLE, 1.2 + 0.2 * len(countries)), layout="constrained")
         cells = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axes, (window, compared, membership) in zip(cells, panels, strict=True):

@@ -9,12 +9,12 @@ import pandas as pd
 
 from abm.config import month_index, month_name
 from abm.model import MineralModel
+from abm.welfare import PARTIES
 from abm.world import KG, MONTHS, World
 from experiments.effects import CRISIS_MONTHS
 from experiments.study import Cell
 
 CALM, CRISIS = "calm", "crisis"
-MONEY = ("treasury_usd", "outlay_usd", "consumer_surplus_usd", "producer_surplus_usd")
 
 
 def window_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
@@ -25,8 +25,9 @@ def window_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
     pd.DataFrame
         Columns window, measure and value: `price` (cost of the opening basket over its cost at
         opening prices), `dependence` (percent of purchases from non-allied origins, markets
-        weighted by opening expenditure), both for the refined minerals under the shock; `treasury`,
-        `outlay`, `consumer_surplus` and `producer_surplus` (USD a year, all markets).
+        weighted by opening expenditure), both for the refined minerals under the shock; and what
+        the years of the window are worth to `consumers`, `producers`, holders of `rents` and the
+        `treasury` (USD a year, all markets).
     """
     world, record = model.world, model.record
     months = window_months(cell, record.member.shape[0])
@@ -36,10 +37,9 @@ def window_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
         "price": basket_price(model, rows, group)[months].mean(),
         "dependence": dependence(model, rows, group, months),
     }
-    years = (months.stop - months.start) / MONTHS
-    for name in MONEY:
-        total = np.nansum(record.measures[name][months][:, :, group])
-        found[name.removesuffix("_usd")] = total / years
+    years = slice(months.start // MONTHS, -(-months.stop // MONTHS))
+    worth = record.surplus[years][..., group].sum(axis=(2, 3)).mean(axis=0)
+    found |= dict(zip(PARTIES, worth, strict=True))
     window = CRISIS if cell.shocked else CALM
     return pd.DataFrame(
         {"window": window, "measure": list(found), "value": [float(v) for v in found.values()]}

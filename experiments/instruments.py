@@ -107,7 +107,7 @@ def contributions(outcomes: pd.DataFrame) -> pd.DataFrame:
         Columns instrument ("all" for the package), role ("alone": against no instrument; "in the
         package": all against all but this one), window, measure, seed, value. Prices are log
         ratios, dependence points, costs million USD a year: a public cost is what treasuries lose,
-        a net cost what consumers, producers and treasuries lose together.
+        a net cost what consumers, producers, holders of rents and treasuries lose.
     """
     wide = outcomes.pivot_table(
         index=["window", "seed", "measure"], columns="instruments", values="value"
@@ -132,7 +132,8 @@ def _effects(with_: pd.DataFrame, without: pd.DataFrame) -> pd.DataFrame:
             PRICE: np.log(with_["price"] / without["price"]),
             DEPENDENCE: change["dependence"],
             PUBLIC_COST: public,
-            NET_COST: public - (change["consumer_surplus"] + change["producer_surplus"]) / MILLION,
+            NET_COST: public
+            - (change["consumers"] + change["producers"] + change["rents"]) / MILLION,
         }
     )
     return effects.rename_axis(columns="measure").stack().rename("value").reset_index()
@@ -199,8 +200,8 @@ def answer(outcomes: pd.DataFrame, world: World) -> Answer:
         "does nothing together) and as the last one added to the package (hollow, all against all "
         "but this one), in calm over the whole horizon and in the first 24 months of the shock. "
         "Means over paired seeds with 95 % t-intervals. Price and non-allied share: the refined "
-        "minerals under the shock. Net cost: what members’ consumers, producers and treasuries "
-        "lose together; negative is a gain.",
+        "minerals under the shock. Net cost: what members’ consumers, producers, holders of "
+        "rents and treasuries lose together; negative is a gain.",
         alt=_alt(found),
         figure=instruments_figure(found),
         table=found,

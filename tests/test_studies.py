@@ -41,8 +41,9 @@ def outcomes_of(worth: dict[str, dict[str, float]], seeds: int = 3) -> pd.DataFr
                 ("price", 2.0),
                 ("dependence", 60.0),
                 ("treasury", 0.0),
-                ("consumer_surplus", 0.0),
-                ("producer_surplus", 0.0),
+                ("consumers", 0.0),
+                ("producers", 0.0),
+                ("rents", 0.0),
             ):
                 added = sum(worth.get(name, {}).get(measure, 0.0) for name in on)
                 level = base * np.exp(added) if measure == "price" else base + added
@@ -54,8 +55,8 @@ def outcomes_of(worth: dict[str, dict[str, float]], seeds: int = 3) -> pd.DataFr
 
 def test_each_instrument_is_credited_with_what_it_adds() -> None:
     worth = {
-        "stockpiles": {"price": -0.1, "treasury": -3e6, "consumer_surplus": 1e6},
-        "investment_fund": {"dependence": -4.0, "treasury": -8e6, "producer_surplus": 2e6},
+        "stockpiles": {"price": -0.1, "treasury": -3e6, "consumers": 1e6},
+        "investment_fund": {"dependence": -4.0, "treasury": -8e6, "producers": 2e6},
     }
     found = summary(contributions(outcomes_of(worth))).set_index(["instrument", "role", "measure"])
     for role in ("alone", "in the package"):
@@ -68,7 +69,7 @@ def test_each_instrument_is_credited_with_what_it_adds() -> None:
 
 
 def test_dollars_a_point_need_points() -> None:
-    worth = {"investment_fund": {"dependence": -4.0, "treasury": -8e6, "producer_surplus": 2e6}}
+    worth = {"investment_fund": {"dependence": -4.0, "treasury": -8e6, "producers": 2e6}}
     costs = cost_effectiveness(contributions(outcomes_of(worth))).set_index("instrument")
     fund = costs.loc["Investment fund"]
     assert fund["public_mn_usd_per_point"] == pytest.approx(2.0)
