@@ -1,7 +1,7 @@
 """Strategic producers: what they see, what they choose, and what becomes of it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -463,7 +463,9 @@ def test_every_review_leaves_its_reasons(tiny_world: World, tmp_path: Any) -> No
     np.testing.assert_allclose(
         table[parts].sum(axis=1), table["objective_usd"], rtol=1e-3, atol=1e-3 * 1e6
     )
-    result = RunResult("none", "none", 0, table, table, table, {})
+    empty = {item.name: pd.DataFrame() for item in fields(RunResult)}
+    labels = {"membership": "none", "shock": "none", "seed": 0, "health": {}}
+    result = RunResult(**{**empty, **labels, "decisions": table})
     with ResultTables(tmp_path, ["none"], ["none"]) as results:
         results.add(result)
     assert pd.read_parquet(tmp_path / "decisions.parquet")["chosen"].sum() == 6
