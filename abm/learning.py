@@ -124,9 +124,12 @@ def update_firms(model: MineralModel) -> None:
 
 
 def plan_feed(model: MineralModel) -> None:
-    """Refiners plan feed for what they would sell at today's price if feed were no limit."""
+    """Refiners plan feed for what they would sell at today's price if feed were no limit.
+
+    Where nobody sold, for want of feed, the price is what they would get: a new plant that waited
+    for a first sale before it bought feed would never run.
+    """
     traits, firms, state = model.firm_traits, model.firms, model.state
-    price = np.nan_to_num(model.books.origin_price)
-    sold = firm.sold_at(price, firms.able, firms.low_ask, firms.high_ask, traits)
+    sold = firm.sold_at(state.market_price, firms.able, firms.low_ask, firms.high_ask, traits)
     wanted = traits.by_place(sold * traits.feeds, state.planned_output.shape)
     state.planned_output += PLAN_PACE * (wanted - state.planned_output)

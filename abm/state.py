@@ -58,7 +58,9 @@ def buyer_traits(world: World) -> BuyerTraits:
     cover[:, :, :STATE] = world.parameters["buyer_cover_months"][:, None, None]
     bought = world.flow.sum(axis=1)
     months = (world.flow * world.voyage[None]).sum(axis=1)
-    transit = np.divide(months, bought, out=np.zeros_like(bought), where=bought > 0)
+    # Who bought nothing yet will buy as gravity says.
+    transit = (world.share * world.voyage[None]).sum(axis=1)
+    np.divide(months, bought, out=transit, where=bought > 0)
     return BuyerTraits(need, world.landed_price, elasticity, cover, transit)
 
 

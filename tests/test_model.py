@@ -159,8 +159,11 @@ def test_an_undisturbed_buyer_keeps_its_opening_price(real_world: World) -> None
 
 
 def test_plants_under_construction_move_no_buyer_far(real_world: World, calm: Record) -> None:
-    """They are part of the trend: near a new plant its product is cheaper, at most by a seventh."""
-    assert not strays(calm, real_world, 0.15)
+    """They are part of the trend: their product is cheaper nearby, the feed they take dearer.
+
+    Most for Malaysia, which shares Australian rare-earth ore with three new refineries.
+    """
+    assert not strays(calm, real_world, 0.2)
 
 
 def test_randomness_moves_prices_around_the_trend(real_world: World) -> None:

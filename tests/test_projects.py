@@ -268,6 +268,17 @@ def test_projects_take_the_place_of_planned_growth(open_world: World, tiny_world
     assert total["beside"] > total["without"] * 1.05
 
 
+def test_a_new_refinery_buys_feed_where_none_was_bought(open_world: World) -> None:
+    """Australia refined nothing at the opening; its new plant finds suppliers and runs."""
+    model = finished(model_of(cheap(years=9), open_world))
+    refined = open_world.market("graphite", "refined")
+    mined, country = open_world.market("graphite", "mined"), open_world.projects.country[COAST]
+    assert model.buyers.need[mined, country, 0] == 0.0
+    assert model.projects.phase[COAST] == COMPLETE
+    made = model.record.measures["output_t"][-12:, refined, country]
+    assert (made > 0.5 * model.project_traits.output[COAST]).all()
+
+
 # The fund ----------------------------------------------------------------------------------------
 
 
