@@ -79,6 +79,21 @@ class Treatment(Enum):
     exclusion = "exclusion"
 
 
+class Pace(Enum):
+    """How a strategic stock is run down in an emergency."""
+
+    declining = "declining"
+    steady = "steady"
+
+
+class Sharing(Enum):
+    """The key by which members who run short share what the pool releases."""
+
+    need = "need"
+    contribution = "contribution"
+    equal = "equal"
+
+
 class Weight(Enum):
     """By which weight a limit on several products counts them."""
 
@@ -234,18 +249,31 @@ class Stockpiles:
     price_ceiling: float = parameter(
         1.15, "multiple of the customary price", 0.5, 10.0, "assumed: no buying in a rally"
     )
+    storage: float = parameter(
+        0.02, "share of the value a year", 0.0, 1.0, "assumed: warehouse, insurance, turnover"
+    )
+    financing: float = parameter(
+        0.04, "share of the value a year", 0.0, 1.0, "assumed: yield of long government bonds"
+    )
 
 
 @dataclass
 class EmergencyRelease:
     """Members release their stocks together when one of them runs short.
 
-    Without it each country still releases its own stock for itself, at the same trigger and pace.
+    A declining pace releases `1 / release_months` of what is left each month, a steady one of what
+    there was at the call, until nothing is left. Without the instrument each country still releases
+    its own stock for itself, at the same trigger and pace.
     """
 
     active: bool = True
     trigger: float = parameter(1.3, "multiple of the customary price", 1.0, 20.0, "assumed")
     release_months: float = parameter(9.0, "months to run a full stock down", 1.0, 60.0, "assumed")
+    pace: Pace = Pace.declining
+    sharing: Sharing = Sharing.need
+    pooled_share: float = parameter(
+        1.0, "share of a member's release on call for all", 0.0, 1.0, "choice: one pool"
+    )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from abm.config import month_index
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.standards import StandardTerms, phase_in, standard_terms
-from abm.policy.stockpile import national_release, pooled_release
+from abm.policy.stockpile import called_stock, national_release, pooled_release, release_pace
 from abm.policy.tariffs import applied_tariff
 from abm.recycling import scrap_limit
 from abm.state import FEED, STATE
@@ -50,15 +50,16 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     refined = model.world.refined_rows
     stock = model.state.stock[refined, :, STATE]
     short = model.countries.short.T
+    part = settings.pooled_share * model.part("emergency_release")
+    model.called = called_stock(model.state.called_stock, stock, short, part)
+    pace = release_pace(stock, model.called, settings)
     need = np.einsum("kjg->kj", model.trend_need[refined])
-    limit = np.minimum(stock / settings.release_months, need)
-    own = np.minimum(national_release(stock, short, settings.release_months), limit)
-    part = model.part("emergency_release")
+    own = np.minimum(national_release(pace, short), need)
     if (part > 0).sum() < 2:
         return own, own
-    pooled = pooled_release(stock, short, need, part, settings.release_months)
+    given, received = pooled_release(pace, short, need, part, settings.sharing)
     alone = (1.0 - part) * own
-    return alone + pooled[0], alone + pooled[1]
+    return alone + given, alone + received
 
 
 def place_month_orders(model: MineralModel) -> buyer.Orders:

@@ -70,6 +70,7 @@ from abm.state import (
     opening_state,
     producer_table,
 )
+from abm.stockholding import settle_stockpiles
 from abm.substitution import adapt_intensity, fund_research, opening_technology
 from abm.tension import opening_stand
 from abm.trade import stages_in_order
@@ -267,6 +268,8 @@ class MineralModel(mesa.Model):
         pay_for_construction(self)
         recycle(self)
         fund_research(self)
+        settle_stockpiles(self)
+        state.called_stock = self.called
         self.gain = users_gain(self)
         self.surplus = month_surplus(self)
         books.close(state, self.firms, traits, self.month_label)

@@ -35,6 +35,7 @@ class State:
     market_price: np.ndarray  # [market, country] what producers get, or would if they sold
     entry_price: np.ndarray  # [market, country] what newcomers have come to expect
     price_gap: np.ndarray  # [market, origin] price over cost of goods under a binding limit
+    called_stock: np.ndarray  # [mineral, country] t in strategic stock when an emergency was called
     # Licence in force: [group] t of approvals not used yet, by the weight it counts.
     unused_approvals: dict[DatedControl, np.ndarray] = field(default_factory=dict)
 
@@ -90,6 +91,7 @@ def opening_state(world: World, traits: BuyerTraits, longest_voyage: int = LONGE
         market_price=world.origin_price.copy(),
         entry_price=world.origin_price.copy(),
         price_gap=np.ones(world.origin_price.shape),
+        called_stock=np.zeros((len(world.minerals), len(world.countries))),
     )
 
 

@@ -113,11 +113,13 @@ def by_owner(groups: np.ndarray) -> np.ndarray:
 
 
 def group_shares(taken: np.ndarray) -> np.ndarray:
-    """[market, country, owner] part of users, refiners and state in purchases by group, t.
+    """[market, country, owner] part of users and refiners in what buyers pay, by purchases in t.
 
-    Where nothing is bought, money that buyers pay is that of the users.
+    What the state buys is paid by its treasury. Where nothing is bought, money that buyers pay is
+    that of the users.
     """
     owners = by_owner(taken)
+    owners[:, :, 2] = 0.0
     total = np.einsum("mjo->mj", owners)
     owners[:, :, 0] += total == 0.0
     return owners / np.where(total > 0, total, 1.0)[:, :, None]

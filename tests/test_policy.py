@@ -13,14 +13,23 @@ from abm.config import (
     Circle,
     Config,
     Control,
+    EmergencyRelease,
     Instrument,
     JointProcurement,
+    Pace,
     Rights,
+    Sharing,
     Stage,
 )
 from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
 from abm.policy.procurement import countervailing, pooled_part, pooled_share
-from abm.policy.stockpile import national_release, pooled_release
+from abm.policy.stockpile import (
+    called_stock,
+    national_release,
+    pooled_release,
+    release_pace,
+    shared_out,
+)
 from abm.policy.tariffs import applied_tariff
 from abm.scenario import NEVER, DatedControl, scenarios
 from abm.world import World
@@ -248,11 +257,17 @@ tonnes = arrays(np.float64, (2, 5), elements=st.floats(0.0, 1e4))
     tonnes,
     arrays(np.float64, 5, elements=st.sampled_from([0.0, 0.4, 1.0])),
     st.floats(1.0, 60.0),
+    st.sampled_from(list(Sharing)),
 )
 def test_the_pool_gives_exactly_what_it_hands_out(
-    stock: np.ndarray, short: np.ndarray, need: np.ndarray, part: np.ndarray, months: float
+    stock: np.ndarray,
+    short: np.ndarray,
+    need: np.ndarray,
+    part: np.ndarray,
+    months: float,
+    sharing: Sharing,
 ) -> None:
-    given_up, received = pooled_release(stock, short, need, part, months)
+    given_up, received = pooled_release(stock / months, short, need, part, sharing)
     np.testing.assert_allclose(given_up.sum(axis=1), received.sum(axis=1), rtol=1e-12, atol=1e-12)
     assert (given_up >= 0).all()
     assert (given_up <= part * stock / months * (1 + 1e-12)).all()
@@ -266,16 +281,58 @@ def test_the_pool_is_shared_by_need() -> None:
     stock = np.array([[60.0, 30.0, 0.0, 500.0]])
     short = np.array([[True, False, True, True]])
     members = np.array([True, True, True, False])
-    given_up, received = pooled_release(
-        stock, short, np.array([[20.0, 9.0, 10.0, 9.0]]), members, 6
-    )
+    need = np.array([[20.0, 9.0, 10.0, 9.0]])
+    given_up, received = pooled_release(stock / 6, short, need, members, Sharing.need)
     np.testing.assert_allclose(given_up, [[10.0, 5.0, 0.0, 0.0]])  # a sixth of each stock
     np.testing.assert_allclose(received, [[10.0, 0.0, 5.0, 0.0]])  # two to one, as they need it
 
 
 def test_a_country_alone_releases_while_it_is_short() -> None:
-    found = national_release(np.array([[12.0, 12.0]]), np.array([[True, False]]), 6.0)
+    found = national_release(np.array([[2.0, 2.0]]), np.array([[True, False]]))
     np.testing.assert_allclose(found, [[2.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("sharing", "expected"),
+    [
+        (Sharing.need, [8.0, 4.0, 0.0]),
+        (Sharing.equal, [6.0, 6.0, 0.0]),
+        (Sharing.contribution, [2.0, 10.0, 0.0]),  # nine to one, but nobody gets above its need
+    ],
+)
+def test_the_key_says_who_gets_how_much_of_a_pool_that_does_not_suffice(
+    sharing: Sharing, expected: list[float]
+) -> None:
+    pace, short = np.array([[1.0, 9.0, 2.0]]), np.array([[True, True, False]])
+    need = np.array([[20.0, 10.0, 5.0]])
+    found = pooled_release(pace, short, need, np.ones(3), sharing)
+    np.testing.assert_allclose(found[0], pace)
+    np.testing.assert_allclose(found[1], [expected])
+
+
+def test_what_some_cannot_use_goes_to_the_others() -> None:
+    most = np.array([[1.0, 10.0, 10.0]])
+    found = shared_out(np.array([[12.0]]), np.array([[1.0, 1.0, 1.0]]), most)
+    np.testing.assert_allclose(found, [[1.0, 5.5, 5.5]])
+    without_key = shared_out(np.array([[3.0]]), np.zeros((1, 3)), most)
+    np.testing.assert_allclose(without_key, 3.0 * most / 21.0)
+
+
+def test_a_steady_release_runs_dry_and_then_gives_nothing() -> None:
+    settings = EmergencyRelease(release_months=4.0, pace=Pace.steady)
+    stock, called = np.array([[8.0, 0.0]]), np.zeros((1, 2))
+    short, members = np.array([[True, True]]), np.ones(2)
+    received = []
+    for _ in range(7):
+        called = called_stock(called, stock, short, members)
+        pace = release_pace(stock, called, settings)
+        given_up, got = pooled_release(pace, short, np.full((1, 2), 9.0), members, Sharing.need)
+        stock = stock - given_up
+        received.append(float(got.sum()))
+    np.testing.assert_allclose(received, [2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0])
+    settings.pace = Pace.declining
+    np.testing.assert_allclose(release_pace(np.array([[6.0]]), np.array([[8.0]]), settings), 1.5)
+    assert not called_stock(called, stock, ~short, members).any()
 
 
 # Procurement and tariffs ----------------------------------------------------------------------
