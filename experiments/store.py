@@ -56,7 +56,7 @@ COLUMNS = {
     "duty_usd": "of which import duties, USD",
     "rent_paid_usd": "of which rents of export limits, USD",
     "rent_received_usd": "rents earned by the country's exporters or traders, USD",
-    "treasury_usd": "import duties, export taxes and auctioned rents of the country, USD",
+    "treasury_usd": "duties, taxes and auctioned rents, less what instruments cost it, USD",
     "rerouted_t": "bought through third countries around a ban, t",
     "recycled_t": "made from scrap by the country's firms, t; part of output_t",
     "use_intensity": "mineral used per product over the opening, mean of sectors by opening use",
