@@ -27,7 +27,7 @@ def test_the_logit_reproduces_every_opening_flow(real_world: World) -> None:
     world = real_world
     known = (world.opening.supply > 0).astype(float)
     nobody, habit = np.zeros(world.landed_price.shape), np.ones(world.flow.shape)
-    _, log_weight = sourcing_weights(world, nobody, nobody, nobody, known, habit)
+    _, log_weight = sourcing_weights(world, nobody, nobody, nobody, known, habit, world.opening_gap)
     pull = np.exp(log_weight - world.delivered_price / world.dispersion[:, None, None])
     use = world.flow.sum(axis=1)
     bought = use > 0
