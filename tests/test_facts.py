@@ -157,7 +157,7 @@ def test_an_upstream_limit_raises_the_intermediate_more_than_the_metal(pairs: li
 
 @pytest.mark.parametrize("mineral", BANNED)
 def test_new_plants_take_years(pairs: list[Pair], mineral: str) -> None:
-    """Fact 6: at once users save and draw down, and others ship what they have; they build later."""
+    """Fact 6: at once users save and draw down and others ship; plants come later."""
     early, late, saved = [], [], []
     for pair in pairs:
         made, usual = (
