@@ -14,7 +14,7 @@ from abm.market import Clearing
 from abm.passes import send_off
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
-from abm.trade import Offers, Payments, StageRows
+from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Offers, Payments, StageRows
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
@@ -64,14 +64,8 @@ class Books:
     opening_stocks: np.ndarray  # [mineral]
     flow: np.ndarray  # [market, origin, destination]
     paid: np.ndarray  # the same axes: outlay
-    bought: np.ndarray  # [market, country] t from anywhere
-    sold: np.ndarray  # [market, country] t to anywhere
-    spent: np.ndarray  # [market, country] outlay of the buyers
-    duty: np.ndarray  # [market, country] of the buyers
-    rent: np.ndarray  # [market, country] rents that buyers pay
-    export_tax: np.ndarray  # [market, country] of the sellers
-    origin_rent: np.ndarray  # [market, country] rents on what its sellers ship
-    limited_outlay: np.ndarray  # [market, country] outlay for goods of its sellers under a rent
+    by_buyer: np.ndarray  # [BUYERS_SIDE, market, country] t and money of the buyers
+    by_seller: np.ndarray  # [SELLERS_SIDE, market, country] t and money of the sellers
     ledger: Ledger  # who paid whom
     price: np.ndarray  # [market, country] landed price index, USD/kg
     origin_price: np.ndarray  # [market, country] USD/kg
@@ -82,10 +76,18 @@ class Books:
     rebate: np.ndarray = field(default_factory=lambda: np.zeros(1))  # [market, country] contracts
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral]
+    # What buyers pay in rents and who gets them, by holder: [market, country] each.
+    rents: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     certificate: float = 0.0
     iterations: int = 0
     money_gap: float = 0.0
     tonnes_gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.bought, self.spent, self.duty, self.rent = self.by_buyer[:4]
+        self.carriage, self.compliance, self.levy, self.taxed, self.goods = self.by_buyer[4:]
+        self.sold, self.export_tax, self.origin_rent = self.by_seller[:3]
+        self.limited_outlay, self.receipts = self.by_seller[3:]
 
     @classmethod
     def open(cls, world: World, state: State, firms: Table) -> Books:
@@ -96,14 +98,8 @@ class Books:
             opening_stocks=stocks_by_mineral(world, state, firms),
             flow=np.zeros(arcs),
             paid=np.zeros(arcs),
-            bought=np.zeros(places),
-            sold=np.zeros(places),
-            spent=np.zeros(places),
-            duty=np.zeros(places),
-            rent=np.zeros(places),
-            export_tax=np.zeros(places),
-            origin_rent=np.zeros(places),
-            limited_outlay=np.zeros(places),
+            by_buyer=np.zeros((len(BUYERS_SIDE), *places)),
+            by_seller=np.zeros((len(SELLERS_SIDE), *places)),
             ledger=Ledger(places),
             price=np.zeros(places),
             origin_price=np.full(places, np.nan),
@@ -116,32 +112,28 @@ class Books:
         """Book the trade of one stage."""
         rows = stage.markets
         self.flow[rows], self.paid[rows] = clearing.flow, paid.outlay
-        self.bought[rows], self.sold[rows] = paid.bought, paid.sold
-        self.spent[rows], self.duty[rows], self.rent[rows] = paid.spent, paid.duty, paid.rent
-        self.export_tax[rows], self.origin_rent[rows] = paid.export_tax, paid.origin_rent
-        self.limited_outlay[rows] = paid.limited_outlay
-        self._post_trade(rows, paid)
+        self.by_buyer[:, rows], self.by_seller[:, rows] = paid.by_buyer, paid.by_seller
         self.price[rows] = clearing.landed_price
         self.origin_price[rows] = clearing.origin_price
         self.certificate = max(self.certificate, float(clearing.residual.max()))
         self.iterations += int(clearing.iterations.sum())
         self.sales[stage.firms] = self._exact_sales(stage, clearing)
-        self._note_money_gap(paid.gap, paid.spent.sum(axis=1))
+        self._note_money_gap(paid.gap, self.spent[rows].sum(axis=1))
 
-    def _post_trade(self, rows: slice, paid: Payments) -> None:
-        """Enter what the buyers of a stage pay, but for rents."""
-        treasury, services = Account.treasury, Account.services
+    def post_trade(self) -> None:
+        """Enter what the buyers of all stages have paid."""
+        buyers, treasury, services = Account.buyers, Account.treasury, Account.services
         for name, amount, payee, received in (
-            ("goods", paid.goods, Account.producers, paid.receipts),
-            ("export_tax", paid.taxed, treasury, paid.export_tax),
-            ("duty", paid.duty, treasury, paid.duty),
-            ("floor_levy", paid.levy, treasury, paid.levy),
-            ("carriage", paid.carriage, services, paid.carriage),
-            ("compliance", paid.compliance, services, paid.compliance),
+            ("goods", self.goods, Account.producers, self.receipts),
+            ("export_tax", self.taxed, treasury, self.export_tax),
+            ("duty", self.duty, treasury, self.duty),
+            ("floor_levy", self.levy, treasury, self.levy),
+            ("carriage", self.carriage, services, self.carriage),
+            ("compliance", self.compliance, services, self.compliance),
         ):
-            given, taken = np.zeros((2, *self.price.shape))
-            given[rows], taken[rows] = amount, received
-            self.ledger.post(name, (Account.buyers, given), (payee, taken))
+            self.ledger.post(name, (buyers, amount), (payee, received))
+        for holder, (given, taken) in self.rents.items():
+            self.ledger.post(f"rents_of_{holder}", (buyers, given), (HOLDERS[holder], taken))
 
     def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
         """Sales that add up to the flows to the last bit the solver left open."""
@@ -169,17 +161,16 @@ class Books:
         rerouted
             [market, origin, destination] arcs that are banned.
         """
-        for holder in HOLDERS:
-            given, taken = np.zeros((2, *self.price.shape))
-            for limit, rents in zip(limits, paid, strict=True):
-                if limit.holder == holder and rents.any():
-                    given[rows] += rents
-                    for market in limit.markets:
-                        earned = rents[market - rows.start].sum()
-                        self._credit(taken, (market, limit.origin), holder, earned, rerouted)
-            if taken.any():
-                account = HOLDERS[holder]
-                self.ledger.post(f"rents_of_{holder}", (Account.buyers, given), (account, taken))
+        for limit, rents in zip(limits, paid, strict=True):
+            if rents.any():
+                if limit.holder not in self.rents:
+                    given, taken = np.zeros((2, *self.price.shape))
+                    self.rents[limit.holder] = given, taken
+                given, taken = self.rents[limit.holder]
+                given[rows] += rents
+                for market in limit.markets:
+                    earned = rents[market - rows.start].sum()
+                    self._credit(taken, (market, limit.origin), limit.holder, earned, rerouted)
 
     def rents_received(self, holder: str) -> np.ndarray:
         """[market, country] rents of one kind of holder, thousand USD."""

@@ -68,9 +68,10 @@ def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> Non
     books, measures = model.books, model.measures
     limits = model.border.limits[stage.refined]
     books.enter(stage, clearing, payments(stage, model.terms, clearing, limits))
-    held = [measures.limits[number] for number in limits.number]
-    paid = rents_paid(limits, clearing, measures.arcs.unit[stage.markets])
-    books.credit_rents(stage.markets, held, paid, measures.arcs.rerouted)
+    if limits.number.size:
+        held = [measures.limits[number] for number in limits.number]
+        paid = rents_paid(limits, clearing, measures.arcs.unit[stage.markets])
+        books.credit_rents(stage.markets, held, paid, measures.arcs.rerouted)
     bought = bought_by_group(model, stage, clearing)
     books.taken[stage.markets] = bought
     ship(model.state, model.lanes.voyage, stage.markets, clearing.flow, bought)

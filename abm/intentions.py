@@ -52,6 +52,9 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     short = model.countries.short.T
     part = settings.pooled_share * model.part("emergency_release")
     model.called = called_stock(model.state.called_stock, stock, short, part)
+    if not short.any():
+        nothing = np.zeros(stock.shape)
+        return nothing, nothing
     pace = release_pace(stock, model.called, settings)
     need = np.einsum("kjg->kj", model.trend_need[refined])
     own = np.minimum(national_release(pace, short), need)
@@ -226,7 +229,8 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         state.familiarity,
         border.opening_gap,
     )
-    markup += (1.0 + markup) * border.terms.standards.premium
+    if border.terms.standards.strength.any():
+        markup += (1.0 + markup) * border.terms.standards.premium
     factor = markup + 1.0
     factor *= border.wedge
     return TradeTerms(border, markup, factor, notional, log_weight)

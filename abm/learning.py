@@ -79,8 +79,11 @@ def update_approvals(model: MineralModel) -> None:
 
 def update_premium(model: MineralModel) -> None:
     """What certified goods earn beyond their price counts in the asks and plans of their makers."""
-    books = model.books
-    earned = premium_earned(model.standards.premium, books.origin_price, books.flow, books.sold)
+    books, standards = model.books, model.standards
+    if not standards.strength.any():
+        model.premium = np.zeros(len(model.firms))
+        return
+    earned = premium_earned(standards.premium, books.origin_price, books.flow, books.sold)
     model.premium = model.firm_traits.here(earned)
 
 

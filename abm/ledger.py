@@ -65,7 +65,8 @@ class Ledger:
             If what is paid is not what is received.
         """
         paid, received = payer[1], payee[1]
-        total, other = float(paid.sum()), float(received.sum())
+        total = float(paid.sum())
+        other = total if received is paid else float(received.sum())
         if not abs(total - other) <= TOLERANCE * max(abs(total), abs(other)):
             raise LedgerDoesNotBalance(
                 f"{name}: {payer[0].name} pay {total:.12g} and {payee[0].name} receive "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.ledger import Account
+from abm.passes import sum_groups, sum_origins
 from abm.state import STATE
 from abm.world import KG
 
@@ -19,28 +20,26 @@ def per_purchase(amount: np.ndarray, bought: np.ndarray) -> np.ndarray:
     return np.divide(amount, bought, out=np.full(bought.shape, np.nan), where=bought > 0)
 
 
-def supplier_hhi(flow: np.ndarray, bought: np.ndarray) -> np.ndarray:
-    """Herfindahl–Hirschman index of each country's suppliers, 0 to 10,000; NaN without purchases.
+def supply_measures(model: MineralModel) -> dict[str, np.ndarray]:
+    """[market, country] where the month's purchases came from, and what went abroad.
 
-    Parameters
-    ----------
-    flow
-        [market, origin, destination] t. Home supply counts as one supplier.
-    bought
-        [market, destination] its sum over origins.
+    The share of non-allied origins counts whatever route goods took. The Herfindahl–Hirschman index
+    of suppliers runs from 0 to 10,000, with home supply as one supplier. Shares and the index are
+    NaN without purchases.
     """
-    squares = np.einsum("mij,mij->mj", flow, flow)
-    return 10_000.0 * per_purchase(per_purchase(squares, bought), bought)
-
-
-def non_allied_share(flow: np.ndarray, bought: np.ndarray, non_allied: np.ndarray) -> np.ndarray:
-    """Share of purchases that comes from non-allied origins, whatever route it took."""
-    return per_purchase(flow[:, non_allied, :].sum(axis=1), bought)
-
-
-def import_reliance(flow: np.ndarray, bought: np.ndarray) -> np.ndarray:
-    """Share of purchases that comes from abroad."""
-    return 1.0 - per_purchase(np.diagonal(flow, axis1=1, axis2=2), bought)
+    books, arcs = model.books, model.measures.arcs
+    squares, non_allied, home, rerouted, certified = sum_origins(
+        books.flow, model.world.non_allied, arcs.rerouted, model.standards.certified
+    )
+    bought = books.bought
+    return {
+        "exports_t": books.sold - home,
+        "non_allied_share": per_purchase(non_allied, bought),
+        "supplier_hhi": 10_000.0 * per_purchase(per_purchase(squares, bought), bought),
+        "import_reliance": 1.0 - per_purchase(home, bought),
+        "rerouted_t": rerouted,
+        "low_impact_share": per_purchase(certified, bought),
+    }
 
 
 def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:
@@ -56,15 +55,18 @@ def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | fl
     return np.where(bought > 0, spent / np.where(bought > 0, bought, 1.0), otherwise)
 
 
-def priced_out(need: np.ndarray, desired: np.ndarray) -> np.ndarray:
-    """[market, country] t/month of final need that the price has choked off; never negative.
-
-    Parameters
-    ----------
-    need, desired
-        [market, country, sector] t/month wanted at the reference and at the month's price.
-    """
-    return np.einsum("mjg->mj", np.maximum(need - desired, 0.0))
+def use_measures(model: MineralModel) -> dict[str, np.ndarray]:
+    """[market, country] t used, missing, choked off by the price, in stock; months of cover."""
+    books, state = model.books, model.state
+    used, stock, wanted, priced_out = sum_groups(books.use, state.stock, model.desired, model.need)
+    use = used + books.feed_used
+    return {
+        "use_t": use,
+        "unmet_t": wanted - used,
+        "priced_out_t": priced_out,
+        "buyer_stock_t": stock,
+        "cover_months": np.divide(stock, use, out=np.full(use.shape, np.nan), where=use > 0),
+    }
 
 
 def plant_measures(model: MineralModel) -> dict[str, np.ndarray]:
@@ -121,37 +123,19 @@ def mean_counter_tariff(model: MineralModel) -> np.ndarray:
 
 def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
     """[market, country] of every measure of the month."""
-    world, books, state = model.world, model.books, model.state
-    private = slice(0, STATE)
-    used = np.einsum("mjg->mj", books.use)
-    use = used + books.feed_used
-    stock = np.einsum("mjg->mj", state.stock[:, :, private])
-    flow, bought = books.flow, books.bought
-    home = np.diagonal(flow, axis1=1, axis2=2)
-    wanted = np.einsum("mjg->mj", model.desired[:, :, 1:STATE])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        cover = np.where(use > 0, stock / use, np.nan)
+    books, state = model.books, model.state
+    bought = books.bought
+    otherwise = np.minimum(books.price, model.choke)
     return {
-        "landed_price_usd_per_kg": mean_price(
-            books.spent, bought, np.minimum(books.price, model.choke)
-        ),
-        "paid_price_usd_per_kg": mean_price(
-            books.spent - books.rebate, bought, np.minimum(books.price, model.choke)
-        ),
+        "landed_price_usd_per_kg": mean_price(books.spent, bought, otherwise),
+        "paid_price_usd_per_kg": mean_price(books.spent - books.rebate, bought, otherwise),
         "origin_price_usd_per_kg": books.origin_price,
         "purchases_t": bought,
-        "use_t": use,
-        "unmet_t": wanted - used,
-        "priced_out_t": priced_out(model.need[:, :, 1:STATE], model.desired[:, :, 1:STATE]),
-        "output_t": model.firm_traits.by_place(model.firms.output, use.shape),
+        "output_t": model.firm_traits.by_place(model.firms.output, bought.shape),
+        **use_measures(model),
         **plant_measures(model),
-        "exports_t": books.sold - home,
-        "buyer_stock_t": stock,
+        **supply_measures(model),
         "strategic_stock_t": state.stock[:, :, STATE],
-        "cover_months": cover,
-        "non_allied_share": non_allied_share(flow, bought, world.non_allied),
-        "supplier_hhi": supplier_hhi(flow, bought),
-        "import_reliance": import_reliance(flow, bought),
         "perceived_risk": state.risk,
         "outlay_usd": KG * books.spent,
         "duty_usd": KG * books.duty,
@@ -159,10 +143,6 @@ def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
         "rent_received_usd": KG
         * (books.rents_received("exporters") + books.rents_received("traders")),
         "treasury_usd": KG * books.ledger.balance(Account.treasury),
-        "rerouted_t": np.einsum("mij,mij->mj", flow, model.measures.arcs.rerouted),
         "recycled_t": recycled_output(model),
         "use_intensity": mean_intensity(model),
-        "low_impact_share": per_purchase(
-            np.einsum("mij,ij->mj", flow, model.standards.certified), bought
-        ),
     }

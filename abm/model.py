@@ -57,7 +57,7 @@ from abm.policy.standards import standard_terms
 from abm.recorder import Record, empty_record
 from abm.recycling import adapt_recycling, recycle, scrap_account
 from abm.review import adopt_policies, opening_review, weigh_policies
-from abm.scenario import DatedControl, Scenario
+from abm.scenario import DatedControl, Participation, Scenario
 from abm.shipping import sailing
 from abm.shocks import OutsideEvents
 from abm.standoff import answer_tariffs, retaliate, update_commitment, update_tension
@@ -170,11 +170,19 @@ class MineralModel(mesa.Model):
 
     def part(self, instrument: str) -> np.ndarray:
         """[country] how far each country takes part in an instrument this month, 0 to 1."""
-        return self.case.participation(self.month, instrument) * self.commitment
+        return self._parts.of(self.case, self.month, self.commitment, instrument)
 
     def together(self, instrument: str) -> np.ndarray:
         """[country, country] how far two countries take part in it in one circle, 0 to 1."""
-        return self.case.together(self.month, instrument, self.commitment)
+        return self._parts.pairs(self.case, self.month, self.commitment, instrument)
+
+    def firm_agent(self, row: int) -> Firm:
+        """One firm as an agent, made when it is asked for: a population may have a million."""
+        return Firm(self, self.firms, row)
+
+    def project_agent(self, row: int) -> Project:
+        """One project as an agent, made when it is asked for."""
+        return Project(self, self.projects, row)
 
     @property
     def month_label(self) -> str:
@@ -196,16 +204,19 @@ class MineralModel(mesa.Model):
         self.growth = self.trend.total[self.month]
         self.standards = standards_in_force(self)
         self.compliance = self.standards.compliance
+        before = self.measures.arcs
         self.measures = measures_in_force(
             self.world,
             self.controls,
             self.month,
             self.growth,
             self.state.price_gap,
-            self.measures.arcs,
+            before,
             self.standards.traced,
             self.state.unused_approvals,
         )
+        if self.measures.arcs is not before:
+            self.held_back = exports_held_back(self)
         hold_floor(self)
         self.border = border_in_force(self, self.border)
         self.firms.capacity[:] = capacity_in_place(self)
@@ -249,6 +260,7 @@ class MineralModel(mesa.Model):
     def settle(self) -> None:
         """Production, use and stocks are settled, and the identities checked."""
         books, state, traits = self.books, self.state, self.firm_traits
+        books.post_trade()
         target = traits.stock_months * self.firms.capacity
         made = firm.production(
             books.sales,
@@ -299,7 +311,7 @@ class MineralModel(mesa.Model):
         add_sector_figures(self, record.sectors[month // MONTHS])
         record.tension[month] = self.tension.level
         record.commitment[month] = self.commitment
-        record.restricted[month] = exports_held_back(self)
+        record.restricted[month] = self.held_back
         record.counter_tariff[month] = mean_counter_tariff(self)
         record.flow[month // MONTHS] += books.flow
         record.value[month // MONTHS] += KG * books.paid
@@ -315,6 +327,8 @@ class MineralModel(mesa.Model):
         world = self.world
         self.adopted: tuple[DatedControl, ...] = ()
         self.commitment = np.ones(len(world.countries))
+        self._parts = Participation()
+        self.held_back = np.zeros(len(world.countries))
         self.lanes = self.sailing.in_month(0).lanes
         self.tension = opening_stand(world, self.config.tension)
         self.countries.candidate[:] = candidates(world, self.config.accession.candidates)
@@ -342,10 +356,6 @@ class MineralModel(mesa.Model):
             Country(self, self.countries, row)
         for row in range(len(self.producers)):
             NonAlliedProducer(self, self.producers, row)
-        for row in range(len(self.firms)):
-            Firm(self, self.firms, row)
-        for row in range(len(self.projects)):
-            Project(self, self.projects, row)
 
     def _stock_months(self) -> np.ndarray:
         """[market] months of use held along the chain from this market to its final users."""

@@ -548,3 +548,67 @@ def approach_capacity(
         gap = wanted[f] - expansion[f]
         moved[f] = expansion[f] + gap / (rising[f] if gap > 0.0 else falling)
     return moved
+
+
+@compiled
+def sum_origins(
+    flow: np.ndarray, marked: np.ndarray, rerouted: np.ndarray, certified: np.ndarray
+) -> np.ndarray:
+    """[5, M, J] sums over the origins of `flow`: squares, and tonnes.
+
+    Tonnes from `marked` origins [I], from home, on `rerouted` arcs [M, I, J], and `certified`
+    [I, J, a share].
+    """
+    markets, origins, destinations = flow.shape
+    sums = np.zeros((5, markets, destinations))
+    for m in range(markets):
+        for i in range(origins):
+            for j in range(destinations):
+                tonnes = flow[m, i, j]
+                if tonnes == 0.0:
+                    continue
+                sums[0, m, j] += tonnes * tonnes
+                if marked[i]:
+                    sums[1, m, j] += tonnes
+                if rerouted[m, i, j]:
+                    sums[3, m, j] += tonnes
+                sums[4, m, j] += tonnes * certified[i, j]
+            if i < destinations:
+                sums[2, m, i] = flow[m, i, i]
+    return sums
+
+
+@compiled
+def sum_groups(
+    use: np.ndarray, stock: np.ndarray, desired: np.ndarray, need: np.ndarray
+) -> np.ndarray:
+    """[4, M, J] sums over groups: used, in stock but for the last group, wanted, given up.
+
+    Wanted and given up (need beyond what is desired) leave out the first group and the last.
+    """
+    markets, countries, groups = use.shape
+    sums = np.zeros((4, markets, countries))
+    for m in range(markets):
+        for j in range(countries):
+            for g in range(groups):
+                sums[0, m, j] += use[m, j, g]
+            for g in range(groups - 1):
+                sums[1, m, j] += stock[m, j, g]
+            for g in range(1, groups - 1):
+                sums[2, m, j] += desired[m, j, g]
+                sums[3, m, j] += max(need[m, j, g] - desired[m, j, g], 0.0)
+    return sums
+
+
+@compiled
+def split_owners(groups: np.ndarray) -> np.ndarray:
+    """[3, M, J] sums over groups [M, J, G]: all between the first and the last, first, last."""
+    markets, countries, count = groups.shape
+    sums = np.zeros((3, markets, countries))
+    for m in range(markets):
+        for j in range(countries):
+            for g in range(1, count - 1):
+                sums[0, m, j] += groups[m, j, g]
+            sums[1, m, j] = groups[m, j, 0]
+            sums[2, m, j] = groups[m, j, count - 1]
+    return sums

@@ -99,7 +99,7 @@ def open_plants(model: MineralModel) -> None:
         return
     rise = np.where(traits.feeds, traits.here(feed_at_hand(model)[1]), 0.0)
     cost = model.plant_lives.variable_cost + rise
-    price = traits.here(market_price(model)) + model.support + model.premium
+    price = traits.here(model.state.market_price) + model.support + model.premium
     exists = firms.capacity > 0.0
     firms.months_below[:] = plant.counted_months(firms.months_below, exists & (price < cost))
     firms.months_above[:] = plant.counted_months(

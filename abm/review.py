@@ -17,7 +17,7 @@ from abm.appraisal import Appraisal, Stakes, Trials, appraise, copies, joined, s
 from abm.config import Config, Instrument, Producers
 from abm.intentions import feed_at_hand
 from abm.market import Clearing, MarketNotCleared, Problem, clear, no_bids
-from abm.policy.controls import NOTHING, Limit, add_to_arcs, limits_of, scopes_of
+from abm.policy.controls import NOTHING, Limit, Scope, add_to_arcs, limits_of, scopes_of
 from abm.policy.menu import Option, Reach, at_present, draft, menu_of
 from abm.scenario import DatedControl, Scenario, named_countries
 from abm.trade import Offers, StageRows, build_problem
@@ -58,8 +58,18 @@ class Review:
     own: tuple[DatedControl, ...] = ()  # adopted here and not yet over
     drafts: list[list[DatedControl | None]] = field(default_factory=list)  # [case][option]
     archive: dict[tuple[int, str, float, bytes], DatedControl] = field(default_factory=dict)
+    traced: np.ndarray | None = None  # [destination] for which `scopes` hold
+    scopes: dict[DatedControl, tuple[Scope, ...]] = field(default_factory=dict)  # of drafts
     last: Clearing | None = None  # of the trials, to start the next from
     minutes: list[Minutes] = field(default_factory=list)
+
+    def scopes_of(self, draft: DatedControl, traced: np.ndarray) -> tuple[Scope, ...]:
+        """The scopes of a draft, worked out once for as long as buyers trace what they trace."""
+        if self.traced is None or not np.array_equal(self.traced, traced):
+            self.traced, self.scopes = traced, {}
+        if draft not in self.scopes:
+            self.scopes[draft] = scopes_of(draft, traced)
+        return self.scopes[draft]
 
     def due(self, month: int) -> bool:
         """Whether a review is held this month."""
@@ -158,7 +168,8 @@ def adopt_policies(model: MineralModel) -> None:
     kept = [control for control in review.own if control.end > model.month]
     chosen = model.producers.policy[review.producer, review.mineral]
     for case, option in enumerate(chosen):
-        before, after = review.standing[case], review.drafts[case][option]
+        before, draft = review.standing[case], review.drafts[case][option]
+        after = draft and at_present(draft, model.growth)
         if same_policy(before, after):
             after = renewed(before, after)
         elif after is not None:
@@ -190,7 +201,10 @@ def renewed(standing: DatedControl | None, draft: DatedControl | None) -> DatedC
 
 
 def draft_options(model: MineralModel) -> list[list[DatedControl | None]]:
-    """[case][option] the control that an option would be; None where it would hit nobody."""
+    """[case][option] the control that an option would be; None where it would hit nobody.
+
+    In the tonnes of the opening month: `at_present` brings a draft up to date.
+    """
     review = model.review
     countries = [int(model.producers.country[row]) for row in review.producer]
     hit = {
@@ -214,7 +228,7 @@ def drafted(
     if key not in review.archive:
         country = int(model.producers.country[review.producer[case]])
         review.archive[key] = draft(option, model.world, country, review.markets[case], reached)
-    return at_present(review.archive[key], model.growth)
+    return review.archive[key]
 
 
 def targets(model: MineralModel, exporter: int, reach: Reach) -> np.ndarray:
@@ -250,14 +264,29 @@ def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
     terms = model.border.terms
     tax, detour = np.zeros((2, trials.market.size, len(world.countries)))
     limits = foreign_limits(model)
-    imposed = [c for c in terms.controls.controls if c not in review.own]
+    imposed = {
+        control: at_full_pace(model, control, scopes)
+        for control, scopes in zip(terms.controls.controls, terms.controls.scopes, strict=True)
+        if control not in review.own
+    }
+    options = {
+        draft: at_full_pace(
+            model,
+            at_present(draft, model.growth),
+            review.scopes_of(draft, terms.controls.traced),
+        )
+        for row in review.drafts
+        for draft in row
+        if draft is not None
+    }
     for row in range(trials.market.size):
         market, exporter = trials.market[row], trials.exporter[row]
         option = review.drafts[trials.case[row]][trials.option[row]]
         here = [c for c in imposed if c.exporter == exporter and market in c.markets]
         for control in [*here, option] if option else here:
             add_to_arcs(control, world, market, tax[row], detour[row])
-            limits += [(row, limit) for limit in at_full_pace(model, control, market)]
+            held = imposed[control] if control in imposed else options[control]
+            limits += [(row, limit) for limit in held if market in limit.markets]
     problem = copies(calm_markets(model), trials.market, limits)
     place = (trials.market, trials.exporter)
     asked = (1.0 + model.terms.markup[place]) * (1.0 + model.border.tariff[place])
@@ -331,19 +360,14 @@ def foreign_limits(model: MineralModel) -> list[tuple[int, Limit]]:
     return found
 
 
-def at_full_pace(model: MineralModel, control: DatedControl, market: int) -> list[Limit]:
-    """The limits of a control on a market once licences come and detours go at the usual pace."""
-    terms, traced = control.terms, model.measures.arcs.traced
+def at_full_pace(
+    model: MineralModel, control: DatedControl, scopes: tuple[Scope, ...]
+) -> list[Limit]:
+    """The limits of a control once licences come and detours go at the usual pace."""
+    terms = control.terms
     month = control.start + terms.processing_months + terms.detour_months + 1
-    found = limits_of(
-        control,
-        scopes_of(control, traced),
-        month,
-        model.growth,
-        model.state.price_gap,
-        NOTHING,
-    )
-    return [limit for limit in found if market in limit.markets]
+    gap = model.state.price_gap
+    return list(limits_of(control, scopes, month, model.growth, gap, NOTHING))
 
 
 def pending_plants(model: MineralModel) -> np.ndarray:

@@ -165,6 +165,39 @@ class Scenario:
         return np.maximum.reduce([np.zeros(self.count), *parts])
 
 
+class Participation:
+    """How far countries take part in the instruments of a month, worked out once."""
+
+    def __init__(self) -> None:
+        self._month: tuple[Any, ...] = ()
+        self._known: dict[str, np.ndarray] = {}
+        self._pairs: dict[str, np.ndarray] = {}
+
+    def of(self, case: Scenario, month: int, commitment: np.ndarray, instrument: str) -> np.ndarray:
+        """[country] the part a case gives times the commitment, 0 to 1; not to be written to."""
+        self._look_at(case, month, commitment)
+        found = self._known.get(instrument)
+        if found is None:
+            found = self._known[instrument] = case.participation(month, instrument) * commitment
+        return found
+
+    def pairs(
+        self, case: Scenario, month: int, commitment: np.ndarray, instrument: str
+    ) -> np.ndarray:
+        """[country, country] as `Scenario.together`; the same array while nobody's part changes."""
+        found = case.together(month, instrument, commitment)
+        last = self._pairs.get(instrument)
+        if last is None or not np.array_equal(last, found):
+            last = self._pairs[instrument] = found
+        return last
+
+    def _look_at(self, case: Scenario, month: int, commitment: np.ndarray) -> None:
+        now = (case, month, commitment)
+        if not self._month or any(a is not b for a, b in zip(now, self._month, strict=True)):
+            self._month = now
+            self._known.clear()
+
+
 def scenarios(config: Config, world: World) -> list[Scenario]:
     """Every case of membership, and the world without one, with and without the shock."""
     membership = config.membership

@@ -174,6 +174,14 @@ def limit_arcs(limits: tuple[Limit, ...], stage: StageRows) -> LimitArcs:
     )
 
 
+# What is booked for the buyers: tonnes; their outlay, and what it goes to, the goods last.
+BUYERS_SIDE = (
+    "bought", "spent", "duty", "rent", "carriage", "compliance", "levy", "taxed", "goods",
+)  # fmt: skip
+# For the sellers: tonnes; taxes and rents on them; the outlay for goods under a rent; receipts.
+SELLERS_SIDE = ("sold", "export_tax", "origin_rent", "limited_outlay", "receipts")
+
+
 @dataclass(frozen=True)
 class Payments:
     """Who gets the buyers' money, thousand USD a month.
@@ -182,20 +190,8 @@ class Payments:
     """
 
     outlay: np.ndarray  # [market, origin, destination]
-    bought: np.ndarray  # [market, destination] t
-    spent: np.ndarray  # [market, destination] outlay of each buyer
-    duty: np.ndarray  # [market, destination]
-    rent: np.ndarray  # [market, destination] rents that each buyer pays
-    carriage: np.ndarray  # [market, destination] freight and detours
-    compliance: np.ndarray  # [market, destination]
-    levy: np.ndarray  # [market, destination] what lifts prices to the floor
-    taxed: np.ndarray  # [market, destination] export tax that each buyer pays
-    goods: np.ndarray  # [market, destination] what reaches the sellers
-    sold: np.ndarray  # [market, origin] t
-    export_tax: np.ndarray  # [market, origin]
-    origin_rent: np.ndarray  # [market, origin] rents on what each origin sells
-    limited_outlay: np.ndarray  # [market, origin] outlay for goods that paid a rent
-    receipts: np.ndarray  # [market, origin] of the sellers
+    by_buyer: np.ndarray  # [side of the books, market, destination] in the order of BUYERS_SIDE
+    by_seller: np.ndarray  # [side of the books, market, origin] in the order of SELLERS_SIDE
     gap: np.ndarray  # [market] outlay less everything it paid for; zero but for rounding
 
 
@@ -349,7 +345,7 @@ def payments(
     what sellers ask, so that their sum is a check.
     """
     rows, border = stage.markets, terms.border
-    outlay, by_destination, by_origin, gap = split_outlay(
+    parts = split_outlay(
         clearing.flow,
         clearing.delivered_price,
         clearing.origin_price,
@@ -362,26 +358,7 @@ def payments(
         border.terms.compliance[rows],
         border.terms.floor[rows],
     )
-    bought, spent, duty, rent, carriage, compliance, levy, taxed, goods = by_destination
-    sold, export_tax, origin_rent, limited_outlay, receipts = by_origin
-    return Payments(
-        outlay=outlay,
-        bought=bought,
-        spent=spent,
-        duty=duty,
-        rent=rent,
-        carriage=carriage,
-        compliance=compliance,
-        levy=levy,
-        taxed=taxed,
-        goods=goods,
-        sold=sold,
-        export_tax=export_tax,
-        origin_rent=origin_rent,
-        limited_outlay=limited_outlay,
-        receipts=receipts,
-        gap=gap,
-    )
+    return Payments(*parts)
 
 
 def arc_rents(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.ndarray:
@@ -390,6 +367,8 @@ def arc_rents(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.nda
     `unit` [row] is the weight that limits count per contained tonne.
     """
     shape = clearing.flow.shape
+    if not limits.number.size:
+        return np.zeros(shape)
     cell = np.ravel_multi_index((limits.market, limits.origin, limits.destination), shape)
     rent = clearing.rent[limits.limit] * unit[limits.market]
     return np.bincount(cell, rent, clearing.flow.size).reshape(shape)

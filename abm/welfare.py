@@ -14,8 +14,8 @@ import numpy as np
 from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits
 from abm.ledger import Account
 from abm.measures import mean_price
-from abm.passes import demand_surplus
-from abm.state import FEED, STATE
+from abm.passes import demand_surplus, split_owners
+from abm.state import STATE
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -89,12 +89,9 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     books, cash = model.books, model.books.ledger.balances()
     rents = books.rents_received("exporters")
     paid = mean_price(books.spent, books.bought, np.minimum(books.price, model.choke))
-    users, refiners, state = np.moveaxis(
-        group_shares(books.taken) * cash[Account.buyers][:, :, None]
-        + model.buyers.reference_price[:, :, None] * stock_building(model),
-        2,
-        0,
-    )
+    users, refiners, state = group_shares(books.taken) * cash[
+        Account.buyers
+    ] + model.buyers.reference_price * stock_building(model)
     surplus = np.empty((len(PARTIES), *paid.shape))
     surplus[0] = users + np.einsum("mjg->mj", model.gain) + paid * np.einsum("mjg->mj", books.use)
     surplus[1] = cash[Account.producers] - rents - sales_cost(model)
@@ -104,33 +101,28 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     return surplus
 
 
-def by_owner(groups: np.ndarray) -> np.ndarray:
-    """[market, country, owner] sums over groups [same axes]: users, refiners, the state."""
-    owners = np.empty((*groups.shape[:2], 3))
-    owners[:, :, 0] = np.einsum("mjg->mj", groups[:, :, 1:STATE])
-    owners[:, :, 1], owners[:, :, 2] = groups[:, :, FEED], groups[:, :, STATE]
-    return owners
-
-
 def group_shares(taken: np.ndarray) -> np.ndarray:
-    """[market, country, owner] part of users and refiners in what buyers pay, by purchases in t.
+    """[owner, market, country] part of users and refiners in what buyers pay, by purchases in t.
 
     What the state buys is paid by its treasury. Where nothing is bought, money that buyers pay is
     that of the users.
     """
-    owners = by_owner(taken)
-    owners[:, :, 2] = 0.0
-    total = np.einsum("mjo->mj", owners)
-    owners[:, :, 0] += total == 0.0
-    return owners / np.where(total > 0, total, 1.0)[:, :, None]
+    owners = split_owners(taken)
+    owners[2] = 0.0
+    total = owners[0] + owners[1]
+    owners[0] += total == 0.0
+    return owners / np.where(total > 0, total, 1.0)
 
 
 def stock_building(model: MineralModel) -> np.ndarray:
-    """[market, country, owner] t bought or received and not used, on hand or at sea."""
+    """[owner, market, country] t bought or received and not used, on hand or at sea.
+
+    Owners are users, refiners and the state.
+    """
     books = model.books
-    built = by_owner(books.taken + model.released - books.use)
-    built[:, :, 1] -= books.feed_used
-    built[model.world.refined_rows, :, 2] -= model.given
+    built = split_owners(books.taken + model.released - books.use)
+    built[1] -= books.feed_used
+    built[2, model.world.refined_rows] -= model.given
     return built
 
 

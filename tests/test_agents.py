@@ -464,15 +464,16 @@ def test_an_agent_reads_and_writes_its_own_row_of_its_own_model(tiny_world: Worl
     np.testing.assert_array_equal(one.countries.price_ratio[USA], [7.0, 8.0])
     np.testing.assert_array_equal(one.countries.price_ratio[CHN], before[CHN])
     np.testing.assert_array_equal(other.countries.price_ratio, before)
-    facility = next(iter(one.agents_by_type[firm.Firm]))
+    facility = one.firm_agent(0)
     facility.inventory = 123.0
     assert one.firms.inventory[0] == 123.0
     assert other.firms.inventory[0] != 123.0
 
 
-def test_every_row_has_its_agent(tiny_world: World) -> None:
+def test_every_row_can_be_an_agent(tiny_world: World) -> None:
     model = model_of(quiet_config(years=3), tiny_world)
-    names = [agent.name for agent in model.agents_by_type[firm.Firm]]
+    assert firm.Firm not in model.agents_by_type
+    names = [model.firm_agent(row).name for row in range(len(model.firms))]
     assert names == list(tiny_world.firms.name)
     assert [agent.code for agent in countries_of(model)] == list(tiny_world.countries)
 

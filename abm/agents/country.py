@@ -33,10 +33,9 @@ class Country(Row):
         """Call an emergency where prices have jumped; set the stock to aim at."""
         settings = self.model.case.instruments
         short = self.price_ratio > settings.emergency_release.trigger
-        months = self.opening_cover
-        months = np.maximum(months, self.stocking * settings.stockpiles.target_months)
+        wanted = self.stocking * settings.stockpiles.target_months
         self.short = short
-        self.purchase_target = np.where(short, 0.0, months * self.trend_use)
+        self.purchase_target = np.maximum(self.opening_cover, wanted) * self.trend_use * ~short
 
     def review(self) -> None:
         """Join where it pays; leave when it has not paid for long, or when worn out.
