@@ -4,7 +4,9 @@ Runs are of two minerals over two years, and as many as can be start in this pro
 command is shared by the tests (and by the processes pytest may be spread over).
 """
 
+import copy
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -54,11 +56,17 @@ TABLES = [
 PATIENCE = 400  # seconds, should the market core have to be compiled first
 
 
-def configuration(*words: str) -> Config:
+@functools.cache
+def composed(*words: str) -> Config:
+    """The settings of a command; Hydra takes half a second, so they are put together once."""
     with initialize_config_dir(str(run.SETTINGS), version_base="1.3"):
         config = OmegaConf.to_object(compose("config", list(words)))
     assert isinstance(config, Config)
     return config
+
+
+def configuration(*words: str) -> Config:
+    return copy.deepcopy(composed(*words))
 
 
 def files_below(folder: Path) -> dict[str, bytes | None]:

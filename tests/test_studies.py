@@ -18,7 +18,7 @@ from experiments.study import Cell, run_cell, run_study, with_settings
 
 TINY = [
     "world.minerals=[gallium]",
-    "horizon.years=3",
+    "horizon.years=2",
     "seeds=2",
     "workers=1",
     "shock.minerals=[gallium]",
@@ -152,6 +152,18 @@ def test_a_study_without_what_it_compares_is_refused(words: list[str], cure: str
         STUDIES[config.question](config, world)
 
 
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some instruments and mechanisms in place of all: with and without ground or members."""
+    monkeypatch.setattr(instruments, "NAMES", ("stockpiles", "investment_fund"))
+    everything = mechanisms.mechanisms
+    kept = ("review", "stockpiles", "research", "shipping")
+    monkeypatch.setattr(
+        mechanisms, "mechanisms", lambda config: {name: everything(config)[name] for name in kept}
+    )
+
+
+@pytest.mark.usefixtures("few_rows")
 @pytest.mark.parametrize("question", ["instruments", "standoff", "mechanisms"])
 def test_every_study_runs_in_a_tiny_world(
     question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
