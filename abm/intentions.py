@@ -62,7 +62,8 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
         return own, own
     given, received = pooled_release(pace, short, need, part, settings.sharing)
     alone = (1.0 - part) * own
-    return alone + given, alone + received
+    # Two parts of a stock can add up to more than the whole by a rounding error.
+    return np.minimum(alone + given, stock), alone + received
 
 
 def place_month_orders(model: MineralModel) -> buyer.Orders:

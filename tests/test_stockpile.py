@@ -7,6 +7,7 @@ import pytest
 from conftest import assert_same_history, export_ban, model_of, quiet_config, run
 
 from abm.config import Config, Pace, Sharing
+from abm.intentions import releases
 from abm.ledger import Account
 from abm.world import World
 
@@ -88,6 +89,24 @@ def test_a_dry_pool_gives_nothing_more(tiny_world: World, sharing: Sharing) -> N
     assert dry.size
     assert max(received[START : START + 12]) > 0.0
     assert received[START + int(dry[0]) + 1] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_nobody_gives_more_than_there_is(tiny_world: World) -> None:
+    """The part for all and the part for oneself may round to more than the stock."""
+    config = stocking(2.0)
+    release = config.instruments.emergency_release
+    release.pace, release.release_months = Pace.steady, 1.0
+    model = model_of(config, tiny_world, "washington")
+    model.month, model.countries.short[:] = START, True
+    model.strike_shocks()
+    stock = model.state.stock[tiny_world.refined_rows, :, -1]
+    stock[:] = np.random.default_rng(0).uniform(0.0, 0.5, stock.shape)
+    model.state.stock[tiny_world.refined_rows, :, -1] = stock
+    for share in np.linspace(0.0, 1.0, 60):
+        release.pooled_share = share
+        given, _ = releases(model)
+        assert (given <= stock).all()
+        np.testing.assert_allclose(given[:, USA], stock[:, USA], rtol=1e-12)
 
 
 def test_a_pool_kept_at_home_leaves_each_to_itself(tiny_world: World) -> None:
