@@ -17,10 +17,10 @@ HEALTHY := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" && $(PY) -I
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench stress figures pins clean new-venv
+.PHONY: help run test lint format bench bench-model stress figures pins clean new-venv
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMP) ## the membership experiment, with changes as in ARGS="membership=forge seeds=32"
 	@$(PY) -m experiments.run $(ARGS)
@@ -40,6 +40,9 @@ format: $(STAMP) ## put the code into the house format
 
 bench: $(STAMP) ## time the market core against other solvers, quicker with ARGS="--quick"
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-model: $(STAMP) ## time a month and a run of the whole model, quicker with ARGS="--quick"
+	@$(PY) -m benchmarks.model $(ARGS)
 
 stress: $(STAMP) ## clear 100,000 wild markets, or ARGS="--markets 300", and check them
 	@$(PY) -m benchmarks.stress $(ARGS)

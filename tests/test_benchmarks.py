@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from abm.config import Behaviour
 from abm.market import Clearing, MarketNotCleared, Problem, clear
+from abm.world import World
 from benchmarks import __main__ as bench
 from benchmarks import cold, core, document, stress
+from benchmarks import model as whole
 from benchmarks.certificate import gaps_of, resolution_of, stranded
 from benchmarks.conic import DEFAULT, TIGHT, Program, price_gap
 from benchmarks.limits import Limit, limit_arcs, limit_fields
 from benchmarks.markets import convex, markets, single, with_controls
+from benchmarks.mesa_firms import race
 from benchmarks.rows import Row, at_least, at_most, cells_of
 from benchmarks.wild import wild_market
 from tests.reference import Reference
@@ -338,3 +342,39 @@ def test_prices_that_run_away_are_no_clearing() -> None:
         found = clear(problem)
         assert gaps_of(problem, found).worst < 2e-9
         assert np.nanmax(found.origin_price) < 2.0 * problem.high_ask.max()
+
+
+# --- The whole model ------------------------------------------------------------------------------
+
+
+def test_agents_and_arrays_are_the_same_firms(tiny_world: World) -> None:
+    found = race(tiny_world, Behaviour(), months=30, seed=3, repeats=1)
+    assert found.firms == tiny_world.firms.capacity.size
+    assert found.gap < 1e-9
+    assert found.ratio > 0.0
+
+
+def test_firms_cut_into_parts_make_the_same_whole(tiny_world: World) -> None:
+    firms = tiny_world.firms
+    count = 3 * firms.capacity.size + 1
+    parts = whole.with_firms(tiny_world, count).firms
+    assert parts.capacity.size == count
+    for name in ("capacity", "output"):
+        sums = [np.bincount(rows.market, getattr(rows, name)) for rows in (firms, parts)]
+        np.testing.assert_allclose(*sums, rtol=1e-12)
+    assert parts.capacity[0] == firms.capacity[0] / 4
+
+
+def test_the_model_is_measured_and_judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = whole.Scale(months=1, years=1, repeats=1, firms=(1_000, 2_000), race=1_000)
+    monkeypatch.setattr(whole, "QUICK", tiny)
+    words = ["--quick", "--only", "million", "--folder", str(tmp_path)]
+    assert whole.main(words) == 0
+    table = pd.read_csv(tmp_path / "table.csv", keep_default_na=False)
+    said = capsys.readouterr().out
+    assert all(measure in said for measure in table["measure"])
+    assert (table["figure"] > 0).sum() >= 2
+    with pytest.raises(SystemExit):
+        whole.options([*words, "--document"])

@@ -257,6 +257,8 @@ def test_clean_spares_results(checkout: Checkout) -> None:
 def test_bench_and_stress_pass_their_options_on(checkout: Checkout) -> None:
     checkout.make("run")
     assert checkout.make("bench", "ARGS=--quick") == (0, ["-m benchmarks --quick"], "")
+    model = ["-m benchmarks.model --only month"]
+    assert checkout.make("bench-model", "ARGS=--only month") == (0, model, "")
     stress = ["-m benchmarks.stress --markets 300"]
     assert checkout.make("stress", "ARGS=--markets 300") == (0, stress, "")
 

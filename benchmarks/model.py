@@ -1,0 +1,229 @@
+"""Measure the model and write the table: `python -m benchmarks.model --help`."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from abm.config import Config
+from abm.model import MineralModel
+from abm.scenario import scenarios
+from abm.shocks import draw_events
+from abm.world import MONTHS, FirmColumns, World, build_world
+from benchmarks import document
+from benchmarks.mesa_firms import race
+from benchmarks.rows import (
+    HEADER,
+    Measured,
+    aligned,
+    at_least,
+    at_most,
+    cells_of,
+    markdown,
+    table_of,
+)
+from experiments.ensemble import config_opening, read_config_tables
+from experiments.run import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[1]
+BUSY = 0.5  # load, in processes, from which figures spread more than they should
+WARM_UP = 4  # months that are not timed: compiled code loads, and the first prices are found
+OFF = (
+    "membership=forge", "instruments=none", "shock=none", "instability=off", "planning=off",
+    "recycling=off", "substitution=off",
+)  # fmt: skip
+ON = (
+    "instruments=announced", "shock=export_ban", "producers=strategic", "tension=spiral",
+    "accession=by_choice", "demand=ai_boom", "shipping=by_chance", "planning=full",
+    "projects=candidates", "recycling=scrap_returns", "substitution=ratchet",
+    "instability=by_region",
+)  # fmt: skip
+REVIEWS = ("producers=strategic",)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    months: int  # timed in a row, with everything off and with everything on
+    years: int  # of the run with reviews
+    repeats: int  # of which the quickest counts
+    firms: tuple[int, ...]  # that share the capacity of the world
+    race: int  # firms that race as agents and as arrays
+
+
+FULL = Scale(months=56, years=15, repeats=3, firms=(1_000, 10_000, 100_000, 1_000_000), race=1_500)
+QUICK = Scale(months=12, years=2, repeats=1, firms=(1_000, 10_000), race=1_000)
+
+
+def settings(*overrides: str) -> Config:
+    """The configuration of a run, as the command line composes it."""
+    with initialize_config_dir(str(SETTINGS), version_base="1.3"):
+        composed = OmegaConf.to_object(compose("config", overrides=list(overrides)))
+    assert isinstance(composed, Config)
+    return composed
+
+
+def world_of(config: Config) -> World:
+    """The opening world of a configuration."""
+    return build_world(read_config_tables(config), config.world, 0, config_opening(config))
+
+
+def model_of(config: Config, world: World, seed: int) -> MineralModel:
+    """A run of the last case of a configuration: with members, and under the shock if any."""
+    events = draw_events(world, config.randomness, config.horizon.years * MONTHS, seed)
+    return MineralModel(world, scenarios(config, world)[-1], events, config)
+
+
+def with_firms(world: World, count: int) -> World:
+    """The world with each firm cut into equal parts, as many as make so many firms in all."""
+    firms = world.firms
+    parts = np.full(firms.capacity.size, count // firms.capacity.size)
+    parts[: count % firms.capacity.size] += 1
+    parts = np.maximum(parts, 1)
+    columns = {item.name: np.repeat(getattr(firms, item.name), parts) for item in fields(firms)}
+    for name in ("capacity", "output"):
+        columns[name] = columns[name] / np.repeat(parts, parts)
+    return replace(world, firms=FirmColumns(**columns))
+
+
+def month_times(model: MineralModel, months: int) -> np.ndarray:
+    """[month] seconds of processor time, after some months that are not counted."""
+    times = []
+    for _ in range(WARM_UP + months):
+        start = process_time()
+        model.step()
+        times.append(process_time() - start)
+    return np.array(times[WARM_UP:])
+
+
+def month(scale: Scale, seed: int) -> Measured:
+    """A month of ten minerals with every mechanism off, and with every one on."""
+    measured = Measured()
+    for name, overrides in (("every mechanism off", OFF), ("every mechanism on", ON)):
+        config = settings(*overrides, f"horizon.years={1 + (WARM_UP + scale.months) // MONTHS}")
+        world = world_of(config)
+        times = [month_times(model_of(config, world, seed), scale.months)
+                 for _ in range(scale.repeats)]  # fmt: skip
+        least = 1e3 * np.min(times, axis=0)
+        size = f"{len(world.minerals)} minerals, {world.firms.capacity.size:,} firms"
+        target = at_most(5.0) if overrides is OFF else None
+        measured.add(f"a month of {size}, {name}", least, "ms", target)
+    return measured
+
+
+def years(scale: Scale, seed: int) -> Measured:
+    """A whole run with a review of export policies every quarter."""
+    config = settings(*REVIEWS, f"horizon.years={scale.years}")
+    world = world_of(config)
+    times = []
+    for _ in range(scale.repeats):
+        model = model_of(config, world, seed)
+        start = process_time()
+        model.run()
+        times.append(process_time() - start)
+    held = f"{scale.years} years with {len(model.review.minutes)} reviews"
+    measured = Measured()
+    target = at_most(1.5) if scale.years == FULL.years else None
+    measured.add(held, min(times), "s", target)
+    rate = len(world.minerals) * model.months / min(times)
+    measured.add("mineral-months a second, reviews included", rate, "", at_least(1_200.0))
+    return measured
+
+
+def million(scale: Scale, seed: int) -> Measured:
+    """More and more firms, each a part of one of the world's."""
+    config = settings(*OFF, "horizon.years=1")
+    world, measured, each = world_of(config), Measured(), []
+    for count in scale.firms:
+        model = model_of(config, with_firms(world, count), seed)
+        times = month_times(model, MONTHS - WARM_UP)
+        each.append(times.min())
+        target = at_most(0.3) if count == 1_000_000 else None
+        measured.add(f"a month of {len(model.firms):,} firms", 1e3 * times, "ms", None)
+        if target:
+            measured.add("the same, least of its months", times.min(), "s", target)
+    more = np.array(scale.firms[1:]) - scale.firms[0]
+    added = 1e9 * (np.array(each[1:]) - each[0]) / more
+    measured.add("time per firm added to the smallest", added, "ns")
+    return measured
+
+
+def mesa(scale: Scale, seed: int) -> Measured:
+    """The firms' monthly rules as ordinary Mesa agents, and as the arrays of the model."""
+    config = settings(*OFF)
+    world = with_firms(world_of(config), scale.race)
+    found = race(world, config.behaviour, 6 * MONTHS, seed, repeats=2 + scale.repeats)
+    measured = Measured()
+    measured.add(f"{found.firms:,} firms as Mesa agents", 1e3 * found.agents, "ms a month")
+    measured.add("the same as arrays", 1e6 * found.arrays, "µs a month")
+    target = at_least(100.0) if scale.race == FULL.race else None
+    measured.add("agents ÷ arrays", found.ratio, "×", target)
+    measured.add("largest gap of any firm's state", found.gap, "relative", at_most(1e-9))
+    return measured
+
+
+BENCHMARKS: dict[str, Callable[[Scale, int], Measured]] = {
+    "month": month,
+    "years": years,
+    "million": million,
+    "mesa": mesa,
+}
+
+
+def names(text: str) -> list[str]:
+    """The benchmarks named in a list with commas, in the order in which they run."""
+    wanted = text.split(",")
+    unknown = [name for name in wanted if name not in BENCHMARKS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no benchmark {', '.join(unknown)}; choose among {', '.join(BENCHMARKS)}."
+        )
+    return [name for name in BENCHMARKS if name in wanted]
+
+
+def options(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.model", description=__doc__)
+    parser.add_argument(
+        "--only", type=names, default=list(BENCHMARKS), metavar="NAMES",
+        help=f"measure these alone, separated by commas: {', '.join(BENCHMARKS)}",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller, for a first look")
+    parser.add_argument("--seed", type=int, default=0, help="of the outside events")
+    parser.add_argument(
+        "--document", action="store_true", help="also write the table into docs/benchmarks.md"
+    )
+    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "bench_model")
+    chosen = parser.parse_args(words)
+    if chosen.document and (chosen.quick or len(chosen.only) < len(BENCHMARKS)):
+        parser.error("--document takes a full run: leave out --only and --quick.")
+    return chosen
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    chosen = options(words)
+    busy, total = os.getloadavg()[0], Measured()
+    for name in chosen.only:
+        found = BENCHMARKS[name](QUICK if chosen.quick else FULL, chosen.seed)
+        lines = [cells_of(row) for row in found.rows]
+        print(f"\n{name}\n{aligned(HEADER, lines)}", flush=True)
+        total.extend(found)
+    if busy > BUSY:
+        total.notes.append(f"The machine was busy with other work (load {busy:.1f} at the start).")
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    table_of(total.rows).to_csv(chosen.folder / "table.csv", index=False)
+    print("\n".join(["", *total.notes, f"Written: {chosen.folder / 'table.csv'}"]))
+    if chosen.document:
+        body = markdown(HEADER, [cells_of(row) for row in total.rows])
+        document.write_section("model table", "\n\n".join([document.machine(), body, *total.notes]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
