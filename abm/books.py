@@ -11,7 +11,7 @@ from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.ledger import Account, Ledger
 from abm.market import Clearing
-from abm.passes import send_off
+from abm.passes import send_off, sum_at
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
 from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Offers, Payments, StageRows
@@ -52,7 +52,7 @@ def ship(
 def stocks_by_mineral(world: World, state: State, firms: Table) -> np.ndarray:
     """[mineral] all tonnes in stock, at sea and with producers."""
     held = state.stock.sum(axis=(1, 2)) + state.at_sea.sum(axis=(1, 2, 3))
-    held = held + np.bincount(firms.market, firms.inventory, held.size)
+    held = held + sum_at(firms.market, firms.inventory, held.size)
     return np.bincount(world.mineral_of_market, held, len(world.minerals))
 
 
@@ -199,18 +199,22 @@ class Books:
     def produce(self, made: np.ndarray, firms: Table) -> None:
         """Add output to inventories and take sales out."""
         self.made = made
-        firms.inventory[:] = np.maximum(firms.inventory + made - self.sales, 0.0)
+        stored = firms.inventory
+        stored += made
+        stored -= self.sales
+        np.maximum(stored, 0.0, out=stored)
         firms.output[:], firms.sales[:] = made, self.sales
 
     def consume_feed(self, state: State, traits: FirmTraits) -> None:
         """Refiners turn feed into product; what the yield leaves is lost."""
         world, chain = self.world, self.world.chain
-        product = np.where(traits.feeds, self.made, 0.0)
-        eaten = product / world.refining_yield[traits.mineral]
+        product = traits.by_place(self.made * traits.feeds, self.price.shape)
+        eaten = product / world.refining_yield[world.mineral_of_market][:, None]
         self.feed_used = np.zeros(self.price.shape)
-        self.feed_used[chain.mined] = traits.by_place(eaten, self.price.shape)[chain.refined]
+        self.feed_used[chain.mined] = eaten[chain.refined]
         state.stock[:, :, FEED] -= self.feed_used
-        self.losses = np.bincount(traits.mineral, eaten - product, len(world.minerals))
+        lost = (eaten - product).sum(axis=1)
+        self.losses = np.bincount(world.mineral_of_market, lost, len(world.minerals))
 
     def release(self, state: State, given: np.ndarray, goods: np.ndarray) -> None:
         """Hand strategic stocks to buyers: `given` [mineral, country], `goods` by group."""
@@ -234,7 +238,7 @@ class Books:
         """
         world = self.world
         from_nature = np.where(traits.feeds, 0.0, self.made)
-        produced = np.bincount(traits.mineral, from_nature, len(world.minerals))
+        produced = sum_at(traits.mineral, from_nature, len(world.minerals))
         credited = sum(self.rents_received(holder) for holder in HOLDERS)
         self._note_money_gap((self.rent - credited).sum(axis=1), self.spent.sum(axis=1))
         used = np.bincount(world.mineral_of_market, self.use.sum(axis=(1, 2)), len(world.minerals))

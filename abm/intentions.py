@@ -244,8 +244,7 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     planned, availability = firms.capacity[rows], model.availability[rows]
     running = firm.running_capacity(planned, availability, limit, traits)
     running = firm.within_scrap(running, scrap_limit(model), traits)
-    feed_cost = np.where(traits.feeds, traits.here(rise), 0.0)
-    cost = feed_cost - model.support[rows] - model.premium[rows]
+    cost = traits.to_feeders(rise) - model.support[rows] - model.premium[rows]
     low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)
     stored = model.behaviour.inventory_offer * firms.inventory[rows]
     firms.running[rows] = running

@@ -116,11 +116,10 @@ def relative_size(model: MineralModel) -> np.ndarray:
 
 def update_firms(model: MineralModel) -> None:
     traits, books, firms = model.firm_traits, model.books, model.firms
-    offered = np.maximum(firms.offered, 1e-300)
-    target = np.maximum(traits.stock_months * firms.capacity, 1e-300)
+    target = traits.stock_months * firms.capacity
     active = (firms.capacity > 0) & (firms.working > 0)
     drifted = firm.drifted_markup(
-        firms.markup, books.sales / offered, firms.inventory / target, traits, model.behaviour
+        firms.markup, books.sales, firms.offered, firms.inventory, target, traits, model.behaviour
     )
     firms.markup[:] = np.where(active, drifted, 0.0)
     plan_feed(model)

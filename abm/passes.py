@@ -437,21 +437,113 @@ def firm_up(
 
 @compiled
 def share_feed(
-    able: np.ndarray, feeds: np.ndarray, place: np.ndarray, limit: np.ndarray
+    planned: np.ndarray,
+    availability: np.ndarray,
+    feeds: np.ndarray,
+    place: np.ndarray,
+    limit: np.ndarray,
 ) -> np.ndarray:
-    """[F] what can run of what is `able` to: firms that `feed` share their place's `limit` [place].
+    """[F] what can run of the `planned`: firms that `feed` share their place's `limit` [place].
 
     Within a place every firm runs the same share of what it could.
     """
     demand = np.zeros(limit.size)
-    for f in range(able.size):
+    running = np.empty(planned.size)
+    for f in range(planned.size):
+        running[f] = planned[f] * availability[f]
         if feeds[f]:
-            demand[place[f]] += able[f]
-    running = able.copy()
-    for f in range(able.size):
-        if feeds[f] and limit[place[f]] < demand[place[f]]:
-            running[f] = able[f] * (limit[place[f]] / demand[place[f]])
+            demand[place[f]] += running[f]
+    part = np.ones(limit.size)
+    for cell in range(limit.size):
+        if limit[cell] < demand[cell]:
+            part[cell] = limit[cell] / demand[cell]
+    for f in range(planned.size):
+        if feeds[f]:
+            running[f] *= part[place[f]]
     return running
+
+
+@compiled
+def sum_at(place: np.ndarray, values: np.ndarray, places: int) -> np.ndarray:
+    """[place] sums of `values` [F]; quick where the firms of a place stand together."""
+    sums = np.zeros(places)
+    here, total = 0, 0.0
+    for f in range(values.size):
+        if place[f] != here:
+            sums[here] = total
+            here = place[f]
+            total = sums[here]
+        total += values[f]
+    if values.size:
+        sums[here] = total
+    return sums
+
+
+@compiled
+def take_where(chosen: np.ndarray, table: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """[F] what a `table` [place] says of the place of the `chosen`; zero for the others."""
+    taken = np.zeros(place.size)
+    for f in range(place.size):
+        if chosen[f]:
+            taken[f] = table[place[f]]
+    return taken
+
+
+@compiled
+def stand_capacity(
+    planned: np.ndarray,
+    expansion: np.ndarray,
+    reserves: np.ndarray,
+    normal_use: np.ndarray,
+    decline_years: np.ndarray,
+    ceiling: np.ndarray,
+    months: float,
+) -> np.ndarray:
+    """[F] the `planned` as expanded, less what is mined out, within the `ceiling`."""
+    stands = np.empty(planned.size)
+    for f in range(planned.size):
+        grown = planned[f] * expansion[f]
+        yearly = months * grown * normal_use[f]
+        if yearly > 0.0 and reserves[f] < np.inf:
+            grown *= min(reserves[f] / yearly / decline_years[f], 1.0)
+        stands[f] = min(grown, ceiling[f])
+    return stands
+
+
+@compiled
+def step_and_ramp(
+    quantity: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quantity, lowest and highest ask of two rows a firm: what is sold at `least`, and above."""
+    parts, lowest, highest = (
+        np.empty(2 * quantity.size),
+        np.empty(2 * quantity.size),
+        np.empty(2 * quantity.size),
+    )
+    for f in range(quantity.size):
+        committed = min(max((least[f] - low[f]) / (high[f] - low[f]), 0.0), 1.0)
+        parts[2 * f] = quantity[f] * committed
+        parts[2 * f + 1] = quantity[f] * (1.0 - committed)
+        lowest[2 * f] = highest[2 * f] = least[f]
+        lowest[2 * f + 1] = max(low[f], least[f])
+        highest[2 * f + 1] = max(high[f], least[f])
+    return parts, lowest, highest
+
+
+@compiled
+def area_below_asks(
+    sold: np.ndarray, offered: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """[F] area under a firm's asks up to what it sold: flat at `least`, then up the ramp."""
+    cost = np.empty(sold.size)
+    for f in range(sold.size):
+        width = high[f] - low[f]
+        flat = offered[f] * min(max((least[f] - low[f]) / width, 0.0), 1.0)
+        slope = width / offered[f] if offered[f] > 0.0 else 0.0
+        rising = max(sold[f] - flat, 0.0)
+        cost[f] = least[f] * min(sold[f], flat)
+        cost[f] += rising * (low[f] + slope * (flat + 0.5 * rising))
+    return cost
 
 
 @compiled
@@ -469,8 +561,10 @@ def restock(
 @compiled
 def drift_markups(
     markup: np.ndarray,
-    use_of_offer: np.ndarray,
-    stock_ratio: np.ndarray,
+    sales: np.ndarray,
+    offered: np.ndarray,
+    inventory: np.ndarray,
+    target: np.ndarray,
     utilisation: np.ndarray,
     power: np.ndarray,
     speed: float,
@@ -478,8 +572,8 @@ def drift_markups(
     """[F] mark-ups a step nearer to what use of the offer and stock call for, within the power."""
     drifted = np.empty(markup.size)
     for f in range(markup.size):
-        tight = use_of_offer[f] - utilisation[f]
-        short = 1.0 - min(stock_ratio[f], 2.0)
+        tight = sales[f] / max(offered[f], 1e-300) - utilisation[f]
+        short = 1.0 - min(inventory[f] / max(target[f], 1e-300), 2.0)
         moved = markup[f] + speed * (tight + 0.2 * short - markup[f])
         drifted[f] = min(max(moved, -power[f]), power[f])
     return drifted
@@ -505,18 +599,21 @@ def want_capacity(
 
 
 @compiled
-def lowest_asks(
+def move_asks(
     low: np.ndarray,
+    width: np.ndarray,
     markup: np.ndarray,
     world_price: np.ndarray,
     market: np.ndarray,
     cost: np.ndarray,
-) -> np.ndarray:
-    """[F] lowest ask: that of the opening, moved by mark-up (of the world price [M]) and cost."""
-    asked = np.empty(low.size)
+) -> tuple[np.ndarray, np.ndarray]:
+    """[F] lowest and highest ask: that of the opening, moved by mark-up (of the world price [M])
+    and cost, and a `width` above it."""
+    lowest, highest = np.empty(low.size), np.empty(low.size)
     for f in range(low.size):
-        asked[f] = low[f] + markup[f] * world_price[market[f]] + cost[f]
-    return asked
+        lowest[f] = low[f] + markup[f] * world_price[market[f]] + cost[f]
+        highest[f] = lowest[f] + width[f]
+    return lowest, highest
 
 
 @compiled

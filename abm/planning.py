@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 
 def existing_capacity(model: MineralModel) -> np.ndarray:
     """[firm] t/month: the plan as expanded, less what is mined out, within the host's ceiling."""
-    firms, lives = model.firms, model.plant_lives
-    planned = model.trend.capacity[model.month] * firms.expansion
-    left = plant.years_left(firms.reserves, planned, model.firm_traits)
-    return np.minimum(planned * plant.decline(left, lives.decline_years), host_limit(model))
+    firms = model.firms
+    return plant.standing(
+        model.trend.capacity[model.month],
+        firms.expansion,
+        firms.reserves,
+        model.firm_traits,
+        model.plant_lives.decline_years,
+        host_limit(model),
+    )
 
 
 def declining(model: MineralModel) -> np.ndarray:
@@ -68,8 +73,10 @@ def settle_contracts(model: MineralModel) -> None:
 
 def mine_reserves(model: MineralModel) -> None:
     """What was mined leaves the ground, as far as exploration does not replace it."""
-    gone = (1.0 - model.config.planning.depletion.replacement) * model.books.made
-    model.firms.reserves[:] = np.maximum(model.firms.reserves - gone, 0.0)
+    settings, reserves = model.config.planning.depletion, model.firms.reserves
+    if settings.active:
+        reserves -= (1.0 - settings.replacement) * model.books.made
+        np.maximum(reserves, 0.0, out=reserves)
 
 
 def pay_for_construction(model: MineralModel) -> None:
@@ -97,7 +104,7 @@ def open_plants(model: MineralModel) -> None:
     firms, traits, settings = model.firms, model.firm_traits, model.config.planning.idling
     if not settings.active:
         return
-    rise = np.where(traits.feeds, traits.here(feed_at_hand(model)[1]), 0.0)
+    rise = traits.to_feeders(feed_at_hand(model)[1])
     cost = model.plant_lives.variable_cost + rise
     price = traits.here(model.state.market_price) + model.support + model.premium
     exists = firms.capacity > 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from abm.agents.buyer import BuyerTraits, Orders
 from abm.agents.firm import FirmTraits
 from abm.market import Clearing, Problem
-from abm.passes import split_outlay, weigh_arcs
+from abm.passes import split_outlay, step_and_ramp, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets
@@ -106,15 +106,7 @@ class Offers:
         The step holds what the ramp would offer at the least price, all of it at that price; so
         supply ends there and no price can fall to zero.
         """
-        quantity, low_ask, high_ask = np.empty((3, self.quantity.size, 2))
-        committed = (self.least - self.low) / (self.high - self.low)
-        committed = np.minimum(np.maximum(committed, 0.0), 1.0)
-        quantity[:, 0] = self.quantity * committed
-        quantity[:, 1] = self.quantity * (1.0 - committed)
-        low_ask[:, 0] = high_ask[:, 0] = self.least
-        low_ask[:, 1] = np.maximum(self.low, self.least)
-        high_ask[:, 1] = np.maximum(self.high, self.least)
-        return quantity.ravel(), low_ask.ravel(), high_ask.ravel()
+        return step_and_ramp(self.quantity, self.low, self.high, self.least)
 
     @staticmethod
     def by_firm(sales: np.ndarray) -> np.ndarray:

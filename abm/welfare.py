@@ -14,7 +14,7 @@ import numpy as np
 from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits
 from abm.ledger import Account
 from abm.measures import mean_price
-from abm.passes import demand_surplus, split_owners
+from abm.passes import area_below_asks, demand_surplus, split_owners
 from abm.state import STATE
 
 if TYPE_CHECKING:
@@ -71,12 +71,7 @@ def cost_of_sales(
     low, high, least
         [firm] USD/kg.
     """
-    width = high - low
-    flat = offered * np.minimum(np.maximum((least - low) / width, 0.0), 1.0)
-    at_least = np.minimum(sold, flat)
-    slope = np.divide(width, offered, out=np.zeros_like(width), where=offered > 0)
-    rising = np.maximum(sold - flat, 0.0)
-    return least * at_least + rising * (low + slope * (flat + 0.5 * rising))
+    return area_below_asks(sold, offered, low, high, least)
 
 
 def month_surplus(model: MineralModel) -> np.ndarray:

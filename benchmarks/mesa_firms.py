@@ -82,7 +82,7 @@ def array_month(
     traits, behaviour = given.traits, given.behaviour
     capacity = traits.capacity * state["expansion"]
     running = firm.running_capacity(capacity, given.availability[month], given.feed[month], traits)
-    cost = np.where(traits.feeds, traits.here(given.feed_cost[month]), 0.0)
+    cost = traits.to_feeders(given.feed_cost[month])
     low, high = firm.asks(state["markup"], cost, given.world.world_price, traits)
     offered = running + behaviour.inventory_offer * state["inventory"]
     sales = firm.sold_at(given.price[month], offered, low, high, traits)
@@ -91,8 +91,10 @@ def array_month(
     inventory = np.maximum(state["inventory"] + made - sales, 0.0)
     markup = firm.drifted_markup(
         state["markup"],
-        sales / np.maximum(offered, 1e-300),
-        inventory / np.maximum(target, 1e-300),
+        sales,
+        offered,
+        inventory,
+        target,
         traits,
         behaviour,
     )

@@ -130,14 +130,14 @@ def test_mark_ups_rise_when_sold_out_fall_when_idle_and_stay_bounded(
 ) -> None:
     behaviour = Behaviour(markup_speed=0.5)
     rest = np.zeros(traits.price.size)
-    usual, full_bins = traits.utilisation, np.ones(traits.price.size)
-    calm = firm.drifted_markup(rest, usual, full_bins, traits, behaviour)
+    usual, one = traits.utilisation, np.ones(traits.price.size)
+    calm = firm.drifted_markup(rest, usual, one, one, one, traits, behaviour)
     np.testing.assert_allclose(calm, 0.0, atol=1e-12)
     up = rest
     down = rest
     for _ in range(50):
-        up = firm.drifted_markup(up, usual + 0.2, 0.0 * full_bins, traits, behaviour)
-        down = firm.drifted_markup(down, usual - 0.4, 2.0 * full_bins, traits, behaviour)
+        up = firm.drifted_markup(up, usual + 0.2, one, rest, one, traits, behaviour)
+        down = firm.drifted_markup(down, usual - 0.4, one, 2.0 * one, one, traits, behaviour)
         assert (np.abs(up) <= traits.power).all()
         assert (np.abs(down) <= traits.power).all()
     assert (up > 0).all()

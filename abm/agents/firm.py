@@ -16,10 +16,12 @@ from abm.config import Behaviour
 from abm.passes import (
     approach_capacity,
     drift_markups,
-    lowest_asks,
+    move_asks,
     restock,
     sell_ramps,
     share_feed,
+    sum_at,
+    take_where,
     want_capacity,
 )
 from abm.world import MONTHS, World
@@ -77,7 +79,11 @@ class FirmTraits:
 
     def by_place(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """[market, country] sums of a figure of the firms."""
-        return np.bincount(self.place, values, shape[0] * shape[1]).reshape(shape)
+        return sum_at(self.place, values, shape[0] * shape[1]).reshape(shape)
+
+    def to_feeders(self, table: np.ndarray) -> np.ndarray:
+        """[firm] what a [market, country] table says to those who buy feed; zero for others."""
+        return take_where(self.feeds, table.ravel(), self.place)
 
 
 def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
@@ -161,7 +167,7 @@ def running_capacity(
     feed_limit
         [market, country] t/month of output the feed on hand allows; infinite where none is needed.
     """
-    return share_feed(planned * availability, traits.feeds, traits.place, feed_limit.ravel())
+    return share_feed(planned, availability, traits.feeds, traits.place, feed_limit.ravel())
 
 
 def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTraits) -> np.ndarray:
@@ -193,8 +199,7 @@ def asks(
     world_price
         [market] opening world price, USD/kg.
     """
-    low = lowest_asks(traits.low_ask, markup, world_price, traits.market, cost)
-    return low, low + traits.width
+    return move_asks(traits.low_ask, traits.width, markup, world_price, traits.market, cost)
 
 
 def sold_at(
@@ -223,14 +228,32 @@ def production(
 
 def drifted_markup(
     markup: np.ndarray,
-    use_of_offer: np.ndarray,
-    stock_ratio: np.ndarray,
+    sales: np.ndarray,
+    offered: np.ndarray,
+    inventory: np.ndarray,
+    target: np.ndarray,
     traits: FirmTraits,
     behaviour: Behaviour,
 ) -> np.ndarray:
-    """[firm] next month's mark-up: up when sold out or short of stock, down when idle or full."""
-    speed = behaviour.markup_speed
-    return drift_markups(markup, use_of_offer, stock_ratio, traits.utilisation, traits.power, speed)
+    """[firm] next month's mark-up: up when sold out or short of stock, down when idle or full.
+
+    Parameters
+    ----------
+    sales, offered
+        [firm] t/month.
+    inventory, target
+        [firm] t of finished goods, held and wanted.
+    """
+    return drift_markups(
+        markup,
+        sales,
+        offered,
+        inventory,
+        target,
+        traits.utilisation,
+        traits.power,
+        behaviour.markup_speed,
+    )
 
 
 def invested(

@@ -13,6 +13,7 @@ import numpy as np
 
 from abm.agents.firm import FirmTraits, wanted_capacity
 from abm.config import Depletion, Entry, HostMetals, Idling, Planning
+from abm.passes import stand_capacity
 from abm.world import MONTHS, World
 
 DEAREST_PLANT = 0.95  # of the opening price: who ran at the opening covered its cost; assumed
@@ -135,13 +136,22 @@ def years_left(reserves: np.ndarray, planned: np.ndarray, traits: FirmTraits) ->
     return np.divide(reserves, yearly, out=np.full(yearly.size, np.inf), where=yearly > 0)
 
 
-def decline(left: np.ndarray, decline_years: np.ndarray) -> np.ndarray:
-    """Share of its planned capacity that a mine can still run.
+def standing(
+    planned: np.ndarray,
+    expansion: np.ndarray,
+    reserves: np.ndarray,
+    traits: FirmTraits,
+    decline_years: np.ndarray,
+    ceiling: np.ndarray,
+) -> np.ndarray:
+    """t/month that stand: the planned as expanded, what a mine can still run, within a ceiling.
 
     Output falls in proportion to what is left once that is worth fewer than `decline_years` of
     output, so that the ground is never empty (the exponential decline of a field, Arps 1945).
     """
-    return np.minimum(left / decline_years, 1.0)
+    return stand_capacity(
+        planned, expansion, reserves, traits.normal_use, decline_years, ceiling, float(MONTHS)
+    )
 
 
 # Host metals -----------------------------------------------------------------------------------
