@@ -83,21 +83,30 @@ def graphite(record: Record, world: World) -> np.ndarray:
 
 
 def following(scenario: str, planned: float = 0.0) -> Config:
-    config = quiet_config(years=8)
+    config = quiet_config(years=6)
     config.demand = on_path(scenario, planned_share=planned)
     return config
 
 
-def test_constant_growth_is_the_path_when_nothing_is_said(tiny_world: World) -> None:
-    switched = following("constant", planned=0.7)
-    assert_same_history(run(switched, tiny_world), run(quiet_config(years=8), tiny_world))
+@pytest.fixture(scope="module")
+def surprised(tiny_world: World) -> dict[str, Record]:
+    """Six years of each scenario that planners do not foresee."""
+    return {name: run(following(name), tiny_world) for name in ("constant", "steps", "aps", "nze")}
 
 
-def test_need_that_nobody_built_for_is_dear(tiny_world: World) -> None:
-    price = {
-        name: graphite(run(following(name), tiny_world), tiny_world)
-        for name in ("constant", "steps", "aps", "nze")
-    }
+def test_constant_growth_is_the_path_when_nothing_is_said(
+    tiny_world: World, surprised: dict[str, Record]
+) -> None:
+    assert_same_history(surprised["constant"], run(quiet_config(years=6), tiny_world))
+    config = following("constant", planned=0.7)
+    config.horizon.years = 2
+    assert_same_history(run(config, tiny_world), run(quiet_config(years=2), tiny_world))
+
+
+def test_need_that_nobody_built_for_is_dear(
+    tiny_world: World, surprised: dict[str, Record]
+) -> None:
+    price = {name: graphite(record, tiny_world) for name, record in surprised.items()}
     assert price["nze"][-1] > price["aps"][-1] > price["steps"][-1] > price["constant"][-1]
     assert price["nze"][-1] > 1.1 * price["constant"][-1]
     foreseen = graphite(run(following("nze", planned=1.0), tiny_world), tiny_world)
@@ -106,8 +115,8 @@ def test_need_that_nobody_built_for_is_dear(tiny_world: World) -> None:
     np.testing.assert_allclose(foreseen, price["constant"], rtol=0.05)
 
 
-def test_the_books_balance_on_a_fast_path(tiny_world: World) -> None:
-    record = run(following("nze"), tiny_world)
+def test_the_books_balance_on_a_fast_path(surprised: dict[str, Record]) -> None:
+    record = surprised["nze"]
     assert record.tonnes_gap.max() <= 1e-9
     assert record.money_gap.max() <= 1e-9
 

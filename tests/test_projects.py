@@ -27,7 +27,7 @@ from abm.agents.project import (
 )
 from abm.config import Config, ConfigError, FloorVariant, InvestmentFund, WorldConfig, check
 from abm.investment import capacity_in_place, planned_months
-from abm.ledger import Account
+from abm.ledger import Account, Ledger
 from abm.model import MineralModel
 from abm.policy.fund import chosen_projects, instalment, promises
 from abm.recorder import milestone_table
@@ -156,7 +156,7 @@ def test_members_promise_by_their_industry() -> None:
 
 
 def test_without_slips_every_milestone_comes_when_planned(open_world: World) -> None:
-    model = model_of(cheap(years=12), open_world, "washington")
+    model = model_of(cheap(years=8), open_world, "washington")
     waits = []
     while model.month < model.months:
         waits.append(months_to_output(model.projects, planned_months(model)))
@@ -173,7 +173,7 @@ def test_without_slips_every_milestone_comes_when_planned(open_world: World) -> 
 
 
 def test_capacity_comes_after_commissioning_and_ramps_up(open_world: World) -> None:
-    model = model_of(cheap(years=12, slip=0.4), open_world, seed=3)
+    model = model_of(cheap(years=8, slip=0.4), open_world, seed=3)
     luck = draw_events(open_world, Config().randomness, model.months, 3).projects
     assert (luck.slip > 0).all()
     row, path = open_world.projects.firm[HILL], []
@@ -189,7 +189,7 @@ def test_capacity_comes_after_commissioning_and_ramps_up(open_world: World) -> N
 
 
 def test_slips_delay_and_never_hasten(open_world: World) -> None:
-    config = cheap(years=12, failure=0.0)
+    config = cheap(years=8, failure=0.0)
     config.randomness.active = True
     late = finished(model_of(config, open_world, seed=5)).projects
     done = late.actual >= 0
@@ -210,7 +210,7 @@ def test_a_project_that_must_fail_leaves_sunk_cost_and_no_capacity(open_world: W
 
 
 def test_a_finished_plant_has_cost_its_capital(open_world: World) -> None:
-    config = cheap(years=14, failure=0.0)
+    config = cheap(years=11, failure=0.0)
     config.randomness.active = True
     model = finished(model_of(config, open_world, "washington", seed=2))
     built = model.projects.phase >= RAMP_UP
@@ -283,13 +283,13 @@ def test_a_new_refinery_buys_feed_where_none_was_bought(open_world: World) -> No
 
 
 def started(world: World, **terms: Any) -> int:
-    """Projects that have been started in six years of membership."""
-    config = fund_config(years=6, **({"operating_cost_share": 0.75} | terms))
+    """Projects that have been started in two years of membership."""
+    config = fund_config(years=3, **({"operating_cost_share": 0.75} | terms))
     return int((finished(model_of(config, world, "washington")).projects.started >= 0).sum())
 
 
 def test_a_larger_fund_starts_no_fewer_projects(open_world: World) -> None:
-    counts = [started(open_world, contribution=money) for money in (0.0, 0.0005, 0.05, 1.0)]
+    counts = [started(open_world, contribution=money) for money in (0.0, 0.05, 1.0)]
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]
     assert counts[0] == started(open_world, fund=False)
@@ -297,13 +297,13 @@ def test_a_larger_fund_starts_no_fewer_projects(open_world: World) -> None:
 
 def test_cheaper_money_starts_no_fewer_projects(open_world: World) -> None:
     terms = {"contribution": 5.0, "largest_grant": 0.0, "loan_share": 1.0}
-    counts = [started(open_world, interest=rate, **terms) for rate in (0.3, 0.1, 0.06, 0.0)]
+    counts = [started(open_world, interest=rate, **terms) for rate in (0.3, 0.06, 0.0)]
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]
 
 
 def test_only_partners_and_members_are_financed(open_world: World) -> None:
-    config = fund_config(years=6, contribution=50.0, operating_cost_share=0.75)
+    config = fund_config(years=3, contribution=50.0, operating_cost_share=0.75)
     assert open_world.roles[open_world.projects.country[DELTA]] == "neutral"
     for roles, allowed in ((["allied"], False), (["allied", "neutral"], True)):
         config.instruments.investment_fund.partners = roles
@@ -323,14 +323,14 @@ def test_permits_are_quicker_inside_the_alliance(open_world: World) -> None:
 
 
 def test_the_fund_lowers_dependence_on_the_non_allied(open_world: World) -> None:
-    """Over ten years and three seeds, members buy a smaller share from the non-allied."""
+    """After eight years and under three seeds, members buy a smaller share from the non-allied."""
     inside = np.isin(open_world.countries, ["USA", "AUS"])
     row = open_world.market("gallium", "refined")
     effects = []
     for seed in range(3):
         shares = []
         for fund in (False, True):
-            config = fund_config(years=10, fund=fund, contribution=2.0, operating_cost_share=0.75)
+            config = fund_config(years=8, fund=fund, contribution=2.0, operating_cost_share=0.75)
             config.projects.failure = config.projects.cost_spread = 0.0
             config.randomness.active = True
             record = model_of(config, open_world, "washington", seed=seed).run()
@@ -341,15 +341,26 @@ def test_the_fund_lowers_dependence_on_the_non_allied(open_world: World) -> None
     assert max(effects) < -0.01, effects
 
 
-def test_what_treasuries_pay_reaches_the_builders(open_world: World) -> None:
+@pytest.fixture(scope="module")
+def funded(open_world: World) -> tuple[MineralModel, list[Ledger]]:
+    """Ten years of a generous fund, and the ledger of every month."""
     config = fund_config(years=10, contribution=5.0, operating_cost_share=0.75)
     config.randomness.active = True
-    model = model_of(config, open_world, "washington", seed=8)
-    called = np.zeros(len(open_world.countries))
-    spent = repaid = returned = 0.0
+    model, ledgers = model_of(config, open_world, "washington", seed=8), []
     while model.month < model.months:
         model.step()
-        ledger = model.books.ledger
+        ledgers.append(model.books.ledger)
+        assert_every_dollar_has_two_sides(model)
+    return model, ledgers
+
+
+def test_what_treasuries_pay_reaches_the_builders(
+    open_world: World, funded: tuple[MineralModel, list[Ledger]]
+) -> None:
+    model, ledgers = funded
+    called = np.zeros(len(open_world.countries))
+    spent = repaid = returned = 0.0
+    for ledger in ledgers:
         np.testing.assert_allclose(ledger.balance(Account.fund), 0.0, atol=1e-6)
         if "fund_calls" in ledger.entries:
             called += ledger.entries["fund_calls"].paid.sum(axis=0)
@@ -357,7 +368,6 @@ def test_what_treasuries_pay_reaches_the_builders(open_world: World) -> None:
         if "fund_repayments" in ledger.entries:
             repaid += ledger.entries["fund_repayments"].paid.sum()
             returned += ledger.entries["fund_returns"].received.sum()
-        assert_every_dollar_has_two_sides(model)
     np.testing.assert_allclose(called.sum(), model.projects.fund_spent.sum(), rtol=1e-9)
     np.testing.assert_allclose([spent, returned], [called.sum(), repaid], rtol=1e-9)
     assert repaid > 0
@@ -416,11 +426,11 @@ def test_entry_survives_dumping_behind_a_floor(
 # Tables and settings ------------------------------------------------------------------------------
 
 
-def test_milestones_are_recorded(open_world: World) -> None:
-    config = fund_config(years=10, contribution=5.0, operating_cost_share=0.75)
-    config.randomness.active = True
-    model = finished(model_of(config, open_world, "washington", seed=8))
-    table = milestone_table(open_world, model.projects, config.horizon.start)
+def test_milestones_are_recorded(
+    open_world: World, funded: tuple[MineralModel, list[Ledger]]
+) -> None:
+    model, _ = funded
+    table = milestone_table(open_world, model.projects, model.horizon.start)
     assert len(table) == len(open_world.projects.name) * len(MILESTONES)
     row = table[(table["project"] == "Hope Plant") & (table["milestone"] == "permit")].iloc[0]
     assert row["country"] == "AUS"
@@ -478,7 +488,7 @@ def test_the_books_close_with_projects(
     cost: float,
     seed: int,
 ) -> None:
-    config = fund_config(years=5, failure=failure, displacement=displacement)
+    config = fund_config(years=4, failure=failure, displacement=displacement)
     config.projects.operating_cost_share = cost
     config.instruments.investment_fund.largest_grant = grant
     config.instruments.price_floor.active = floor

@@ -151,8 +151,8 @@ def test_the_opening_month_is_the_same_with_and_without(tiny_world: World) -> No
 
 
 def test_a_calm_world_stays_calm(tiny_world: World) -> None:
-    with_scrap = run(returning(), tiny_world).measures["landed_price_usd_per_kg"]
-    without = run(quiet_config(), tiny_world).measures["landed_price_usd_per_kg"]
+    with_scrap = run(returning(6), tiny_world).measures["landed_price_usd_per_kg"]
+    without = run(quiet_config(6), tiny_world).measures["landed_price_usd_per_kg"]
     np.testing.assert_allclose(with_scrap[-12:], without[-12:], rtol=0.02)
 
 
@@ -164,7 +164,7 @@ def test_a_high_price_brings_in_more_scrap_by_the_elasticity() -> None:
 
 
 def banned(config: Config) -> Config:
-    config.shock = export_ban(targets=["USA", "AUS"])
+    config.shock = export_ban(targets=["USA", "AUS"], start="2026-01", announced="2026-01")
     return config
 
 
@@ -176,10 +176,10 @@ def usa(model: MineralModel, name: str) -> np.ndarray:
 def test_after_a_ban_recyclers_grow_and_less_must_be_mined(tiny_world: World) -> None:
     runs = {}
     for elasticity in (0.0, 0.8):
-        config = banned(returning(collection_elasticity=elasticity))
+        config = banned(returning(4, collection_elasticity=elasticity))
         runs[elasticity] = model_of(config, tiny_world, shocked=True)
         runs[elasticity].run()
-    crisis = slice(36, 60)
+    crisis = slice(24, 48)
     still, lively = runs[0.0], runs[0.8]
     assert usa(lively, "recycled_t")[crisis].sum() > 1.2 * usa(still, "recycled_t")[crisis].sum()
     row = tiny_world.market("gallium", "refined")
@@ -197,7 +197,7 @@ def test_after_a_ban_recyclers_grow_and_less_must_be_mined(tiny_world: World) ->
 # Public support -----------------------------------------------------------------------------------
 
 
-def supported(target: float, years: int = 6) -> Config:
+def supported(target: float, years: int = 5) -> Config:
     config = returning(years)
     config.instruments.research.active = True
     config.instruments.research.spending = 0.0
@@ -214,7 +214,7 @@ def test_support_brings_in_scrap_for_recyclers_of_those_who_pay(tiny_world: Worl
     last = slice(-12, None)
     more, less = (usa(models[target], "recycled_t")[last].sum() for target in (0.6, 0.0))
     assert more > 1.5 * less
-    outside = model_of(supported(0.6), tiny_world)
+    outside = model_of(supported(0.6, 2), tiny_world)
     outside.run()
     np.testing.assert_array_equal(outside.scrap.support, 0.0)
 
@@ -294,7 +294,7 @@ def test_scrap_never_exceeds_what_was_put_into_use(
     traded: float,
     seed: int,
 ) -> None:
-    config = banned(returning(3, collection_elasticity=elasticity, traded_products=traded))
+    config = banned(returning(2, collection_elasticity=elasticity, traded_products=traded))
     config.randomness.active = True
     config.instruments.research.active = research
     config.substitution.active = substitution

@@ -352,11 +352,11 @@ def test_members_may_hold_back_their_own_exports(tiny_world: World) -> None:
 def standoff(
     world: World, response: float, decay: float
 ) -> tuple[MineralModel, list[dict[str, np.ndarray]]]:
-    """Fifteen years with a ban of one year in the second, retaliation and answers."""
+    """Nine years with a ban of one year in the second, retaliation and answers."""
     terms = {"response": response, "decay": decay, "opening_distance": 1000.0}
     answers = {"answer_trigger": 0.15, "answer_release": 0.7, "answer_quota": 0.0}
     config = retaliating(
-        tense_config(15, **terms, **answers),
+        tense_config(9, **terms, **answers),
         trigger=0.2,
         release=0.5,
         tariff=1.0,
@@ -364,7 +364,7 @@ def standoff(
         backlash=0.0,
     )
     model = model_of(config, world, "washington", shocked=True)
-    return model, history(model, 180)
+    return model, history(model, 108)
 
 
 def test_a_spiral_outlasts_its_cause_and_a_cool_world_returns(tiny_world: World) -> None:
@@ -394,7 +394,7 @@ def test_a_spiral_outlasts_its_cause_and_a_cool_world_returns(tiny_world: World)
     st.booleans(),
     st.integers(0, 99),
 )
-@settings(max_examples=8)
+@settings(max_examples=6)
 def test_books_balance_whatever_countries_do_to_each_other(
     tiny_world: World,
     response: float,
@@ -407,7 +407,7 @@ def test_books_balance_whatever_countries_do_to_each_other(
 ) -> None:
     """The model stops by itself if tonnes or money do not add up to 1e-9."""
     config = retaliating(
-        tense_config(response=response, answer_trigger=0.05, answer_release=0.0),
+        tense_config(3, response=response, answer_trigger=0.05, answer_release=0.0),
         trigger=trigger,
         tariff=tariff,
         spare_dependence=0.9,
