@@ -62,6 +62,7 @@ def test_the_defaults_are_valid() -> None:
         ("horizon.start", "January", "January"),
         ("horizon.start", "2025-1", "2025-1"),
         ("seeds", 0, "0"),
+        ("first_seed", 3_000_000_000, "3000000000"),
         ("workers", -1, "-1"),
         ("world.scrap_utilisation", 1.5, "1.5"),
         ("instruments.stockpiles.target_months", -1.0, "-1"),
@@ -154,7 +155,7 @@ def test_a_control_that_the_world_cannot_place_is_refused(
     ("circle", "mentioned"),
     [
         (Circle(table="round"), ("table", "'round'", "washington")),
-        (Circle(table="washington", add=["MARS"]), ("membership.circles.x", "'MARS'")),
+        (Circle(table="washington", add=["MARS"]), ("membership.circles.x", "'MARS'", "ROW")),
         (Circle(table="washington", drop=["MARS"]), ("membership.circles.x", "'MARS'")),
     ],
 )

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.core.global_hydra import GlobalHydra
+from test_run import configuration
 
-from abm.config import Config, check
-from experiments.run import SETTINGS, arranged, stray_settings
+from abm.config import check
+from experiments.run import arranged, main, stray_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ["python", "-m", "experiments.run"]
@@ -77,9 +77,7 @@ def test_run_commands_compose() -> None:
     for words in run_settings():
         arranged(words)
         for job in single_jobs(words):
-            with initialize_config_dir(str(SETTINGS), version_base="1.3"):
-                config = OmegaConf.to_object(compose("config", job))
-            assert isinstance(config, Config)
+            config = configuration(*job)
             assert list(stray_settings(config)) == [], job
             check(config)
             for folder in config.world.tables:
@@ -98,22 +96,20 @@ def test_modules_named_exist() -> None:
     not any(option in words for words in run_settings() for option in SHOWS),
     reason="the README shows no such command",
 )
-def test_quick_commands_run() -> None:
+def test_quick_commands_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One of each kind; they are answered before the model is called."""
     quick = {next(o for o in SHOWS if o in w): w for w in run_settings() if set(w) & set(SHOWS)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, *RUN[1:], *words],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for words in quick.values()
-    ]
-    for process in started:
-        said, complained = process.communicate(timeout=120)
-        assert (process.returncode, complained) == (0, ""), process.args
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # set by main, so put back at the end
+    for words in quick.values():
+        monkeypatch.setattr(sys, "argv", ["run", *words])
+        try:
+            code = main()
+        finally:
+            GlobalHydra.instance().clear()
+        said, complained = capsys.readouterr()
+        assert (code, complained) == (0, ""), words
         assert "shock:" in said
 
 

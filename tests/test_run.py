@@ -180,7 +180,8 @@ def earlier(tmp_path: Path) -> Path:
 
 # ---------------------------------------------------------------- wrong inputs
 
-# What is typed, and what the sentence must hold: where, the value and the cure.
+# What is typed, and what the sentence must hold: where, the value and the cure. What `check` and
+# `scenarios` refuse is tested with them; one of each stands here.
 WRONG = {
     "misspelt": (["seedz=3"], ["seedz", "seeds", "--help"]),
     "misspelt within": (["shock.mineralz=[gallium]"], ["shock.mineralz", "shock.minerals"]),
@@ -192,7 +193,6 @@ WRONG = {
     "unknown group": (["shok=export_ban"], ["shok", "shock"]),
     "circle not run": (["membership.circles.quad.add=[AUS]"], ["quad", "membership=quad"]),
     "unknown mineral": (["world.minerals=[galium]"], ["world.minerals", "galium", "gallium"]),
-    "mineral not run": (["shock.minerals=[cobalt]"], ["shock.minerals", "cobalt", "antimony"]),
     "no whole number": (["seeds=many"], ["seeds=many", "whole number from 1"]),
     "no number": (["shock.rate=high"], ["shock.rate=high", "a number from 0 to 5"]),
     "no switch": (["instruments.stockpiles.active=perhaps"], ["active=perhaps", "true or false"]),
@@ -201,19 +201,8 @@ WRONG = {
     "no stage": (["shock.stages=[smelted]"], ["smelted", "mined, refined"]),
     "several values": (["seeds=1,2"], ["seeds=1,2", "-m"]),
     "horizon of zero": (["horizon.years=0"], ["horizon.years is 0", "1 to 100"]),
-    "seed too large": (["first_seed=3000000000"], ["first_seed is 3000000000", "0 to 2000000000"]),
-    "negative stock": (
-        ["instruments.stockpiles.target_months=-1"],
-        ["instruments.stockpiles.target_months is -1", "0 to 60"],
-    ),
-    "ban on itself": (["shock.targets=[CHN]"], ["shock.targets", "CHN", "out of the list"]),
     "unknown target": (["shock.targets=[XYZ]"], ["shock.targets", "XYZ", "JPN", "washington"]),
-    "unknown member": (
-        ["membership=forge", "membership.circles.forge.add=[XYZ]"],
-        ["membership.circles.forge", "XYZ", "ZAF"],
-    ),
     "broken list": (["shock.minerals=[gallium"], ["shock.minerals=[gallium", "[a,b]"]),
-    "no month": (["shock.start=2027-13"], ["shock.start", "2027-13", "YYYY-MM"]),
     "name of calm": (["shock.name=none"], ["shock.name", "none", "another name"]),
 }
 
