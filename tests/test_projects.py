@@ -323,11 +323,11 @@ def test_permits_are_quicker_inside_the_alliance(open_world: World) -> None:
 
 
 def test_the_fund_lowers_dependence_on_the_non_allied(open_world: World) -> None:
-    """After eight years and under three seeds, members buy a smaller share from the non-allied."""
+    """After eight years and under two seeds, members buy a smaller share from the non-allied."""
     inside = np.isin(open_world.countries, ["USA", "AUS"])
     row = open_world.market("gallium", "refined")
     effects = []
-    for seed in range(3):
+    for seed in range(2):
         shares = []
         for fund in (False, True):
             config = fund_config(years=8, fund=fund, contribution=2.0, operating_cost_share=0.75)
