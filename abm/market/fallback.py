@@ -11,15 +11,14 @@ from abm.market.kernel import (
     ADDITION,
     ARCS,
     FACTOR,
+    FIRST_PLACE,
     FLOOR,
+    LAST_PLACE,
     NAME,
     ORIGINS,
-    OWN_FACTOR,
-    OWN_FLOOR,
     OWN_THETA,
     PLACES,
     QUALITY,
-    SELLER,
     SELLER_MARKET,
     SELLER_PIECE,
     SELLER_PRICE,
@@ -38,6 +37,7 @@ MOST_STEPS = 80  # of Newton's method at one go
 BETWEEN_SWEEPS = 12  # steps of Newton's method before it is helped by a sweep
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray]  # piece, price, quantity of every seller
+Wedges = tuple[np.ndarray, np.ndarray]  # factor and floor of every arc
 
 
 def no_start() -> Start:
@@ -59,11 +59,12 @@ def solve_cluster(batch: Batch, desk: Desk, c: int, answer: Answer, tolerance: f
     newton.iterations = int(answer.iterations[markets[0]])
     newton.gather()
     cold = remember(desk)
+    own = wedges_of(desk)
     residual = newton.helped_by_sweeps(tolerance, 1)
     for longest in (0.5, 0.15, 0.04):
         if residual <= tolerance:
             break
-        residual = follow(newton, cold, tolerance, longest)
+        residual = follow(newton, cold, own, tolerance, longest)
     newton.confirm(tolerance)
     answer.iterations[markets] = newton.iterations
     answer.fell_back[markets] = True
@@ -106,7 +107,7 @@ class Newton:
         return float(self.answer.residual[self.market])
 
 
-def follow(newton: Newton, cold: Place, tolerance: float, longest: float) -> float:
+def follow(newton: Newton, cold: Place, own: Wedges, tolerance: float, longest: float) -> float:
     """Solve an easy relative of the cluster, then lead it to the cluster, each answer a start.
 
     First with specific wedges, wide dispersion and blurred kinks, where excess supply is the
@@ -116,7 +117,7 @@ def follow(newton: Newton, cold: Place, tolerance: float, longest: float) -> flo
     """
     desk = newton.desk
     return_to(desk, cold)
-    wide = spread_of(desk)
+    wide = spread_of(desk, own)
     reached = cold
     residual = np.inf
     progress = -1.0
@@ -124,7 +125,7 @@ def follow(newton: Newton, cold: Place, tolerance: float, longest: float) -> flo
     while progress < 3.0 and stride > 1e-4:
         first = progress < 0.0
         ahead = 0.0 if first else min(progress + stride, np.floor(progress) + 1.0)
-        ease(desk, min(ahead, 1.0), wide, min(max(ahead - 1.0, 0.0), 1.0))
+        ease(desk, own, min(ahead, 1.0), wide, min(max(ahead - 1.0, 0.0), 1.0))
         narrowest = desk.value[THETA, : desk.size[PLACES]].min(initial=np.inf)
         desk.blur[0] = 0.3 * narrowest * 10.0 ** (-9.0 * max(ahead - 2.0, 0.0))
         if ahead == 3.0:
@@ -141,31 +142,38 @@ def follow(newton: Newton, cold: Place, tolerance: float, longest: float) -> flo
     return residual if progress == 3.0 else np.inf
 
 
-def ease(desk: Desk, wedges: float, wide: float, narrowed: float) -> None:
+def wedges_of(desk: Desk) -> Wedges:
+    """Copies of the cluster's own factors and floors, which `ease` replaces."""
+    arc = desk.value[:, : desk.size[ARCS]]
+    return arc[FACTOR].copy(), arc[FLOOR].copy()
+
+
+def ease(desk: Desk, own: Wedges, wedges: float, wide: float, narrowed: float) -> None:
     """Set wedges, floors and dispersion on the way to the market's own.
 
     At `wedges` 0 they are specific and floors are gone, at 1 they are the market's own; dispersion
     goes from `wide` at `narrowed` 0 to its own at 1.
     """
     arc = desk.value[:, : desk.size[ARCS]]
-    arc[FACTOR] = arc[OWN_FACTOR] ** wedges
+    own_factor, own_floor = own
+    arc[FACTOR] = own_factor**wedges
     arc[FLOOR] = -np.inf
-    floored = np.isfinite(arc[OWN_FLOOR])
+    floored = np.isfinite(own_floor)
     if wedges > 0.0:
-        floor = arc[OWN_FLOOR, floored]
-        arc[FLOOR, floored] = floor * (1.0 + np.log(wedges))
+        arc[FLOOR, floored] = own_floor[floored] * (1.0 + np.log(wedges))
     place = desk.value[:, : desk.size[PLACES]]
-    own = place[OWN_THETA]
-    start = np.maximum(wide, own)
-    place[THETA] = own if narrowed >= 1.0 else start * (own / start) ** narrowed
+    own_theta = place[OWN_THETA]
+    start = np.maximum(wide, own_theta)
+    place[THETA] = own_theta if narrowed >= 1.0 else start * (own_theta / start) ** narrowed
 
 
-def spread_of(desk: Desk) -> float:
+def spread_of(desk: Desk, own: Wedges) -> float:
     """A dispersion so wide that sourcing hardly answers prices, USD/kg."""
-    arcs = slice(0, desk.size[ARCS])
-    price = desk.value[SELLER_PRICE, desk.link[SELLER, arcs]]
-    cost = desk.value[OWN_FACTOR, arcs] * price + desk.value[ADDITION, arcs]
-    cost -= desk.value[QUALITY, arcs]
+    sellers, arcs = desk.size[ORIGINS], desk.size[ARCS]
+    faced = desk.link[LAST_PLACE, :sellers] - desk.link[FIRST_PLACE, :sellers]
+    price = np.repeat(desk.value[SELLER_PRICE, :sellers], faced)
+    cost = own[0] * price + desk.value[ADDITION, :arcs] - desk.value[QUALITY, :arcs]
+    cost = cost[np.isfinite(cost)]
     return float(np.ptp(cost)) if cost.size else 0.0
 
 

@@ -25,9 +25,14 @@ from numba import njit
 
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
 # Only the entries are called from Python; the rest go without a wrapper for it, which halves the
-# time of compilation.
-entry = njit(cache=True, error_model="numpy", nogil=True)
-compiled = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# time of compilation. Nothing is allocated, so references to memory are not counted (_nrt).
+entry = njit(cache=True, error_model="numpy", nogil=True, _nrt=False)
+bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+compiled = njit(cache=True, error_model="numpy", **bare)
+# Products may be added unrounded, and sums over a row in any order: several terms at a time. The
+# loops run over slices, for an index that might count from the end is worked out term by term.
+fused = njit(cache=True, error_model="numpy", fastmath={"contract"}, **bare)
+rowwise = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, **bare)
 
 # Isoelastic demand runs on as its tangent below this fraction of the reference price, so that it
 # is finite and falling at every price, also at zero and below.
@@ -37,27 +42,28 @@ REDUNDANT = 1e-9  # a pivot below this means that the rights before it do the sa
 RIDGE = 1e-13  # least pivot of the normalised derivative
 
 # Entries of `Desk.size`.
-SELLERS, ORIGINS, PLACES, ARCS, FLOORS, MARKETS = 0, 1, 2, 3, 4, 5
+SELLERS, ORIGINS, PLACES, ARCS, FLOORS, MARKETS, RESTRICTED = 0, 1, 2, 3, 4, 5, 6
 # Rows of `Desk.point`, `Desk.term` and `Desk.bid`.
 PRICE, QUANTITY = 0, 1
-NEED, REFERENCE, ELASTICITY, BACKSTOP, CHOKE = 0, 1, 2, 3, 4
-BID, BID_LOW, BID_HIGH = 0, 1, 2
+NEED, REFERENCE, ELASTICITY, BACKSTOP, FADING = 0, 1, 2, 3, 4
+BID, BID_LOW, BID_WIDTH = 0, 1, 2
 # Where a seller is on its supply graph, and where it might go: added to rows SELLER_...
-HERE, TRIAL = 0, 1
-# Rows of `Desk.link`: by seller; free sellers in turn; by place; by arc.
+HERE, TRIAL = np.int64(0), np.int64(1)  # not literals, each of which would be compiled for
+# Rows of `Desk.link`: by seller; free sellers in turn; by place; by arc under limits.
 NAME, POINT_START, SELLER_MARKET, NUMBER, SELLER_PIECE = 0, 1, 2, 3, 4  # and 5 for TRIAL
-FREE = 6
-DESTINATION, ARC_START, PLACE_MARKET = 7, 8, 9
-SELLER, RIGHT_START = 10, 11
-# Rows of `Desk.value`: by arc; by place; by seller; by number among the free sellers.
-FACTOR, ADDITION, FLOOR, QUALITY, SHARE, FLOW, RESPONSE, OWN_FACTOR, OWN_FLOOR = (
-    0, 1, 2, 3, 4, 5, 6, 7, 8,
+ROW_START, FIRST_PLACE, LAST_PLACE, OPEN, FREE = 6, 7, 8, 9, 10
+DESTINATION, PLACE_MARKET = 11, 12
+ARC, ARC_SELLER, ARC_PLACE, RIGHT_START = 13, 14, 15, 16
+# Rows of `Desk.value`: by arc, those of a seller together; by place; by seller; by number among the
+# free sellers. A right has a row of SHARE and PULL too, the sums over its arcs to each place.
+FACTOR, ADDITION, FLOOR, QUALITY, SHARE, RESPONSE, PULL = 0, 1, 2, 3, 4, 5, 6
+THETA, OWN_THETA, INVERSE, TOP, TOTAL, LANDED, DEMAND, SLOPE, SWAP, REST, ROW = (
+    7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17,
 )  # fmt: skip
-THETA, LANDED, DEMAND, SLOPE, OWN_THETA = 9, 10, 11, 12, 13
-SELLER_PRICE, SELLER_QUANTITY = 14, 16  # and 15, 17 for TRIAL
-SALES, GAP, WEIGHT, STEP, BY_PRICE, DEARER, OWN, SWAP = 18, 19, 20, 21, 22, 23, 24, 25
-RIGHT, EXTRA, MOST, ROW, COLUMN = 26, 27, 28, 29, 30
-LINK_ROWS, VALUE_ROWS = 12, 31
+SELLER_PRICE, SELLER_QUANTITY = 18, 20  # and 19, 21 for TRIAL
+SALES, GAP, WEIGHT, STEP, BY_PRICE, DEARER, OWN, SWAPPED = 22, 23, 24, 25, 26, 27, 28, 29
+RIGHT, EXTRA, MOST, PIVOT = 30, 31, 32, 33
+LINK_ROWS, VALUE_ROWS = 17, 34
 
 
 class Batch(NamedTuple):
@@ -116,24 +122,22 @@ class Answer(NamedTuple):
 class Desk(NamedTuple):
     """One cluster gathered by `open_cluster`, and the memory to solve it.
 
-    Sized for the largest cluster: S sellers, P places (destinations that want something), A arcs
-    that are open, R rights that arcs need, M markets.
+    Sized for the largest cluster: S sellers, P places (destinations that want something), R rights
+    that arcs need, M markets. An arc joins an origin and a place of one market, closed or not.
     """
 
-    size: np.ndarray  # [6] sellers, origins, places, arcs, arcs with a floor, markets
+    size: np.ndarray  # [7] sellers, origins, places, arcs, arcs with a floor, markets, under limits
     blur: np.ndarray  # [1] USD/kg by which floors and ramps of demand are softened on the way
     volume: np.ndarray  # [2, M] t/month: traded, and the least that counts
-    link: np.ndarray  # [12, widest + 1] what refers to what
-    value: np.ndarray  # [31, widest] wedges, prices, flows and steps
-    power: np.ndarray  # [widest] integers and
-    exponent: np.ndarray  # [widest] numbers in the same memory, see `exponentials`
-    right: np.ndarray  # [R] sellers of the rights each arc needs
-    table: np.ndarray  # [M, I, J] arc, -1 closed
+    link: np.ndarray  # [17, widest + 1] what refers to what
+    value: np.ndarray  # [34, widest] wedges, prices, flows and steps
+    right: np.ndarray  # [R] sellers of the rights that each arc under limits needs
+    table: np.ndarray  # [M, I, J] rights that an arc needs, below -1 its number among such arcs
     key: np.ndarray  # [2, E] asks of one origin while they are sorted
     event: np.ndarray  # [2, E] 2f is the low ask of firm f, 2f + 1 the high one
     point: np.ndarray  # [2, Q] supply graphs: price, quantity
-    term: np.ndarray  # [5, P, H] demand terms
-    bid: np.ndarray  # [3, P, N]
+    term: np.ndarray  # [5, H, P] demand terms
+    bid: np.ndarray  # [3, N, P]
     side: np.ndarray  # [2, S, P + limits] see `through_places`
     matrix: np.ndarray  # [S + P, S + P]
     reduced: np.ndarray  # [2, S + P] right-hand side and solution, most of a step
@@ -145,50 +149,95 @@ def ramp_width(low: float, high: float) -> float:
     return max(high - low, NARROWEST_RAMP * max(abs(low), abs(high)), 1e-300)
 
 
-@compiled
-def demand_at(
-    price: float, term: np.ndarray, bid: np.ndarray, d: int, blur: float
-) -> tuple[float, float]:
-    """Demand of one destination at a landed price, t/month, and its slope.
+@fused
+def exponential(x: float) -> float:
+    """e^x, zero below -700, as 2^n e^r: in plain arithmetic, so that several are done at a time."""
+    v = min(max(x, -700.0), 700.0)
+    n = np.floor(v * 1.4426950408889634 + 0.5)
+    r = (v - n * 0.69314718036912381649) - n * 1.90821492927058770002e-10
+    y = 1.0 / 6227020800.0
+    y = y * r + 1.0 / 479001600.0
+    y = y * r + 1.0 / 39916800.0
+    y = y * r + 1.0 / 3628800.0
+    y = y * r + 1.0 / 362880.0
+    y = y * r + 1.0 / 40320.0
+    y = y * r + 1.0 / 5040.0
+    y = y * r + 1.0 / 720.0
+    y = y * r + 1.0 / 120.0
+    y = y * r + 1.0 / 24.0
+    y = y * r + 1.0 / 6.0
+    y = y * r + 0.5
+    y = y * r + 1.0
+    y = y * r + 1.0
+    scale = np.int64((np.int64(n) + 1023) << 52).view(np.float64)
+    return scale * (y if x > -700.0 else 0.0)
 
-    `blur` (USD/kg) widens ramps to either side; zero gives the market's own demand.
+
+@fused
+def logarithm(x: float) -> float:
+    """The natural logarithm of a normal positive number, as `exponential`.
+
+    x = 2^n (1 + f), and log(1 + f) by its series in f/(2 + f), as in Sun's fdlibm.
     """
-    wanted = 0.0
-    slope = 0.0
-    for h in range(term.shape[2]):
-        need = term[NEED, d, h]
-        backstop = term[BACKSTOP, d, h]
-        width = ramp_width(backstop, term[CHOKE, d, h]) + blur
-        if need <= 0.0 or price >= backstop + width:
-            continue
-        reference = term[REFERENCE, d, h]
-        elasticity = term[ELASTICITY, d, h]
-        edge = min(price, backstop)
-        ratio = edge / reference
-        if ratio < TANGENT_BELOW:
-            more = need * np.exp(-elasticity * np.log(TANGENT_BELOW))
-            steeper = -elasticity * more / (TANGENT_BELOW * reference)
-            more *= 1.0 + elasticity * (1.0 - ratio / TANGENT_BELOW)
-        else:
-            more = need * np.exp(-elasticity * np.log(ratio))
-            steeper = -elasticity * more / edge
-        if price > backstop:
-            steeper = -more / width
-            more = more * ((backstop + width) - price) / width
-        wanted += more
-        slope += steeper
-    for n in range(bid.shape[2]):
-        low = bid[BID_LOW, d, n] - blur
-        if bid[BID, d, n] <= 0.0:
-            continue
-        if price <= low:
-            wanted += bid[BID, d, n]
-            continue
-        width = ramp_width(bid[BID_LOW, d, n], bid[BID_HIGH, d, n]) + 2.0 * blur
-        if price < low + width:
-            wanted += bid[BID, d, n] * ((low + width) - price) / width
-            slope -= bid[BID, d, n] / width
-    return wanted, slope
+    bits = np.float64(x).view(np.int64)
+    # from sqrt(1/2) to sqrt(2), so that the logarithm of one is exact
+    shifted = bits - 0x3FE6A09E667F3BCD
+    n = np.float64(shifted >> 52)
+    f = np.int64(bits - ((shifted >> 52) << 52)).view(np.float64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    y = 1.479819860511658591e-01
+    y = y * z + 1.531383769920937332e-01
+    y = y * z + 1.818357216161805012e-01
+    y = y * z + 2.222219843214978396e-01
+    y = y * z + 2.857142874366239149e-01
+    y = y * z + 3.999999999940941908e-01
+    y = y * z + 6.666666666666735130e-01
+    half = 0.5 * f * f
+    low = s * (half + y * z) + n * 1.90821492927058770002e-10
+    return n * 0.69314718036912381649 - ((half - low) - f)
+
+
+@fused
+def buy(desk: Desk) -> None:
+    """Write demand at every place's landed price, t/month, and its slope.
+
+    The desk's blur (USD/kg) widens ramps to either side; zero gives the market's own demand.
+    """
+    value, term, bid, blur = desk.value, desk.term, desk.bid, desk.blur[0]
+    places = desk.size[PLACES]
+    landed, demand = value[LANDED, :places], value[DEMAND, :places]
+    slope = value[SLOPE, :places]
+    for d in range(places):
+        demand[d] = 0.0
+        slope[d] = 0.0
+    for h in range(term.shape[1]):
+        need, reference = term[NEED, h, :places], term[REFERENCE, h, :places]
+        elasticity, backstop = term[ELASTICITY, h, :places], term[BACKSTOP, h, :places]
+        fading = term[FADING, h, :places]
+        for d in range(places):
+            price = landed[d]
+            ratio = min(price, backstop[d]) / reference[d]
+            inside = max(ratio, TANGENT_BELOW)
+            more = need[d] * exponential(-elasticity[d] * logarithm(inside))
+            steeper = -elasticity[d] * more / (inside * reference[d])
+            more *= 1.0 + elasticity[d] * ((inside - ratio) / TANGENT_BELOW)
+            width = fading[d] + blur
+            left = (backstop[d] + width) - price
+            ramp = left / width
+            steeper = steeper if price <= backstop[d] else -more / width
+            more = more if price <= backstop[d] else more * ramp
+            demand[d] += more if left > 0.0 else 0.0
+            slope[d] += steeper if left > 0.0 else 0.0
+    for n in range(bid.shape[1]):
+        quantity, low = bid[BID, n, :places], bid[BID_LOW, n, :places]
+        wide = bid[BID_WIDTH, n, :places]
+        for d in range(places):
+            width = wide[d] + 2.0 * blur
+            left = ((low[d] - blur) + width) - landed[d]
+            falls = left > 0.0 and landed[d] > low[d] - blur
+            demand[d] += quantity[d] * (left / width if falls else 1.0 if left > 0.0 else 0.0)
+            slope[d] -= quantity[d] / width if falls else 0.0
 
 
 @compiled
@@ -296,144 +345,214 @@ def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin
 
 
 @compiled
-def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
-    """Gather cluster `c` on the desk: sellers with something to sell, places that want it, arcs.
-
-    A limit of zero closes its arcs.
-    """
+def count_rights(batch: Batch, desk: Desk, c: int) -> None:
+    """Write in `table` how many rights each arc of a cluster needs; below zero it is banned."""
     cluster_market, limit, limit_arc = batch.cluster_market, batch.limit, batch.limit_arc
-    limit_offset, cluster_limit = batch.limit_offset, batch.cluster_limit
-    need, bid_quantity = batch.need, batch.bid_quantity
-    point, right, term, bid, volume = desk.point, desk.right, desk.term, desk.bid, desk.volume
-    count, table, index, value = desk.size, desk.table, desk.link, desk.value
-    origins, destinations = table.shape[1], table.shape[2]
-    first_market, last_market = batch.market_from[c], batch.market_from[c + 1]
-    first_limit, last_limit = batch.limit_from[c], batch.limit_from[c + 1]
-    markets = last_market - first_market
-    count[MARKETS] = markets
-    desk.blur[0] = 0.0
-    # For now `table` counts the rights that an arc needs; below zero the arc is closed.
+    table, limit_offset = desk.table, batch.limit_offset
+    first_market = batch.market_from[c]
+    markets = batch.market_from[c + 1] - first_market
     table[:markets] = 0
-    for n in range(first_limit, last_limit):
-        g = cluster_limit[n]
+    for n in range(batch.limit_from[c], batch.limit_from[c + 1]):
+        g = batch.cluster_limit[n]
         for row in range(limit_offset[g], limit_offset[g + 1]):
             b, i, j = limit_arc[0, row], limit_arc[1, row], limit_arc[2, row]
             for local in range(markets):
                 if cluster_market[first_market + local] == b:
                     table[local, i, j] += 1 if limit[g] > 0.0 else -1_000_000
-    sellers = 0
-    points = 0
-    index[POINT_START, 0] = 0
-    places = 0
-    arcs = 0
-    rights = 0
-    count[FLOORS] = 0
-    index[ARC_START, 0] = 0
-    index[RIGHT_START, 0] = 0
-    for local in range(markets):
-        b = cluster_market[first_market + local]
-        first_seller = sellers
-        for i in range(origins):
-            end = draw_supply(
-                batch, desk, batch.firm_offset[b, i], batch.firm_offset[b, i + 1], points
-            )
-            if end > points:
-                index[NAME, sellers] = i
-                index[SELLER_MARKET, sellers] = local
-                points = end
-                sellers += 1
-                index[POINT_START, sellers] = points
-        capacity = 0.0
-        for k in range(first_seller, sellers):
-            capacity += point[QUANTITY, index[POINT_START, k + 1] - 1]
-        theta = batch.dispersion[b]
-        all_wanted = 0.0
-        for j in range(destinations):
-            wanted = 0.0
-            for h in range(need.shape[2]):
-                wanted += need[b, j, h]
-            for n in range(bid_quantity.shape[2]):
-                wanted += bid_quantity[b, j, n]
-            all_wanted += wanted
-            first_arc = arcs
-            k = first_seller
-            for i in range(origins):
-                needs = table[local, i, j]
-                table[local, i, j] = -1
-                if k >= sellers or index[NAME, k] != i:
-                    continue
-                k += 1
-                weight = batch.log_weight[b, i, j]
-                if wanted <= 0.0 or needs < 0 or weight == -np.inf:
-                    continue
-                table[local, i, j] = arcs
-                index[SELLER, arcs] = k - 1
-                value[FACTOR, arcs] = batch.price_factor[b, i, j]
-                value[OWN_FACTOR, arcs] = batch.price_factor[b, i, j]
-                value[ADDITION, arcs] = batch.price_addition[b, i, j]
-                floor = batch.floor_price[b, i, j]
-                floor = floor if floor > 0.0 else -np.inf
-                value[FLOOR, arcs] = floor
-                value[OWN_FLOOR, arcs] = floor
-                value[QUALITY, arcs] = theta * weight
-                value[RESPONSE, arcs] = 1.0
-                count[FLOORS] += floor > 0.0
-                rights += needs
-                arcs += 1
-                index[RIGHT_START, arcs] = rights
-            if arcs == first_arc:
-                continue
-            index[DESTINATION, places] = j
-            index[PLACE_MARKET, places] = local
-            value[THETA, places] = theta
-            value[OWN_THETA, places] = theta
-            for h in range(need.shape[2]):
-                term[NEED, places, h] = need[b, j, h]
-                term[REFERENCE, places, h] = batch.reference_price[b, j, h]
-                term[ELASTICITY, places, h] = batch.elasticity[b, j, h]
-                term[BACKSTOP, places, h] = batch.backstop_price[b, j, h]
-                term[CHOKE, places, h] = batch.choke_price[b, j, h]
-            for n in range(bid_quantity.shape[2]):
-                bid[BID, places, n] = bid_quantity[b, j, n]
-                bid[BID_LOW, places, n] = batch.bid_low[b, j, n]
-                bid[BID_HIGH, places, n] = batch.bid_high[b, j, n]
-            places += 1
-            index[ARC_START, places] = arcs
-        # Where next to nothing is traded, a millionth of what could be is the measure.
-        volume[1, local] = 1e-6 * min(all_wanted, capacity)
-    count[ORIGINS] = sellers
-    count[PLACES] = places
-    count[ARCS] = arcs
+
+
+@compiled
+def open_places(batch: Batch, desk: Desk, b: int, local: int, first: int, last: int) -> float:
+    """Add the destinations of market `b` that want something and that a seller from `first` to
+    `last` may supply; returns what all destinations want.
+    """
+    need, bid_quantity = batch.need, batch.bid_quantity
+    index, value, term, bid = desk.link, desk.value, desk.term, desk.bid
+    table, theta = desk.table, batch.dispersion[b]
+    all_wanted = 0.0
+    d = desk.size[PLACES]
+    for j in range(table.shape[2]):
+        wanted = 0.0
+        for h in range(need.shape[2]):
+            wanted += need[b, j, h]
+        for n in range(bid_quantity.shape[2]):
+            wanted += bid_quantity[b, j, n]
+        all_wanted += wanted
+        k = first
+        while k < last and (
+            table[local, index[NAME, k], j] < 0 or batch.log_weight[b, index[NAME, k], j] == -np.inf
+        ):
+            k += 1
+        if wanted <= 0.0 or k == last:
+            continue
+        index[DESTINATION, d] = j
+        index[PLACE_MARKET, d] = local
+        value[THETA, d] = theta
+        value[OWN_THETA, d] = theta
+        for h in range(need.shape[2]):
+            wants = need[b, j, h] > 0.0
+            backstop = batch.backstop_price[b, j, h] if wants else np.inf
+            fading = ramp_width(backstop, batch.choke_price[b, j, h])
+            term[NEED, h, d] = need[b, j, h]
+            term[REFERENCE, h, d] = batch.reference_price[b, j, h] if wants else 1.0
+            term[ELASTICITY, h, d] = batch.elasticity[b, j, h] if wants else 0.0
+            term[BACKSTOP, h, d] = backstop
+            term[FADING, h, d] = fading if backstop < np.inf else 1.0
+        for n in range(bid_quantity.shape[2]):
+            low = batch.bid_low[b, j, n]
+            bid[BID, n, d] = bid_quantity[b, j, n]
+            bid[BID_LOW, n, d] = low
+            bid[BID_WIDTH, n, d] = ramp_width(low, batch.bid_high[b, j, n])
+        d += 1
+    desk.size[PLACES] = d
+    return all_wanted
+
+
+@compiled
+def open_row(batch: Batch, desk: Desk, b: int, k: int) -> None:
+    """Write the arcs of seller `k` of market `b` to the places that it faces.
+
+    A closed arc has a quality of -inf, and so a share of zero.
+    """
+    index, begin = desk.link, desk.size[ARCS]
+    i, local = index[NAME, k], index[SELLER_MARKET, k]
+    first, last = index[FIRST_PLACE, k], index[LAST_PLACE, k]
+    end = begin + last - first
+    destination = index[DESTINATION, first:last]
+    needs, weight = desk.table[local, i], batch.log_weight[b, i]
+    from_factor, from_addition = batch.price_factor[b, i], batch.price_addition[b, i]
+    from_floor = batch.floor_price[b, i]
+    factor, addition = desk.value[FACTOR, begin:end], desk.value[ADDITION, begin:end]
+    floor, quality = desk.value[FLOOR, begin:end], desk.value[QUALITY, begin:end]
+    response = desk.value[RESPONSE, begin:end]
+    theta = batch.dispersion[b]
+    usable = 0
+    floors = 0
+    for n in range(destination.size):
+        j = destination[n]
+        free = needs[j] >= 0 and weight[j] > -np.inf
+        factor[n] = from_factor[j] if free else 1.0
+        addition[n] = from_addition[j] if free else 0.0
+        quality[n] = theta * weight[j] if free else -np.inf
+        has_floor = free and from_floor[j] > 0.0
+        floor[n] = from_floor[j] if has_floor else -np.inf
+        response[n] = 1.0
+        usable += free
+        floors += has_floor
+    index[ROW_START, k] = begin
+    index[OPEN, k] = usable
+    desk.size[ARCS] = end
+    desk.size[FLOORS] += floors
+
+
+@compiled
+def number_restricted(desk: Desk, k: int) -> None:
+    """List the open arcs of seller `k` that need rights, and write their numbers in `table`."""
+    index, begin = desk.link, desk.link[ROW_START, k]
+    needs = desk.table[index[SELLER_MARKET, k], index[NAME, k]]
+    first, last = index[FIRST_PLACE, k], index[LAST_PLACE, k]
+    d = first
+    x = desk.size[RESTRICTED]
+    for j in range(needs.size):
+        rights = needs[j]
+        needs[j] = -1
+        if d == last or index[DESTINATION, d] != j:
+            continue
+        a = begin + d - first
+        if rights > 0 and desk.value[QUALITY, a] > -np.inf:
+            needs[j] = x
+            index[ARC, x] = a
+            index[ARC_SELLER, x] = k
+            index[ARC_PLACE, x] = d
+            index[RIGHT_START, x + 1] = index[RIGHT_START, x] + rights
+            x += 1
+        d += 1
+    desk.size[RESTRICTED] = x
+
+
+@compiled
+def open_rights(batch: Batch, desk: Desk, c: int) -> None:
+    """Add the limits of cluster `c` as sellers of rights to the arcs that need them."""
+    limit, limit_arc, limit_offset = batch.limit, batch.limit_arc, batch.limit_offset
+    count, index, point, right = desk.size, desk.link, desk.point, desk.right
+    first_market = batch.market_from[c]
+    k = count[ORIGINS]
     # Until they are filled in, an arc's rights hold -1.
-    for r in range(rights):
-        right[r] = -1
-    for n in range(first_limit, last_limit):
-        g = cluster_limit[n]
+    right[: index[RIGHT_START, count[RESTRICTED]]] = -1
+    for n in range(batch.limit_from[c], batch.limit_from[c + 1]):
+        g = batch.cluster_limit[n]
         if limit[g] <= 0.0:
             continue
-        begin = points
+        begin = index[POINT_START, k]
         for corner in range(2):
-            point[PRICE, points] = 0.0
-            point[QUANTITY, points] = limit[g] if corner else 0.0
-            points += 1
-        index[NAME, sellers] = g
-        index[SELLER_MARKET, sellers] = -2
+            point[PRICE, begin + corner] = 0.0
+            point[QUANTITY, begin + corner] = limit[g] if corner else 0.0
+        index[POINT_START, k + 1] = begin + 2
+        index[NAME, k] = g
+        index[SELLER_MARKET, k] = -2
+        index[FIRST_PLACE, k] = 0
+        index[LAST_PLACE, k] = count[PLACES]
+        index[ROW_START, k] = count[ARCS] + (k - count[ORIGINS]) * count[PLACES]
+        index[OPEN, k] = 0
         for row in range(limit_offset[g], limit_offset[g + 1]):
-            b, i, j = limit_arc[0, row], limit_arc[1, row], limit_arc[2, row]
-            for local in range(markets):
-                if cluster_market[first_market + local] != b:
-                    continue
-                before = index[SELLER_MARKET, sellers]
-                index[SELLER_MARKET, sellers] = local if before == -2 or before == local else -1
-                a = table[local, i, j]
-                if a >= 0:
-                    r = index[RIGHT_START, a]
-                    while right[r] >= 0:
-                        r += 1
-                    right[r] = sellers
-        sellers += 1
-        index[POINT_START, sellers] = begin + 2
-    count[SELLERS] = sellers
+            local = 0
+            while batch.cluster_market[first_market + local] != limit_arc[0, row]:
+                local += 1
+            before = index[SELLER_MARKET, k]
+            index[SELLER_MARKET, k] = local if before == -2 or before == local else -1
+            x = desk.table[local, limit_arc[1, row], limit_arc[2, row]]
+            if x < 0:
+                continue
+            r = index[RIGHT_START, x]
+            while right[r] >= 0:
+                r += 1
+            right[r] = k
+            index[OPEN, k] += 1
+        k += 1
+    count[SELLERS] = k
+
+
+@compiled
+def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
+    """Gather cluster `c` on the desk: sellers with something to sell, places that want it, arcs.
+
+    A limit of zero closes its arcs.
+    """
+    count, index, offset = desk.size, desk.link, batch.firm_offset
+    first_market = batch.market_from[c]
+    count[:] = 0
+    count[MARKETS] = batch.market_from[c + 1] - first_market
+    desk.blur[0] = 0.0
+    count_rights(batch, desk, c)
+    index[POINT_START, 0] = 0
+    index[RIGHT_START, 0] = 0
+    k = count[SELLERS]
+    for local in range(count[MARKETS]):
+        b = batch.cluster_market[first_market + local]
+        first_seller = k
+        capacity = 0.0
+        for i in range(desk.table.shape[1]):
+            begin = index[POINT_START, k]
+            end = draw_supply(batch, desk, offset[b, i], offset[b, i + 1], begin)
+            if end == begin:
+                desk.table[local, i] = -1
+                continue
+            capacity += desk.point[QUANTITY, end - 1]
+            index[NAME, k] = i
+            index[SELLER_MARKET, k] = local
+            k += 1
+            index[POINT_START, k] = end
+        first_place = count[PLACES]
+        all_wanted = open_places(batch, desk, b, local, first_seller, k)
+        for seller in range(first_seller, k):
+            index[FIRST_PLACE, seller] = first_place
+            index[LAST_PLACE, seller] = count[PLACES]
+            open_row(batch, desk, b, seller)
+            number_restricted(desk, seller)
+        # Where next to nothing is traded, a millionth of what could be is the measure.
+        desk.volume[1, local] = 1e-6 * min(all_wanted, capacity)
+    count[ORIGINS] = k
+    open_rights(batch, desk, c)
 
 
 @compiled
@@ -548,36 +667,82 @@ def floored(delivered: float, floor: float, blur: float) -> tuple[float, float]:
     return delivered, 1.0
 
 
-@compiled
-def exponentials(x: np.ndarray, size: int, power: np.ndarray, exponent: np.ndarray) -> None:
-    """Replace the first numbers of x, none above zero, by their exponentials.
+@rowwise
+def appeal(desk: Desk, at: int) -> None:
+    """Write in SHARE how cheap every arc is for its buyer, USD/kg: quality less delivered price."""
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    share, price = value[SHARE], value[SELLER_PRICE + at]
+    for k in range(count[ORIGINS]):
+        begin = index[ROW_START, k]
+        end = begin + index[LAST_PLACE, k] - index[FIRST_PLACE, k]
+        delivered, factor = share[begin:end], value[FACTOR, begin:end]
+        addition = value[ADDITION, begin:end]
+        here = price[k]
+        for d in range(delivered.size):
+            delivered[d] = factor[d] * here + addition[d]
+    for x in range(count[RESTRICTED]):
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            share[index[ARC, x]] += price[right[r]]
+    if count[FLOORS] > 0:
+        for a in range(count[ARCS]):
+            share[a], value[RESPONSE, a] = floored(share[a], value[FLOOR, a], desk.blur[0])
+    delivered, quality = share[: count[ARCS]], value[QUALITY, : count[ARCS]]
+    for a in range(delivered.size):
+        delivered[a] = quality[a] - delivered[a]
 
-    Split as 2^n exp(r), exp(r) by its series to the last bit, so that the processor does several at
-    a time, which it cannot with the library's exponential. `power` (int64) and `exponent` (float64)
-    are the same memory: 2^n is written as bits and read as a number.
-    """
-    for a in range(size):
-        v = max(x[a], -700.0)
-        n = np.floor(v * 1.4426950408889634 + 0.5)
-        r = (v - n * 0.69314718036912381649) - n * 1.90821492927058770002e-10
-        y = 1.0 / 6227020800.0
-        y = y * r + 1.0 / 479001600.0
-        y = y * r + 1.0 / 39916800.0
-        y = y * r + 1.0 / 3628800.0
-        y = y * r + 1.0 / 362880.0
-        y = y * r + 1.0 / 40320.0
-        y = y * r + 1.0 / 5040.0
-        y = y * r + 1.0 / 720.0
-        y = y * r + 1.0 / 120.0
-        y = y * r + 1.0 / 24.0
-        y = y * r + 1.0 / 6.0
-        y = y * r + 0.5
-        y = y * r + 1.0
-        y = y * r + 1.0
-        power[a] = (np.int64(n) + 1023) << 52
-        x[a] = y if v > -700.0 else 0.0
-    for a in range(size):
-        x[a] *= exponent[a]
+
+@rowwise
+def spread(desk: Desk) -> None:
+    """Turn the appeal of arcs in SHARE into shares of each place's demand, and write that."""
+    count, index, value = desk.size, desk.link, desk.value
+    places = count[PLACES]
+    top, total = value[TOP, :places], value[TOTAL, :places]
+    inverse, landed = value[INVERSE, :places], value[LANDED, :places]
+    theta, own_theta = value[THETA, :places], value[OWN_THETA, :places]
+    for d in range(places):
+        top[d] = -np.inf
+        total[d] = 0.0
+        inverse[d] = 1.0 / theta[d]
+    for k in range(count[ORIGINS]):
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        share, highest = value[SHARE, begin : begin + last - first], top[first:last]
+        for d in range(share.size):
+            highest[d] = max(highest[d], share[d])
+    for k in range(count[ORIGINS]):
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        share, highest = value[SHARE, begin : begin + last - first], top[first:last]
+        scale, added = inverse[first:last], total[first:last]
+        for d in range(share.size):
+            share[d] = exponential((share[d] - highest[d]) * scale[d])
+            added[d] += share[d]
+    for d in range(places):
+        landed[d] = -top[d] - theta[d] * logarithm(total[d])
+        inverse[d] = 1.0 / total[d]
+    for d in range(places):
+        if theta[d] != own_theta[d]:  # widened on the way: must not make everything seem cheap
+            landed[d] += (theta[d] - own_theta[d]) * np.log(open_arcs_to(desk, d))
+    buy(desk)
+    for k in range(count[ORIGINS]):
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        share, scale = value[SHARE, begin : begin + last - first], inverse[first:last]
+        demand = value[DEMAND, first:last]
+        sold = 0.0
+        for d in range(share.size):
+            share[d] *= scale[d]
+            sold += share[d] * demand[d]
+        value[SALES, k] = sold
+
+
+@compiled
+def open_arcs_to(desk: Desk, d: int) -> float:
+    """How many open arcs place `d` has."""
+    index = desk.link
+    arcs = 0.0
+    for k in range(desk.size[ORIGINS]):
+        if index[FIRST_PLACE, k] <= d < index[LAST_PLACE, k]:
+            a = index[ROW_START, k] + d - index[FIRST_PLACE, k]
+            arcs += desk.value[QUALITY, a] > -np.inf
+    return arcs
 
 
 @compiled
@@ -586,64 +751,25 @@ def look(desk: Desk, at: int) -> None:
 
     Sellers on a step then sell what is asked of them, as far as it reaches.
     """
-    count, index, value, right = desk.size, desk.link, desk.value, desk.right
-    term, bid, point = desk.term, desk.bid, desk.point
-    seller, price, sales = index[SELLER], value[SELLER_PRICE + at], value[SALES]
-    factor, addition, quality = value[FACTOR], value[ADDITION], value[QUALITY]
-    share, flow = value[SHARE], value[FLOW]
-    arcs, rights = count[ARCS], index[RIGHT_START, count[ARCS]] > 0
-    blur = desk.blur[0]
-    for k in range(count[SELLERS]):
+    count, index, value, point = desk.size, desk.link, desk.value, desk.point
+    sales = value[SALES]
+    appeal(desk, at)
+    spread(desk)
+    for k in range(count[ORIGINS], count[SELLERS]):
         sales[k] = 0.0
-    for a in range(arcs):
-        share[a] = factor[a] * price[seller[a]] + addition[a]
-    if rights:
-        for a in range(arcs):
-            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                share[a] += price[right[r]]
-    if count[FLOORS] > 0:
-        for a in range(arcs):
-            share[a], value[RESPONSE, a] = floored(share[a], value[FLOOR, a], blur)
-    for d in range(count[PLACES]):
-        theta = value[THETA, d]
-        top = -np.inf
-        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-            share[a] = (quality[a] - share[a]) / theta
-            top = max(top, share[a])
-        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-            share[a] -= top
-        value[LANDED, d] = -theta * top
-    exponentials(share, arcs, desk.power, desk.exponent)
-    for d in range(count[PLACES]):
-        first, last = index[ARC_START, d], index[ARC_START, d + 1]
-        theta = value[THETA, d]
-        total = 0.0
-        for a in range(first, last):
-            total += share[a]
-        # a dispersion widened on the way must not make buyers think everything cheap
-        widened = (theta - value[OWN_THETA, d]) * np.log(last - first)
-        landed = widened + value[LANDED, d] - theta * np.log(total)
-        wanted, slope = demand_at(landed, term, bid, d, blur)
-        value[LANDED, d] = landed
-        value[DEMAND, d] = wanted
-        value[SLOPE, d] = slope
-        for a in range(first, last):
-            share[a] /= total
-            flow[a] = wanted * share[a]
-            sales[seller[a]] += flow[a]
-    if rights:
-        for a in range(arcs):
-            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                sales[right[r]] += flow[a]
+    for x in range(count[RESTRICTED]):
+        flow = value[SHARE, index[ARC, x]] * value[DEMAND, index[ARC_PLACE, x]]
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            sales[desk.right[r]] += flow
     for k in range(count[SELLERS]):
         corner = index[POINT_START, k] + index[SELLER_PIECE + at, k]
         if index[SELLER_PIECE + at, k] == 0:
-            value[SELLER_QUANTITY + at, k] = min(value[SALES, k], 0.0)
+            value[SELLER_QUANTITY + at, k] = min(sales[k], 0.0)
         elif (
             corner < index[POINT_START, k + 1] and point[PRICE, corner] <= point[PRICE, corner - 1]
         ):
             low, high = point[QUANTITY, corner - 1], point[QUANTITY, corner]
-            value[SELLER_QUANTITY + at, k] = min(max(value[SALES, k], low), high)
+            value[SELLER_QUANTITY + at, k] = min(max(sales[k], low), high)
 
 
 @compiled
@@ -714,84 +840,110 @@ def lift_to_floors(desk: Desk) -> bool:
 
     Returns whether any price moved. Without this the market would look indifferent to the price.
     """
-    index, value, right = desk.link, desk.value, desk.right
-    nearest, price = value[STEP], value[SELLER_PRICE]
-    for k in range(desk.size[SELLERS]):
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    nearest, price, short = value[STEP], value[SELLER_PRICE], value[PULL]
+    for k in range(count[SELLERS]):
         nearest[k] = np.inf
-    for a in range(desk.size[ARCS]):
-        o = index[SELLER, a]
-        first, last = index[RIGHT_START, a], index[RIGHT_START, a + 1]
-        if value[RESPONSE, a] > 0.0:
-            if value[SHARE, a] > 0.0:
-                nearest[o] = -np.inf
-                for r in range(first, last):
-                    nearest[right[r]] = -np.inf
-            continue
-        short = value[FLOOR, a] - value[FACTOR, a] * price[o] - value[ADDITION, a]
-        for r in range(first, last):
-            short -= price[right[r]]
-        nearest[o] = min(nearest[o], short / value[FACTOR, a])
-        for r in range(first, last):
-            nearest[right[r]] = min(nearest[right[r]], short)
+    for a in range(count[ARCS]):
+        short[a] = value[FLOOR, a] - value[ADDITION, a]
+    for x in range(count[RESTRICTED]):
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            short[index[ARC, x]] -= price[right[r]]
+    for k in range(count[ORIGINS]):
+        begin = index[ROW_START, k]
+        for a in range(begin, begin + index[LAST_PLACE, k] - index[FIRST_PLACE, k]):
+            short[a] -= value[FACTOR, a] * price[k]
+            if value[RESPONSE, a] <= 0.0:
+                nearest[k] = min(nearest[k], short[a] / value[FACTOR, a])
+            elif value[SHARE, a] > 0.0:
+                nearest[k] = -np.inf
+    for x in range(count[RESTRICTED]):
+        a = index[ARC, x]
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            if value[RESPONSE, a] <= 0.0:
+                nearest[right[r]] = min(nearest[right[r]], short[a])
+            elif value[SHARE, a] > 0.0:
+                nearest[right[r]] = -np.inf
     moved = False
-    for k in range(desk.size[SELLERS]):
+    for k in range(count[SELLERS]):
         pieces = index[POINT_START, k + 1] - index[POINT_START, k]
-        short_of_goods = value[SELLER_QUANTITY, k] < desk.value[SALES, k]
+        short_of_goods = value[SELLER_QUANTITY, k] < value[SALES, k]
         if index[SELLER_PIECE, k] == pieces and short_of_goods and 0.0 < nearest[k] < np.inf:
             price[k] += nearest[k]
             moved = True
     return moved
 
 
+@rowwise
+def answer_prices(desk: Desk) -> None:
+    """Write how landed prices answer each seller's (PULL), and its own sales (OWN, SWAPPED).
+
+    Per dollar on seller n, the sales of seller k change by the sum over places of REST x SHARE of k
+    x PULL of n, less SWAP x PULL on the arcs that both are paid for.
+    """
+    count, index, value = desk.size, desk.link, desk.value
+    places, arcs = count[PLACES], count[ARCS]
+    swap, rest = value[SWAP, :places], value[REST, :places]
+    demand, slope = value[DEMAND, :places], value[SLOPE, :places]
+    theta = value[THETA, :places]
+    for d in range(places):
+        swap[d] = demand[d] / theta[d]
+        rest[d] = swap[d] + slope[d]
+    share, response = value[SHARE, :arcs], value[RESPONSE, :arcs]
+    factor, pull = value[FACTOR, :arcs], value[PULL, :arcs]
+    for a in range(arcs):
+        pull[a] = share[a] * response[a] * factor[a]
+    if count[SELLERS] > count[ORIGINS]:
+        gather_rights(desk)
+    for k in range(count[SELLERS]):
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        end = begin + last - first
+        by_share, by_pull = value[SHARE, begin:end], value[PULL, begin:end]
+        swaps, rests = value[SWAP, first:last], value[REST, first:last]
+        swapped = 0.0
+        own = 0.0
+        for d in range(by_pull.size):
+            swapped += swaps[d] * by_pull[d]
+            own += (swaps[d] - rests[d] * by_share[d]) * by_pull[d]
+        value[SWAPPED, k] = swapped
+        value[OWN, k] = own
+
+
+@compiled
+def gather_rights(desk: Desk) -> None:
+    """Write the rows of rights: sums over the arcs that need them."""
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    arcs = count[ARCS]
+    end = arcs + (count[SELLERS] - count[ORIGINS]) * count[PLACES]
+    value[SHARE, arcs:end] = 0.0
+    value[PULL, arcs:end] = 0.0
+    for x in range(count[RESTRICTED]):
+        a, d = index[ARC, x], index[ARC_PLACE, x]
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            at = index[ROW_START, right[r]] + d
+            value[SHARE, at] += value[SHARE, a]
+            value[PULL, at] += value[SHARE, a] * value[RESPONSE, a]
+
+
 @compiled
 def weigh(desk: Desk) -> None:
     """Weigh each seller's price by how its own sales fall with it, t/month per USD/kg."""
-    count, index, value, right = desk.size, desk.link, desk.value, desk.right
-    origins = count[ORIGINS]
-    sellers = count[SELLERS]
-    for k in range(sellers):
-        value[OWN, k] = 0.0
-        value[SWAP, k] = 0.0
-        value[ROW, k] = 0.0
-        value[COLUMN, k] = 0.0
+    count, value = desk.size, desk.value
+    answer_prices(desk)
     wanted = 0.0
-    for d in range(count[PLACES]):
-        swap = value[DEMAND, d] / value[THETA, d]
-        rest = swap + value[SLOPE, d]
-        wanted += value[DEMAND, d]
-        if swap == 0.0 and rest == 0.0:
-            continue
-        restricted = False
-        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-            share = value[SHARE, a]
-            by_right = share * value[RESPONSE, a]
-            by_origin = by_right * value[FACTOR, a]
-            value[SWAP, index[SELLER, a]] += swap * by_origin
-            value[OWN, index[SELLER, a]] += (swap - rest * share) * by_origin
-            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                g = right[r]
-                value[SWAP, g] += swap * by_right
-                value[OWN, g] += swap * by_right
-                value[ROW, g] += share
-                value[COLUMN, g] += by_right
-                restricted = True
-        if restricted:
-            for g in range(origins, sellers):
-                value[OWN, g] -= rest * value[ROW, g] * value[COLUMN, g]
-                value[ROW, g] = 0.0
-                value[COLUMN, g] = 0.0
     steepest = 0.0
     highest = 1e-300
     for d in range(count[PLACES]):
         highest = max(highest, value[THETA, d])
-    for k in range(sellers):
+        wanted += value[DEMAND, d]
+    for k in range(count[SELLERS]):
         steepest = max(steepest, value[OWN, k])
         highest = max(highest, abs(value[SELLER_PRICE, k]))
     if steepest == 0.0:
         for b in range(count[MARKETS]):
             wanted = max(wanted, 1e6 * desk.volume[1, b])
         steepest = max(wanted, 1e-300) / highest
-    for k in range(sellers):
+    for k in range(count[SELLERS]):
         own = value[OWN, k]
         value[WEIGHT, k] = own if own > 1e-250 * steepest else 1e-10 * steepest
 
@@ -855,7 +1007,23 @@ def choose_system(desk: Desk, in_logs: bool) -> tuple[int, int, bool]:
     return free, free_origins, by_sellers > 1.2 * by_places
 
 
-@compiled
+@rowwise
+def dot(left: np.ndarray, right: np.ndarray) -> float:
+    """The sum of products of two rows of one length."""
+    total = 0.0
+    for n in range(left.size):
+        total += left[n] * right[n]
+    return total
+
+
+@rowwise
+def subtract(row: np.ndarray, part: float, other: np.ndarray) -> None:
+    """Take a multiple of another row of the same length away from a row."""
+    for n in range(row.size):
+        row[n] -= part * other[n]
+
+
+@rowwise
 def among_sellers(desk: Desk, free: int) -> None:
     """Write the system with a row for each free seller: how sales fall along each other's graphs.
 
@@ -864,49 +1032,40 @@ def among_sellers(desk: Desk, free: int) -> None:
     """
     index, value, matrix, rights = desk.link, desk.value, desk.matrix, desk.right
     for i in range(free):
+        k = index[FREE, i]
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        row, share = value[ROW, first:last], value[SHARE, begin : begin + last - first]
+        rest = value[REST, first:last]
+        for d in range(row.size):
+            row[d] = rest[d] * share[d]
         for n in range(free):
-            matrix[i, n] = 0.0
-        matrix[i, i] = value[EXTRA, i]
+            m = index[FREE, n]
+            after = max(first, index[FIRST_PLACE, m])
+            size = max(min(last, index[LAST_PLACE, m]) - after, 0)
+            other = index[ROW_START, m] + after - index[FIRST_PLACE, m]
+            matrix[i, n] = -value[BY_PRICE, m] * dot(
+                value[ROW, after : after + size], value[PULL, other : other + size]
+            )
+        matrix[i, i] = value[EXTRA, i] + value[OWN, k] * value[BY_PRICE, k]
         desk.reduced[0, i] = value[RIGHT, i]
         desk.reduced[1, i] = value[MOST, i]
-    for d in range(desk.size[PLACES]):
-        swap = value[DEMAND, d] / value[THETA, d]
-        rest = swap + value[SLOPE, d]
-        if swap == 0.0 and rest == 0.0:
-            continue
-        for i in range(free):
-            value[ROW, i] = 0.0
-            value[COLUMN, i] = 0.0
-        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-            share = value[SHARE, a]
-            k = index[SELLER, a]
-            o = index[NUMBER, k]
-            by_right = share * value[RESPONSE, a]
-            by_origin = by_right * value[FACTOR, a] * value[BY_PRICE, k]
+    for x in range(desk.size[RESTRICTED]):
+        a, k = index[ARC, x], index[ARC_SELLER, x]
+        o = index[NUMBER, k]
+        by_right = value[SWAP, index[ARC_PLACE, x]] * value[SHARE, a] * value[RESPONSE, a]
+        by_origin = by_right * value[FACTOR, a] * value[BY_PRICE, k]
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            g = index[NUMBER, rights[r]]
+            if g < 0:
+                continue
+            by_rent = by_right * value[BY_PRICE, rights[r]]
             if o >= 0:
-                value[ROW, o] += share
-                value[COLUMN, o] += by_origin
-                matrix[o, o] += swap * by_origin
-            first, last = index[RIGHT_START, a], index[RIGHT_START, a + 1]
-            for r in range(first, last):
-                g = index[NUMBER, rights[r]]
-                if g < 0:
-                    continue
-                by_rent = by_right * value[BY_PRICE, rights[r]]
-                value[ROW, g] += share
-                value[COLUMN, g] += by_rent
-                if o >= 0:
-                    matrix[o, g] += swap * by_rent
-                    matrix[g, o] += swap * by_origin
-                for r2 in range(first, last):
-                    g2 = index[NUMBER, rights[r2]]
-                    if g2 >= 0:
-                        matrix[g2, g] += swap * by_rent
-        for i in range(free):
-            part = rest * value[ROW, i]
-            if part != 0.0:
-                for n in range(free):
-                    matrix[i, n] -= part * value[COLUMN, n]
+                matrix[o, g] += by_rent
+                matrix[g, o] += by_origin
+            for r2 in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+                g2 = index[NUMBER, rights[r2]]
+                if g2 >= 0 and r2 != r:
+                    matrix[g2, g] += by_rent
 
 
 @compiled
@@ -925,53 +1084,52 @@ def through_places(desk: Desk, free: int, free_origins: int) -> int:
         for n in range(size):
             matrix[i, n] = 0.0
         result[i] = 0.0
-    for o in range(free_origins):
-        for n in range(size):
-            out[o, n] = 0.0
-            into[o, n] = 0.0
-        k = index[FREE, o]
-        value[COLUMN, o] = value[EXTRA, o] + value[SWAP, k] * value[BY_PRICE, k]
-    for i in range(free_origins, free):
-        k = index[FREE, i]
-        y = places + i - free_origins
-        matrix[y, y] = value[EXTRA, i] + value[SWAP, k] * value[BY_PRICE, k]
-        result[y] = value[RIGHT, i]
-        most[y] = value[MOST, i]
     for d in range(places):
         matrix[d, d] = 1.0
-        swap = value[DEMAND, d] / value[THETA, d]
-        rest = swap + value[SLOPE, d]
-        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-            share = value[SHARE, a]
-            k = index[SELLER, a]
-            o = index[NUMBER, k]
-            by_right = share * value[RESPONSE, a]
-            by_origin = by_right * value[FACTOR, a] * value[BY_PRICE, k]
+    for i in range(free):
+        k = index[FREE, i]
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        own = value[EXTRA, i] + value[SWAPPED, k] * value[BY_PRICE, k]
+        if i < free_origins:
+            out[i, :size] = 0.0
+            into[i, :size] = 0.0
+            value[PIVOT, i] = own
+            for d in range(first, last):
+                a = begin + d - first
+                out[i, d] = -value[SHARE, a]
+                into[i, d] = -value[REST, d] * value[PULL, a] * value[BY_PRICE, k]
+        else:
+            y = places + i - free_origins
+            matrix[y, y] = own
+            result[y] = value[RIGHT, i]
+            most[y] = value[MOST, i]
+            for d in range(first, last):
+                a = begin + d - first
+                matrix[y, d] = -value[SHARE, a]
+                matrix[d, y] = -value[REST, d] * value[PULL, a] * value[BY_PRICE, k]
+    for x in range(desk.size[RESTRICTED]):
+        a, k = index[ARC, x], index[ARC_SELLER, x]
+        o = index[NUMBER, k]
+        by_right = value[SWAP, index[ARC_PLACE, x]] * value[SHARE, a] * value[RESPONSE, a]
+        by_origin = by_right * value[FACTOR, a] * value[BY_PRICE, k]
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            g = index[NUMBER, rights[r]]
+            if g < 0:
+                continue
+            y = places + g - free_origins
+            by_rent = by_right * value[BY_PRICE, rights[r]]
             if o >= 0:
-                out[o, d] -= share
-                into[o, d] -= rest * by_origin
-            first, last = index[RIGHT_START, a], index[RIGHT_START, a + 1]
-            for r in range(first, last):
-                g = index[NUMBER, rights[r]]
-                if g < 0:
-                    continue
-                y = places + g - free_origins
-                by_rent = by_right * value[BY_PRICE, rights[r]]
-                matrix[y, d] -= share
-                matrix[d, y] -= rest * by_rent
-                if o >= 0:
-                    out[o, y] += swap * by_rent
-                    into[o, y] += swap * by_origin
-                for r2 in range(first, last):
-                    g2 = index[NUMBER, rights[r2]]
-                    if g2 >= 0 and r2 != r:
-                        matrix[places + g2 - free_origins, y] += swap * by_rent
+                out[o, y] += by_rent
+                into[o, y] += by_origin
+            for r2 in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+                g2 = index[NUMBER, rights[r2]]
+                if g2 >= 0 and r2 != r:
+                    matrix[places + g2 - free_origins, y] += by_rent
     for o in range(free_origins):
         for i in range(size):
             if into[o, i] != 0.0:
-                ratio = into[o, i] / value[COLUMN, o]
-                for n in range(size):
-                    matrix[i, n] -= ratio * out[o, n]
+                ratio = into[o, i] / value[PIVOT, o]
+                subtract(matrix[i, :size], ratio, out[o, :size])
                 result[i] -= ratio * value[RIGHT, o]
     return size
 
@@ -998,16 +1156,14 @@ def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right:
             continue
         if abs(pivot) < RIDGE:
             matrix[k, k] = RIDGE
+        row = matrix[k, k + 1 : size]
         for i in range(k + 1, size):
             if matrix[i, k] != 0.0:
                 ratio = matrix[i, k] / matrix[k, k]
-                for n in range(k + 1, size):
-                    matrix[i, n] -= ratio * matrix[k, n]
+                subtract(matrix[i, k + 1 : size], ratio, row)
                 right[i] -= ratio * right[k]
     for k in range(size - 1, -1, -1):
-        total = right[k]
-        for n in range(k + 1, size):
-            total -= matrix[k, n] * right[n]
+        total = right[k] - dot(matrix[k, k + 1 : size], right[k + 1 : size])
         right[k] = total / matrix[k, k]
 
 
@@ -1017,7 +1173,7 @@ def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bo
 
     Sellers whose price is held answer what the moves of the others do to their sales.
     """
-    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    count, index, value = desk.size, desk.link, desk.value
     solved, out = desk.reduced[0], desk.side[0]
     places, sellers = count[PLACES], count[SELLERS]
     first_right = places if by_places else free_origins
@@ -1028,10 +1184,7 @@ def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bo
         elif i >= free_origins:
             step = solved[places + i - free_origins]
         else:
-            step = value[RIGHT, i]
-            for n in range(size):
-                step -= out[i, n] * solved[n]
-            step /= value[COLUMN, i]
+            step = (value[RIGHT, i] - dot(out[i, :size], solved[:size])) / value[PIVOT, i]
         value[STEP, index[FREE, i]] = step
     sound = True
     for k in range(sellers):
@@ -1041,29 +1194,41 @@ def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bo
             sound &= np.isfinite(value[STEP, k])
         else:
             value[STEP, k] = value[SALES, k] - value[SELLER_QUANTITY, k]
-    if free == sellers:
-        return sound
-    for d in range(places):
-        swap = value[DEMAND, d] / value[THETA, d]
-        rest = swap + value[SLOPE, d]
-        mean = 0.0
-        for turn in range(2):
-            for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-                k = index[SELLER, a]
-                dearer = value[FACTOR, a] * value[DEARER, k]
-                for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                    dearer += value[DEARER, right[r]]
-                dearer *= value[RESPONSE, a]
-                if turn == 0:
-                    mean += value[SHARE, a] * dearer
-                    continue
-                more = value[SHARE, a] * (rest * mean - swap * dearer)
-                if index[NUMBER, k] < 0:
-                    value[STEP, k] += more
-                for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                    if index[NUMBER, right[r]] < 0:
-                        value[STEP, right[r]] += more
+    if free < sellers:
+        answer_moves(desk)
     return sound
+
+
+@rowwise
+def answer_moves(desk: Desk) -> None:
+    """Add to the steps of sellers whose price is held what the others' moves do to their sales."""
+    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    places = count[PLACES]
+    moved, rest = value[ROW, :places], value[REST, :places]
+    for d in range(places):
+        moved[d] = 0.0
+    for k in range(count[SELLERS]):
+        if value[DEARER, k] != 0.0:
+            begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+            pull = value[PULL, begin : begin + last - first]
+            subtract(moved[first:last], -value[DEARER, k], pull)
+    for d in range(places):
+        moved[d] *= rest[d]
+    for k in range(count[SELLERS]):
+        if index[NUMBER, k] < 0:
+            begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+            value[STEP, k] += dot(moved[first:last], value[SHARE, begin : begin + last - first])
+    for x in range(count[RESTRICTED]):
+        a, k = index[ARC, x], index[ARC_SELLER, x]
+        dearer = value[FACTOR, a] * value[DEARER, k]
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            dearer += value[DEARER, right[r]]
+        less = value[SWAP, index[ARC_PLACE, x]] * value[SHARE, a] * value[RESPONSE, a] * dearer
+        if index[NUMBER, k] < 0:
+            value[STEP, k] -= less
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            if index[NUMBER, right[r]] < 0:
+                value[STEP, right[r]] -= less
 
 
 @compiled
@@ -1155,13 +1320,6 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> None:
     """
     count, index, value, point = desk.size, desk.link, desk.value, desk.point
     warm = start.rent.size == batch.limit.size and start.origin_price.size > 0
-    idle = index[FREE]
-    for k in range(count[SELLERS]):
-        idle[k] = 1
-    for a in range(count[ARCS]):
-        idle[index[SELLER, a]] = 0
-    for r in range(index[RIGHT_START, count[ARCS]]):
-        idle[desk.right[r]] = 0
     for k in range(count[SELLERS]):
         first, end = index[POINT_START, k], index[POINT_START, k + 1]
         name = index[NAME, k]
@@ -1178,7 +1336,7 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> None:
         index[SELLER_PIECE, k], value[SELLER_PRICE, k], value[SELLER_QUANTITY, k] = place_of(
             point, first, end, price, sold
         )
-        if idle[k]:
+        if index[OPEN, k] == 0:
             index[SELLER_PIECE, k] = 0
             value[SELLER_PRICE, k] = point[PRICE, first]
             value[SELLER_QUANTITY, k] = 0.0
@@ -1298,7 +1456,7 @@ def write_answer(
     batch: Batch, desk: Desk, c: int, iterations: int, residual: float, answer: Answer
 ) -> None:
     """Copy one solved cluster, as last looked at, into the batch's arrays."""
-    count, index, value, right = desk.size, desk.link, desk.value, desk.right
+    count, index, value = desk.size, desk.link, desk.value
     here = value[SELLER_PRICE]
     first_market = batch.market_from[c]
     for local in range(count[MARKETS]):
@@ -1317,20 +1475,40 @@ def write_answer(
     for d in range(count[PLACES]):
         b = batch.cluster_market[first_market + index[PLACE_MARKET, d]]
         j = index[DESTINATION, d]
-        answer.landed_price[b, j] = desk.value[LANDED, d]
-        answer.demand[b, j] = desk.value[DEMAND, d]
-        paid = 0.0
-        for a in range(index[ARC_START, d], index[ARC_START, d + 1]):
-            k = index[SELLER, a]
-            price = value[FACTOR, a] * here[k] + value[ADDITION, a]
-            for r in range(index[RIGHT_START, a], index[RIGHT_START, a + 1]):
-                price += here[right[r]]
-            price = max(price, value[FLOOR, a])
-            i = index[NAME, k]
-            answer.flow[b, i, j] = value[FLOW, a]
-            answer.delivered_price[b, i, j] = price
-            paid += price * value[SHARE, a]
-        answer.average_price[b, j] = paid
+        answer.landed_price[b, j] = value[LANDED, d]
+        answer.demand[b, j] = value[DEMAND, d]
+        answer.average_price[b, j] = 0.0
+    rent = value[PULL]
+    rent[: count[ARCS]] = 0.0
+    for x in range(count[RESTRICTED]):
+        for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
+            rent[index[ARC, x]] += here[desk.right[r]]
+    for k in range(count[ORIGINS]):
+        b = batch.cluster_market[first_market + index[SELLER_MARKET, k]]
+        write_row(desk, k, b, answer)
+
+
+@compiled
+def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
+    """Copy flows and delivered prices of the open arcs of seller `k` of market `b`."""
+    index, value = desk.link, desk.value
+    begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+    end = begin + last - first
+    destination, demand = index[DESTINATION, first:last], value[DEMAND, first:last]
+    share, factor = value[SHARE, begin:end], value[FACTOR, begin:end]
+    addition, rent = value[ADDITION, begin:end], value[PULL, begin:end]
+    floor, quality = value[FLOOR, begin:end], value[QUALITY, begin:end]
+    flow = answer.flow[b, index[NAME, k]]
+    delivered = answer.delivered_price[b, index[NAME, k]]
+    average = answer.average_price[b]
+    here = value[SELLER_PRICE, k]
+    for n in range(destination.size):
+        if quality[n] > -np.inf:
+            j = destination[n]
+            price = max(factor[n] * here + addition[n] + rent[n], floor[n])
+            flow[j] = demand[n] * share[n]
+            delivered[j] = price
+            average[j] += price * share[n]
 
 
 @entry
