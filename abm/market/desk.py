@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from abm.market.kernel import LINK_ROWS, VALUE_ROWS, Batch, Desk
+from abm.market.kernel import BID_ROWS, LINK_ROWS, TERM_ROWS, VALUE_ROWS, Batch, Desk
 
 MOST_KEPT = 4  # desks
 LARGEST_KEPT = 16_000_000  # bytes
@@ -78,8 +78,8 @@ def new_desk(room: Room) -> Desk:
         key=real((2, 2 * room.firms_of_one_origin)),
         event=whole((2, 2 * room.firms_of_one_origin)),
         point=real((2, 2 * room.firms + 2 * room.limits + 2)),
-        term=real((5, room.terms, places)),
-        bid=real((3, room.bids, places)),
+        term=real((TERM_ROWS * room.terms, places)),
+        bid=real((BID_ROWS * room.bids, places)),
         side=real((2, sellers, places + room.limits)),
         matrix=real((both, both)),
         reduced=real((2, both)),

@@ -18,15 +18,18 @@ A cluster is gathered on a `Desk`, memory that one thread uses for all of its cl
 nothing is allocated while markets are solved.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
 # Only the entries are called from Python; the rest go without a wrapper for it, which halves the
 # time of compilation. Nothing is allocated, so references to memory are not counted (_nrt).
-entry = njit(cache=True, error_model="numpy", nogil=True, _nrt=False)
+entry = njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True, _nrt=False)
 bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
 compiled = njit(cache=True, error_model="numpy", **bare)
 # Products may be added unrounded, and sums over a row in any order: several terms at a time. The
@@ -43,10 +46,11 @@ RIDGE = 1e-13  # least pivot of the normalised derivative
 
 # Entries of `Desk.size`.
 SELLERS, ORIGINS, PLACES, ARCS, FLOORS, MARKETS, RESTRICTED = 0, 1, 2, 3, 4, 5, 6
-# Rows of `Desk.point`, `Desk.term` and `Desk.bid`.
+# Rows of `Desk.point`, and of each term of `Desk.term` and bid of `Desk.bid`.
 PRICE, QUANTITY = 0, 1
 NEED, REFERENCE, ELASTICITY, BACKSTOP, FADING = 0, 1, 2, 3, 4
 BID, BID_LOW, BID_WIDTH = 0, 1, 2
+TERM_ROWS, BID_ROWS = 5, 3
 # Where a seller is on its supply graph, and where it might go: added to rows SELLER_...
 HERE, TRIAL = np.int64(0), np.int64(1)  # not literals, each of which would be compiled for
 # Rows of `Desk.link`: by seller; free sellers in turn; by place; by arc under limits.
@@ -136,11 +140,43 @@ class Desk(NamedTuple):
     key: np.ndarray  # [2, E] asks of one origin while they are sorted
     event: np.ndarray  # [2, E] 2f is the low ask of firm f, 2f + 1 the high one
     point: np.ndarray  # [2, Q] supply graphs: price, quantity
-    term: np.ndarray  # [5, H, P] demand terms
-    bid: np.ndarray  # [3, N, P]
+    term: np.ndarray  # [H x 5, P] demand terms
+    bid: np.ndarray  # [N x 3, P]
     side: np.ndarray  # [2, S, P + limits] see `through_places`
     matrix: np.ndarray  # [S + P, S + P]
     reduced: np.ndarray  # [2, S + P] right-hand side and solution, most of a step
+
+
+@intrinsic  # type: ignore[misc]
+def part(
+    typing: Any, table: types.Array, row: types.Type, first: types.Type, last: types.Type
+) -> Any:
+    """Columns `first` to `last` of one row of a table, neither counted from the end.
+
+    As a slice would give, in a few instructions: slices take a third of all compilation.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        source = make_array(signature.args[0])(context, builder, given[0])
+        row, first, last = (
+            context.cast(builder, number, kind, types.intp)
+            for number, kind in zip(given[1:], signature.args[1:], strict=True)
+        )
+        width = cgutils.unpack_tuple(builder, source.shape)[1]
+        begin = builder.add(builder.mul(row, width), first)
+        found = make_array(signature.return_type)(context, builder)
+        populate_array(
+            found,
+            data=builder.gep(source.data, [begin], inbounds=True),
+            shape=[builder.sub(last, first)],
+            strides=[source.itemsize],
+            itemsize=source.itemsize,
+            meminfo=source.meminfo,
+            parent=source.parent,
+        )
+        return found._getvalue()
+
+    return types.Array(table.dtype, 1, "C")(table, row, first, last), build
 
 
 @compiled
@@ -206,15 +242,16 @@ def buy(desk: Desk) -> None:
     """
     value, term, bid, blur = desk.value, desk.term, desk.bid, desk.blur[0]
     places = desk.size[PLACES]
-    landed, demand = value[LANDED, :places], value[DEMAND, :places]
-    slope = value[SLOPE, :places]
+    landed, demand = part(value, LANDED, 0, places), part(value, DEMAND, 0, places)
+    slope = part(value, SLOPE, 0, places)
     for d in range(places):
         demand[d] = 0.0
         slope[d] = 0.0
-    for h in range(term.shape[1]):
-        need, reference = term[NEED, h, :places], term[REFERENCE, h, :places]
-        elasticity, backstop = term[ELASTICITY, h, :places], term[BACKSTOP, h, :places]
-        fading = term[FADING, h, :places]
+    for h in range(0, term.shape[0], TERM_ROWS):
+        need, reference = part(term, h + NEED, 0, places), part(term, h + REFERENCE, 0, places)
+        elasticity = part(term, h + ELASTICITY, 0, places)
+        backstop = part(term, h + BACKSTOP, 0, places)
+        fading = part(term, h + FADING, 0, places)
         for d in range(places):
             price = landed[d]
             ratio = min(price, backstop[d]) / reference[d]
@@ -229,9 +266,9 @@ def buy(desk: Desk) -> None:
             more = more if price <= backstop[d] else more * ramp
             demand[d] += more if left > 0.0 else 0.0
             slope[d] += steeper if left > 0.0 else 0.0
-    for n in range(bid.shape[1]):
-        quantity, low = bid[BID, n, :places], bid[BID_LOW, n, :places]
-        wide = bid[BID_WIDTH, n, :places]
+    for n in range(0, bid.shape[0], BID_ROWS):
+        quantity, low = part(bid, n + BID, 0, places), part(bid, n + BID_LOW, 0, places)
+        wide = part(bid, n + BID_WIDTH, 0, places)
         for d in range(places):
             width = wide[d] + 2.0 * blur
             left = ((low[d] - blur) + width) - landed[d]
@@ -351,7 +388,10 @@ def count_rights(batch: Batch, desk: Desk, c: int) -> None:
     table, limit_offset = desk.table, batch.limit_offset
     first_market = batch.market_from[c]
     markets = batch.market_from[c + 1] - first_market
-    table[:markets] = 0
+    for local in range(markets):
+        for i in range(table.shape[1]):
+            for j in range(table.shape[2]):
+                table[local, i, j] = 0
     for n in range(batch.limit_from[c], batch.limit_from[c + 1]):
         g = batch.cluster_limit[n]
         for row in range(limit_offset[g], limit_offset[g + 1]):
@@ -393,16 +433,16 @@ def open_places(batch: Batch, desk: Desk, b: int, local: int, first: int, last: 
             wants = need[b, j, h] > 0.0
             backstop = batch.backstop_price[b, j, h] if wants else np.inf
             fading = ramp_width(backstop, batch.choke_price[b, j, h])
-            term[NEED, h, d] = need[b, j, h]
-            term[REFERENCE, h, d] = batch.reference_price[b, j, h] if wants else 1.0
-            term[ELASTICITY, h, d] = batch.elasticity[b, j, h] if wants else 0.0
-            term[BACKSTOP, h, d] = backstop
-            term[FADING, h, d] = fading if backstop < np.inf else 1.0
+            term[TERM_ROWS * h + NEED, d] = need[b, j, h]
+            term[TERM_ROWS * h + REFERENCE, d] = batch.reference_price[b, j, h] if wants else 1.0
+            term[TERM_ROWS * h + ELASTICITY, d] = batch.elasticity[b, j, h] if wants else 0.0
+            term[TERM_ROWS * h + BACKSTOP, d] = backstop
+            term[TERM_ROWS * h + FADING, d] = fading if backstop < np.inf else 1.0
         for n in range(bid_quantity.shape[2]):
             low = batch.bid_low[b, j, n]
-            bid[BID, n, d] = bid_quantity[b, j, n]
-            bid[BID_LOW, n, d] = low
-            bid[BID_WIDTH, n, d] = ramp_width(low, batch.bid_high[b, j, n])
+            bid[BID_ROWS * n + BID, d] = bid_quantity[b, j, n]
+            bid[BID_ROWS * n + BID_LOW, d] = low
+            bid[BID_ROWS * n + BID_WIDTH, d] = ramp_width(low, batch.bid_high[b, j, n])
         d += 1
     desk.size[PLACES] = d
     return all_wanted
@@ -418,13 +458,13 @@ def open_row(batch: Batch, desk: Desk, b: int, k: int) -> None:
     i, local = index[NAME, k], index[SELLER_MARKET, k]
     first, last = index[FIRST_PLACE, k], index[LAST_PLACE, k]
     end = begin + last - first
-    destination = index[DESTINATION, first:last]
+    destination = part(index, DESTINATION, first, last)
     needs, weight = desk.table[local, i], batch.log_weight[b, i]
     from_factor, from_addition = batch.price_factor[b, i], batch.price_addition[b, i]
     from_floor = batch.floor_price[b, i]
-    factor, addition = desk.value[FACTOR, begin:end], desk.value[ADDITION, begin:end]
-    floor, quality = desk.value[FLOOR, begin:end], desk.value[QUALITY, begin:end]
-    response = desk.value[RESPONSE, begin:end]
+    factor, addition = part(desk.value, FACTOR, begin, end), part(desk.value, ADDITION, begin, end)
+    floor, quality = part(desk.value, FLOOR, begin, end), part(desk.value, QUALITY, begin, end)
+    response = part(desk.value, RESPONSE, begin, end)
     theta = batch.dispersion[b]
     usable = 0
     floors = 0
@@ -478,7 +518,8 @@ def open_rights(batch: Batch, desk: Desk, c: int) -> None:
     first_market = batch.market_from[c]
     k = count[ORIGINS]
     # Until they are filled in, an arc's rights hold -1.
-    right[: index[RIGHT_START, count[RESTRICTED]]] = -1
+    for r in range(index[RIGHT_START, count[RESTRICTED]]):
+        right[r] = -1
     for n in range(batch.limit_from[c], batch.limit_from[c + 1]):
         g = batch.cluster_limit[n]
         if limit[g] <= 0.0:
@@ -520,7 +561,8 @@ def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
     """
     count, index, offset = desk.size, desk.link, batch.firm_offset
     first_market = batch.market_from[c]
-    count[:] = 0
+    for n in range(count.size):
+        count[n] = 0
     count[MARKETS] = batch.market_from[c + 1] - first_market
     desk.blur[0] = 0.0
     count_rights(batch, desk, c)
@@ -535,7 +577,8 @@ def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
             begin = index[POINT_START, k]
             end = draw_supply(batch, desk, offset[b, i], offset[b, i + 1], begin)
             if end == begin:
-                desk.table[local, i] = -1
+                for j in range(desk.table.shape[2]):
+                    desk.table[local, i, j] = -1
                 continue
             capacity += desk.point[QUANTITY, end - 1]
             index[NAME, k] = i
@@ -675,8 +718,8 @@ def appeal(desk: Desk, at: int) -> None:
     for k in range(count[ORIGINS]):
         begin = index[ROW_START, k]
         end = begin + index[LAST_PLACE, k] - index[FIRST_PLACE, k]
-        delivered, factor = share[begin:end], value[FACTOR, begin:end]
-        addition = value[ADDITION, begin:end]
+        delivered, factor = part(value, SHARE, begin, end), part(value, FACTOR, begin, end)
+        addition = part(value, ADDITION, begin, end)
         here = price[k]
         for d in range(delivered.size):
             delivered[d] = factor[d] * here + addition[d]
@@ -686,7 +729,7 @@ def appeal(desk: Desk, at: int) -> None:
     if count[FLOORS] > 0:
         for a in range(count[ARCS]):
             share[a], value[RESPONSE, a] = floored(share[a], value[FLOOR, a], desk.blur[0])
-    delivered, quality = share[: count[ARCS]], value[QUALITY, : count[ARCS]]
+    delivered, quality = part(value, SHARE, 0, count[ARCS]), part(value, QUALITY, 0, count[ARCS])
     for a in range(delivered.size):
         delivered[a] = quality[a] - delivered[a]
 
@@ -696,22 +739,28 @@ def spread(desk: Desk) -> None:
     """Turn the appeal of arcs in SHARE into shares of each place's demand, and write that."""
     count, index, value = desk.size, desk.link, desk.value
     places = count[PLACES]
-    top, total = value[TOP, :places], value[TOTAL, :places]
-    inverse, landed = value[INVERSE, :places], value[LANDED, :places]
-    theta, own_theta = value[THETA, :places], value[OWN_THETA, :places]
+    top, total = part(value, TOP, 0, places), part(value, TOTAL, 0, places)
+    inverse, landed = part(value, INVERSE, 0, places), part(value, LANDED, 0, places)
+    theta, own_theta = part(value, THETA, 0, places), part(value, OWN_THETA, 0, places)
     for d in range(places):
         top[d] = -np.inf
         total[d] = 0.0
         inverse[d] = 1.0 / theta[d]
     for k in range(count[ORIGINS]):
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-        share, highest = value[SHARE, begin : begin + last - first], top[first:last]
+        share, highest = (
+            part(value, SHARE, begin, begin + last - first),
+            part(value, TOP, first, last),
+        )
         for d in range(share.size):
             highest[d] = max(highest[d], share[d])
     for k in range(count[ORIGINS]):
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-        share, highest = value[SHARE, begin : begin + last - first], top[first:last]
-        scale, added = inverse[first:last], total[first:last]
+        share, highest = (
+            part(value, SHARE, begin, begin + last - first),
+            part(value, TOP, first, last),
+        )
+        scale, added = part(value, INVERSE, first, last), part(value, TOTAL, first, last)
         for d in range(share.size):
             share[d] = exponential((share[d] - highest[d]) * scale[d])
             added[d] += share[d]
@@ -724,8 +773,11 @@ def spread(desk: Desk) -> None:
     buy(desk)
     for k in range(count[ORIGINS]):
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-        share, scale = value[SHARE, begin : begin + last - first], inverse[first:last]
-        demand = value[DEMAND, first:last]
+        share, scale = (
+            part(value, SHARE, begin, begin + last - first),
+            part(value, INVERSE, first, last),
+        )
+        demand = part(value, DEMAND, first, last)
         sold = 0.0
         for d in range(share.size):
             share[d] *= scale[d]
@@ -883,14 +935,14 @@ def answer_prices(desk: Desk) -> None:
     """
     count, index, value = desk.size, desk.link, desk.value
     places, arcs = count[PLACES], count[ARCS]
-    swap, rest = value[SWAP, :places], value[REST, :places]
-    demand, slope = value[DEMAND, :places], value[SLOPE, :places]
-    theta = value[THETA, :places]
+    swap, rest = part(value, SWAP, 0, places), part(value, REST, 0, places)
+    demand, slope = part(value, DEMAND, 0, places), part(value, SLOPE, 0, places)
+    theta = part(value, THETA, 0, places)
     for d in range(places):
         swap[d] = demand[d] / theta[d]
         rest[d] = swap[d] + slope[d]
-    share, response = value[SHARE, :arcs], value[RESPONSE, :arcs]
-    factor, pull = value[FACTOR, :arcs], value[PULL, :arcs]
+    share, response = part(value, SHARE, 0, arcs), part(value, RESPONSE, 0, arcs)
+    factor, pull = part(value, FACTOR, 0, arcs), part(value, PULL, 0, arcs)
     for a in range(arcs):
         pull[a] = share[a] * response[a] * factor[a]
     if count[SELLERS] > count[ORIGINS]:
@@ -898,8 +950,8 @@ def answer_prices(desk: Desk) -> None:
     for k in range(count[SELLERS]):
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
         end = begin + last - first
-        by_share, by_pull = value[SHARE, begin:end], value[PULL, begin:end]
-        swaps, rests = value[SWAP, first:last], value[REST, first:last]
+        by_share, by_pull = part(value, SHARE, begin, end), part(value, PULL, begin, end)
+        swaps, rests = part(value, SWAP, first, last), part(value, REST, first, last)
         swapped = 0.0
         own = 0.0
         for d in range(by_pull.size):
@@ -915,8 +967,8 @@ def gather_rights(desk: Desk) -> None:
     count, index, value, right = desk.size, desk.link, desk.value, desk.right
     arcs = count[ARCS]
     end = arcs + (count[SELLERS] - count[ORIGINS]) * count[PLACES]
-    value[SHARE, arcs:end] = 0.0
-    value[PULL, arcs:end] = 0.0
+    wipe(part(value, SHARE, arcs, end))
+    wipe(part(value, PULL, arcs, end))
     for x in range(count[RESTRICTED]):
         a, d = index[ARC, x], index[ARC_PLACE, x]
         for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
@@ -1007,6 +1059,13 @@ def choose_system(desk: Desk, in_logs: bool) -> tuple[int, int, bool]:
     return free, free_origins, by_sellers > 1.2 * by_places
 
 
+@compiled
+def wipe(row: np.ndarray) -> None:
+    """Zero a row."""
+    for n in range(row.size):
+        row[n] = 0.0
+
+
 @rowwise
 def dot(left: np.ndarray, right: np.ndarray) -> float:
     """The sum of products of two rows of one length."""
@@ -1034,8 +1093,8 @@ def among_sellers(desk: Desk, free: int) -> None:
     for i in range(free):
         k = index[FREE, i]
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-        row, share = value[ROW, first:last], value[SHARE, begin : begin + last - first]
-        rest = value[REST, first:last]
+        row, share = part(value, ROW, first, last), part(value, SHARE, begin, begin + last - first)
+        rest = part(value, REST, first, last)
         for d in range(row.size):
             row[d] = rest[d] * share[d]
         for n in range(free):
@@ -1044,7 +1103,7 @@ def among_sellers(desk: Desk, free: int) -> None:
             size = max(min(last, index[LAST_PLACE, m]) - after, 0)
             other = index[ROW_START, m] + after - index[FIRST_PLACE, m]
             matrix[i, n] = -value[BY_PRICE, m] * dot(
-                value[ROW, after : after + size], value[PULL, other : other + size]
+                part(value, ROW, after, after + size), part(value, PULL, other, other + size)
             )
         matrix[i, i] = value[EXTRA, i] + value[OWN, k] * value[BY_PRICE, k]
         desk.reduced[0, i] = value[RIGHT, i]
@@ -1081,8 +1140,7 @@ def through_places(desk: Desk, free: int, free_origins: int) -> int:
     places = desk.size[PLACES]
     size = places + free - free_origins
     for i in range(size):
-        for n in range(size):
-            matrix[i, n] = 0.0
+        wipe(part(matrix, i, 0, size))
         result[i] = 0.0
     for d in range(places):
         matrix[d, d] = 1.0
@@ -1091,8 +1149,8 @@ def through_places(desk: Desk, free: int, free_origins: int) -> int:
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
         own = value[EXTRA, i] + value[SWAPPED, k] * value[BY_PRICE, k]
         if i < free_origins:
-            out[i, :size] = 0.0
-            into[i, :size] = 0.0
+            wipe(part(out, i, 0, size))
+            wipe(part(into, i, 0, size))
             value[PIVOT, i] = own
             for d in range(first, last):
                 a = begin + d - first
@@ -1129,7 +1187,7 @@ def through_places(desk: Desk, free: int, free_origins: int) -> int:
         for i in range(size):
             if into[o, i] != 0.0:
                 ratio = into[o, i] / value[PIVOT, o]
-                subtract(matrix[i, :size], ratio, out[o, :size])
+                subtract(part(matrix, i, 0, size), ratio, part(out, o, 0, size))
                 result[i] -= ratio * value[RIGHT, o]
     return size
 
@@ -1156,14 +1214,14 @@ def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right:
             continue
         if abs(pivot) < RIDGE:
             matrix[k, k] = RIDGE
-        row = matrix[k, k + 1 : size]
+        row = part(matrix, k, k + 1, size)
         for i in range(k + 1, size):
             if matrix[i, k] != 0.0:
                 ratio = matrix[i, k] / matrix[k, k]
-                subtract(matrix[i, k + 1 : size], ratio, row)
+                subtract(part(matrix, i, k + 1, size), ratio, row)
                 right[i] -= ratio * right[k]
     for k in range(size - 1, -1, -1):
-        total = right[k] - dot(matrix[k, k + 1 : size], right[k + 1 : size])
+        total = right[k] - dot(part(matrix, k, k + 1, size), part(system, 0, k + 1, size))
         right[k] = total / matrix[k, k]
 
 
@@ -1184,7 +1242,9 @@ def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bo
         elif i >= free_origins:
             step = solved[places + i - free_origins]
         else:
-            step = (value[RIGHT, i] - dot(out[i, :size], solved[:size])) / value[PIVOT, i]
+            step = (
+                value[RIGHT, i] - dot(part(out, i, 0, size), part(desk.reduced, 0, 0, size))
+            ) / value[PIVOT, i]
         value[STEP, index[FREE, i]] = step
     sound = True
     for k in range(sellers):
@@ -1204,20 +1264,22 @@ def answer_moves(desk: Desk) -> None:
     """Add to the steps of sellers whose price is held what the others' moves do to their sales."""
     count, index, value, right = desk.size, desk.link, desk.value, desk.right
     places = count[PLACES]
-    moved, rest = value[ROW, :places], value[REST, :places]
+    moved, rest = part(value, ROW, 0, places), part(value, REST, 0, places)
     for d in range(places):
         moved[d] = 0.0
     for k in range(count[SELLERS]):
         if value[DEARER, k] != 0.0:
             begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-            pull = value[PULL, begin : begin + last - first]
-            subtract(moved[first:last], -value[DEARER, k], pull)
+            pull = part(value, PULL, begin, begin + last - first)
+            subtract(part(value, ROW, first, last), -value[DEARER, k], pull)
     for d in range(places):
         moved[d] *= rest[d]
     for k in range(count[SELLERS]):
         if index[NUMBER, k] < 0:
             begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-            value[STEP, k] += dot(moved[first:last], value[SHARE, begin : begin + last - first])
+            value[STEP, k] += dot(
+                part(value, ROW, first, last), part(value, SHARE, begin, begin + last - first)
+            )
     for x in range(count[RESTRICTED]):
         a, k = index[ARC, x], index[ARC_SELLER, x]
         dearer = value[FACTOR, a] * value[DEARER, k]
@@ -1479,7 +1541,7 @@ def write_answer(
         answer.demand[b, j] = value[DEMAND, d]
         answer.average_price[b, j] = 0.0
     rent = value[PULL]
-    rent[: count[ARCS]] = 0.0
+    wipe(part(value, PULL, 0, count[ARCS]))
     for x in range(count[RESTRICTED]):
         for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
             rent[index[ARC, x]] += here[desk.right[r]]
@@ -1494,10 +1556,10 @@ def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
     index, value = desk.link, desk.value
     begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
     end = begin + last - first
-    destination, demand = index[DESTINATION, first:last], value[DEMAND, first:last]
-    share, factor = value[SHARE, begin:end], value[FACTOR, begin:end]
-    addition, rent = value[ADDITION, begin:end], value[PULL, begin:end]
-    floor, quality = value[FLOOR, begin:end], value[QUALITY, begin:end]
+    destination, demand = part(index, DESTINATION, first, last), part(value, DEMAND, first, last)
+    share, factor = part(value, SHARE, begin, end), part(value, FACTOR, begin, end)
+    addition, rent = part(value, ADDITION, begin, end), part(value, PULL, begin, end)
+    floor, quality = part(value, FLOOR, begin, end), part(value, QUALITY, begin, end)
     flow = answer.flow[b, index[NAME, k]]
     delivered = answer.delivered_price[b, index[NAME, k]]
     average = answer.average_price[b]
