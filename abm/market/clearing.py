@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -25,11 +26,16 @@ class Clearing:
     landed_price: np.ndarray  # [B, J] logit index of delivered prices; inf if all arcs are closed
     average_price: np.ndarray  # [B, J] mean delivered price by tonnes; NaN if all arcs are closed
     demand: np.ndarray  # [B, J] t/month at the landed price, the sum of flows
-    unmet: np.ndarray  # [B, J] t/month of need at reference prices that the price has choked off
     sales: np.ndarray  # [F] t/month
     iterations: np.ndarray  # [B] Newton steps
     residual: np.ndarray  # [B] worst |offered - sold| of an origin or a right, over volume
     fell_back: np.ndarray  # [B] whether Newton's method alone did not suffice
+    problem: Problem = field(repr=False, compare=False)  # what was cleared
+
+    @cached_property
+    def unmet(self) -> np.ndarray:
+        """[B, J] t/month of need at reference prices that the price has choked off."""
+        return unmet_need(self.problem, self.landed_price)
 
     @property
     def certificate(self) -> float:
@@ -74,7 +80,7 @@ def clear(
     answer = blank_answer(problem)
     clusters = batch.market_from.size - 1
     threads = max(1, min(threads, clusters))
-    bounds = np.linspace(0, clusters, threads + 1).astype(np.int64)
+    bounds = [clusters * part // threads for part in range(threads + 1)]
     warm = warm_start(problem, start)
     with desks(room_for(batch), threads) as memory:
 
@@ -93,16 +99,19 @@ def clear(
     bad = np.flatnonzero(~(answer.residual <= tolerance))
     if bad.size:
         raise MarketNotCleared(failure_text(problem, answer, bad, tolerance, where), bad.tolist())
-    return Clearing(**answer._asdict(), unmet=unmet_need(problem, answer.landed_price))
+    return Clearing(**answer._asdict(), problem=problem)
 
 
 def pack(problem: Problem) -> Batch:
     """The problem as contiguous arrays for the compiled code, its markets in clusters."""
     p = problem
-    cluster = clusters_of(p)
+    group = p.limit_group
+    cluster = clusters_of(p, group)
     count = int(cluster.max(initial=-1)) + 1
     limit_cluster = np.zeros(p.limit.size, np.int64)  # a limit without arcs binds nobody anywhere
-    limit_cluster[p.limit_group] = cluster[p.limit_market]
+    limit_cluster[group] = cluster[p.limit_market]
+    cluster_market, market_from = together(cluster, count)
+    cluster_limit, limit_from = together(limit_cluster, count)
     names = ("capacity", "low_ask", "high_ask", "need", "reference_price", "elasticity",
              "backstop_price", "choke_price", "bid_quantity", "bid_low", "bid_high", "log_weight",
              "price_factor", "price_addition", "floor_price", "dispersion", "limit")  # fmt: skip
@@ -112,24 +121,28 @@ def pack(problem: Problem) -> Batch:
         **floats,
         firm_offset=np.ascontiguousarray(p.firm_offset, np.int64),
         limit_offset=np.ascontiguousarray(p.limit_offset, np.int64),
-        limit_arc=np.stack([p.limit_market, p.limit_origin, p.limit_destination]).astype(np.int64),
-        cluster_market=np.argsort(cluster, kind="stable"),
-        market_from=starts(cluster, count),
-        cluster_limit=np.argsort(limit_cluster, kind="stable"),
-        limit_from=starts(limit_cluster, count),
+        limit_arc=np.array([p.limit_market, p.limit_origin, p.limit_destination], np.int64),
+        cluster_market=cluster_market,
+        market_from=market_from,
+        cluster_limit=cluster_limit,
+        limit_from=limit_from,
     )
 
 
-def starts(group: np.ndarray, count: int) -> np.ndarray:
-    """[count + 1] where each group begins once its members stand together."""
-    return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=count))]).astype(np.int64)
+def together(group: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Members group by group, and where among them each group begins [count + 1]."""
+    member = group.argsort(kind="stable")
+    return member, group[member].searchsorted(np.arange(count + 1))
 
 
-def clusters_of(problem: Problem) -> np.ndarray:
-    """[B] number of the cluster of each market: markets that a limit ties together share one."""
+def clusters_of(problem: Problem, group: np.ndarray) -> np.ndarray:
+    """[B] number of the cluster of each market: markets that a limit ties together share one.
+
+    `group` is the problem's `limit_group`.
+    """
     markets = problem.shape[0]
-    first = problem.limit_market[problem.limit_offset[problem.limit_group]]
-    if np.array_equal(first, problem.limit_market):
+    first = problem.limit_market[problem.limit_offset[group]]
+    if (first == problem.limit_market).all():
         return np.arange(markets)
     tie = (np.ones(first.size), (first, problem.limit_market))
     return connected_components(coo_array(tie, shape=(markets, markets)), directed=False)[1]

@@ -39,24 +39,29 @@ def room_for(batch: Batch) -> Room:
     """
     _, origins, destinations = batch.log_weight.shape
     offsets = batch.firm_offset
-    firms = (offsets[:, -1] - offsets[:, 0])[batch.cluster_market]
-    total = np.concatenate([[0], np.cumsum(firms)])
+    total = np.zeros(offsets.shape[0] + 1, np.int64)
+    (offsets[:, -1] - offsets[:, 0])[batch.cluster_market].cumsum(out=total[1:])
     return Room(
-        int(np.diff(batch.market_from).max(initial=0)),
+        largest(batch.market_from),
         origins,
         destinations,
         batch.need.shape[2],
         batch.bid_quantity.shape[2],
-        roomy(np.diff(batch.limit_from).max(initial=0)),
+        roomy(largest(batch.limit_from)),
         roomy(batch.limit_arc.shape[1]),
-        roomy(np.diff(total[batch.market_from]).max(initial=0)),
-        roomy(np.diff(offsets, axis=1).max(initial=0)),
+        roomy(largest(total[batch.market_from])),
+        roomy(largest(offsets)),
     )
+
+
+def largest(offset: np.ndarray) -> int:
+    """The most members of any group, from where each begins, along the last axis."""
+    return int((offset[..., 1:] - offset[..., :-1]).max(initial=0))
 
 
 def roomy(number: int) -> int:
     """The next power of two; zero stays."""
-    return 1 << (int(number) - 1).bit_length() if number else 0
+    return 1 << (number - 1).bit_length() if number else 0
 
 
 def new_desk(room: Room) -> Desk:

@@ -147,7 +147,7 @@ class Desk(NamedTuple):
     reduced: np.ndarray  # [2, S + P] right-hand side and solution, most of a step
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def part(
     typing: Any, table: types.Array, row: types.Type, first: types.Type, last: types.Type
 ) -> Any:

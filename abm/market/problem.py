@@ -67,7 +67,7 @@ class Problem:
     @property
     def limit_group(self) -> Integers:
         """[A] the limit that each limited arc stands under."""
-        return np.repeat(np.arange(self.limit.size), np.diff(self.limit_offset))
+        return np.arange(self.limit.size).repeat(self.limit_offset[1:] - self.limit_offset[:-1])
 
     def market(self, b: int) -> str:
         """How market `b` is called in messages."""
@@ -116,27 +116,29 @@ class Problem:
 
     def _check_rows(self) -> None:
         b, i, j = self.shape
-        if b and (
-            self.firm_offset.min() < 0
-            or self.firm_offset.max() > self.capacity.shape[0]
-            or (np.diff(self.firm_offset.ravel()) < 0).any()
-        ):
+        row = self.firm_offset.ravel()
+        if b and (row[0] < 0 or row[-1] > self.capacity.shape[0] or (row[1:] < row[:-1]).any()):
             raise ValueError(
                 "Problem.firm_offset must rise along origins and markets, between 0 and "
                 f"{self.capacity.shape[0]} firms; each market has firms of its own."
             )
         offset = self.limit_offset
-        if offset[0] != 0 or offset[-1] != self.limit_origin.size or (np.diff(offset) < 0).any():
+        if (
+            offset[0] != 0
+            or offset[-1] != self.limit_origin.size
+            or (offset[1:] < offset[:-1]).any()
+        ):
             raise ValueError("Problem.limit_offset must rise from 0 to the number of limit arcs.")
+        if not self.limit_origin.size:
+            return
+        key = self.limit_group
         for name, size in (("limit_market", b), ("limit_origin", i), ("limit_destination", j)):
             rows = getattr(self, name)
-            if rows.size and (rows.min() < 0 or rows.max() >= size):
+            if rows.min() < 0 or rows.max() >= size:
                 raise ValueError(f"Problem.{name} holds a number outside 0 to {size - 1}.")
-        if self.limit_origin.size:
-            key = (self.limit_group * b + self.limit_market) * i + self.limit_origin
-            key = key * j + self.limit_destination
-            if np.unique(key).size < key.size:
-                raise ValueError("A limit lists the same arc twice; list each arc once per limit.")
+            key = key * size + rows
+        if np.unique(key).size < key.size:
+            raise ValueError("A limit lists the same arc twice; list each arc once per limit.")
 
     def _check_numbers(self) -> None:
         finite = (
