@@ -69,7 +69,11 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
 def place_month_orders(model: MineralModel) -> buyer.Orders:
     """Orders of private buyers, and of the states that fill their stockpiles."""
     state, traits, behaviour = model.state, model.buyers, model.behaviour
-    model.backstop, model.choke = substitution_prices(model)
+    cheaper = model.case.instruments.research.backstop_cut * research_progress(model)
+    model.backstop, model.choke = substitution_prices(model, cheaper)
+    model.unaided = (model.backstop, model.choke)
+    if cheaper.any():
+        model.unaided = substitution_prices(model, np.zeros(cheaper.shape))
     trend = model.trend_need
     model.need = trend.copy()
     swing = model.events.demand[model.month][model.world.mineral_of_market]
@@ -134,15 +138,19 @@ def with_stockpile_bids(
     return orders
 
 
-def substitution_prices(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
+def substitution_prices(model: MineralModel, cheaper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[market, country] prices at which a substitute starts and ends to displace demand.
 
     Research lowers what the substitute costs beyond the mineral at its opening price. A refiner
     stops buying feed that costs more than its product brings.
+
+    Parameters
+    ----------
+    cheaper
+        [mineral, country] part of that extra cost which research has removed.
     """
     world = model.world
     reference = model.buyers.reference_price
-    cheaper = model.case.instruments.research.backstop_cut * research_progress(model)
     cheaper = cheaper[world.mineral_of_market]
     backstop = world.parameters["backstop_price_multiple"][:, None]
     choke = world.parameters["choke_price_multiple"][:, None]

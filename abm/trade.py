@@ -318,7 +318,7 @@ def contained(clearing: Clearing, problem: Problem, unit: np.ndarray) -> Clearin
         landed_price=clearing.landed_price * unit[:, None],
         average_price=clearing.average_price * unit[:, None],
         demand=clearing.demand / unit[:, None],
-        unmet=clearing.unmet / unit[:, None],
+        problem=by_weight(problem, 1.0 / unit),
         sales=clearing.sales / firm,
     )
 

@@ -124,15 +124,24 @@ def stock_building(model: MineralModel) -> np.ndarray:
 def users_gain(model: MineralModel) -> np.ndarray:
     """[market, country, sector] thousand USD above the price; goods that are missing earn none.
 
-    What is at hand goes to all uses alike: a tenth missing takes a tenth of the surplus.
+    What is at hand goes to all uses alike: a tenth missing takes a tenth of the surplus. Thrift
+    and research are no loss to those who can do without the mineral: uses are valued on the demand
+    of the opening, whatever research has made of the substitute, and a use that has been redesigned
+    is taken to cost what the mineral cost at the opening.
     """
     sectors = slice(1, STATE)
     books = model.books
     wanted, used = model.desired[:, :, sectors], books.use[:, :, sectors]
-    surplus = consumer_surplus(model.need, books.price, model.buyers, model.backstop, model.choke)
-    return surplus[:, :, sectors] * np.divide(
-        used, wanted, out=np.zeros(used.shape), where=wanted > 0
-    )
+    surplus = consumer_surplus(model.need, books.price, model.buyers, *model.unaided)
+    served = np.divide(used, wanted, out=np.zeros(used.shape), where=wanted > 0)
+    gain = surplus[:, :, sectors] * served
+    intensity = model.intensity[model.world.mineral_of_market]
+    if (intensity != 1.0).any():
+        freed = np.zeros(model.need.shape)
+        freed[:, :, sectors] = model.need[:, :, sectors] * (1.0 / intensity - 1.0)
+        opening = model.buyers.reference_price
+        gain += consumer_surplus(freed, opening, model.buyers, *model.unaided)[:, :, sectors]
+    return gain
 
 
 def sales_cost(model: MineralModel) -> np.ndarray:

@@ -180,9 +180,9 @@ def test_members_pay_by_their_industry(tiny_world: World) -> None:
 
 def test_research_brings_the_substitute_nearer(tiny_world: World) -> None:
     model = model_of(with_research(thrifty(4), spending=300.0), tiny_world, "washington")
-    before = substitution_prices(model)
+    before = [prices.copy() for prices in substitution_prices(model, np.zeros((2, 4)))]
     model.run()
-    after = substitution_prices(model)
+    after = (model.backstop, model.choke)
     row, usa, chn = (
         tiny_world.market("gallium", "refined"),
         *map(tiny_world.country, ("USA", "CHN")),
