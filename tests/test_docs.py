@@ -1,6 +1,7 @@
 """The documents: tables that are current, links that resolve, commands that the program knows."""
 
 import dataclasses
+import functools
 import importlib.util
 import re
 import shlex
@@ -229,11 +230,13 @@ def settings_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def compose_run(overrides: list[str], folder: Path) -> None:
+@functools.cache
+def compose_run(overrides: tuple[str, ...], folder: Path) -> None:
+    """Refuses what Hydra or the model refuses; a command shown on several pages is tried once."""
     # What experiments.run does on import, without the seconds that its figures take to load.
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(folder), version_base="1.3"):
-        settings = OmegaConf.to_object(compose("config", overrides))
+        settings = OmegaConf.to_object(compose("config", list(overrides)))
     assert isinstance(settings, Config)
     check(settings)
 
@@ -244,7 +247,7 @@ def check_module(words: list[str], folder: Path) -> None:
     assert importlib.util.find_spec(module) is not None, f"there is no module {module}"
     if module == "experiments.run":
         for run in single_runs(overrides_of(rest)):
-            compose_run(run, folder)
+            compose_run(tuple(run), folder)
 
 
 def check_make(words: list[str], folder: Path) -> None:
@@ -257,7 +260,7 @@ def check_make(words: list[str], folder: Path) -> None:
         assert re.search(rf"^{variable} \?=", makefile, flags=re.MULTILINE), variable
         if variable == "ARGS" and target == "run":
             for run in single_runs(overrides_of(shlex.split(value))):
-                compose_run(run, folder)
+                compose_run(tuple(run), folder)
 
 
 def test_commands_are_found() -> None:
