@@ -254,13 +254,12 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     running = firm.within_scrap(running, scrap_limit(model), traits)
     cost = traits.to_feeders(rise) - model.support[rows] - model.premium[rows]
     low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)
-    stored = model.behaviour.inventory_offer * firms.inventory[rows]
-    firms.running[rows] = running
-    able = planned * availability
-    firms.able[rows] = able + stored
+    able, offered = firm.offers(
+        planned, availability, running, firms.inventory[rows], model.behaviour
+    )
+    firms.running[rows], firms.able[rows], firms.offered[rows] = running, able, offered
     firms.low_ask[rows], firms.high_ask[rows] = low, high
-    firms.offered[rows] = running + stored
-    return Offers(running + stored, low, high, traits.least_price)
+    return Offers(offered, low, high, traits.least_price)
 
 
 def feed_at_hand(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:

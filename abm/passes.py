@@ -464,6 +464,23 @@ def share_feed(
 
 
 @compiled
+def add_stock(
+    planned: np.ndarray,
+    availability: np.ndarray,
+    running: np.ndarray,
+    inventory: np.ndarray,
+    share: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[F] the offer without limits on inputs and with them: capacity, and a share of the stock."""
+    able, offered = np.empty(planned.size), np.empty(planned.size)
+    for f in range(planned.size):
+        stored = share * inventory[f]
+        able[f] = planned[f] * availability[f] + stored
+        offered[f] = running[f] + stored
+    return able, offered
+
+
+@compiled
 def sum_at(place: np.ndarray, values: np.ndarray, places: int) -> np.ndarray:
     """[place] sums of `values` [F]; quick where the firms of a place stand together."""
     sums = np.zeros(places)

@@ -14,6 +14,7 @@ import numpy as np
 from abm.agents.table import Column, Row
 from abm.config import Behaviour
 from abm.passes import (
+    add_stock,
     approach_capacity,
     drift_markups,
     move_asks,
@@ -180,9 +181,32 @@ def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTrait
     scrap_limit
         [market, country] t/month that scrap allows; infinite where nothing is known of it.
     """
-    demand = traits.by_place(running * traits.recycles, scrap_limit.shape)
-    part = np.divide(scrap_limit, demand, out=np.ones(demand.shape), where=demand > 0)
-    return np.where(traits.recycles, running * traits.here(np.minimum(part, 1.0)), running)
+    rows = np.flatnonzero(traits.recycles)
+    place, limit = traits.place[rows], scrap_limit.ravel()
+    demand = sum_at(place, running[rows], limit.size)
+    part = np.divide(limit, demand, out=np.ones(limit.size), where=demand > 0)
+    kept = running.copy()
+    kept[rows] *= np.minimum(part, 1.0)[place]
+    return kept
+
+
+def offers(
+    planned: np.ndarray,
+    availability: np.ndarray,
+    running: np.ndarray,
+    inventory: np.ndarray,
+    behaviour: Behaviour,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[firm] t/month offered if feed and scrap were no limit, and as it is; stock included.
+
+    Parameters
+    ----------
+    running
+        [firm] t/month that can run.
+    inventory
+        [firm] t of finished goods, of which a share is offered.
+    """
+    return add_stock(planned, availability, running, inventory, behaviour.inventory_offer)
 
 
 def asks(
