@@ -399,7 +399,7 @@ def firm_up(
     need: np.ndarray,
     expected_use: np.ndarray,
     expected_price: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Floor [M, J, G] and ramps [M, J, 2G] of orders whose `committed` part [M, J] is firm.
 
     The same part of both ramps of every group moves to its floor, up to its need, so that at the
@@ -407,6 +407,7 @@ def firm_up(
     """
     markets, countries, groups = floor.shape
     new_floor, new_quantity = floor.copy(), quantity.copy()
+    new_low, new_high = low.copy(), high.copy()
     flexible = np.zeros(groups)
     for m in range(markets):
         for j in range(countries):
@@ -430,9 +431,17 @@ def firm_up(
                     room = max(need[m, j, g] - floor[m, j, g], 0.0) * scale
                     part = min(wanted, room / flexible[g])
                     new_floor[m, j, g] += part * flexible[g] / scale
-                    new_quantity[m, j, g] *= 1.0 - part
+                    width = high[m, j, g] - low[m, j, g]
+                    price = expected_price[m, j]
+                    filled = min(max((high[m, j, g] - price) / width, 0.0), 1.0)
+                    left = (1.0 - part) * filled
+                    kept = left + 1.0 - filled
+                    new_quantity[m, j, g] *= kept
+                    top = price + width * (left / kept if kept > 0.0 else 0.0)
+                    new_low[m, j, g], new_high[m, j, g] = top - width, top
+                    new_low[m, j, groups + g] = top
                     new_quantity[m, j, groups + g] *= 1.0 - part
-    return new_floor, new_quantity
+    return new_floor, new_quantity, new_low, new_high
 
 
 @compiled

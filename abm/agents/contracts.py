@@ -97,7 +97,7 @@ def firm_orders(
     expected_price
         [market, country] USD/kg.
     """
-    floor, quantity = firm_up(
+    floor, quantity, low, high = firm_up(
         orders.floor,
         orders.bid_quantity,
         orders.bid_low,
@@ -107,4 +107,4 @@ def firm_orders(
         expected_use,
         expected_price,
     )
-    return replace(orders, floor=floor, bid_quantity=quantity)
+    return replace(orders, floor=floor, bid_quantity=quantity, bid_low=low, bid_high=high)
