@@ -33,7 +33,7 @@ from experiments.figures import (
     style,
     years_axis,
 )
-from experiments.indicators import monthly_outcomes
+from experiments.indicators import CALM, CRISIS, monthly_outcomes
 from experiments.report import Answer, interval, number
 from experiments.study import Cell, Study, with_settings
 
@@ -65,6 +65,8 @@ class Mechanism:
         Whether the picture is drawn with the alliance: what acts through members.
     ground
         Settings that hold in both worlds of the picture, as where it acts on another mechanism.
+    calm
+        Whether the picture is drawn without the shock: what the shock would hide.
     """
 
     label: str
@@ -72,6 +74,7 @@ class Mechanism:
     shown: str
     allied: bool = False
     ground: Mapping[str, Any] = field(default_factory=dict)
+    calm: bool = False
 
 
 def switch(*names: str) -> dict[str, tuple[Any, Any]]:
@@ -91,7 +94,9 @@ def mechanisms(config: Config) -> dict[str, Mechanism]:
     strait = [Closure(chokepoint="malacca", **dated)]
     return {
         "enforcement": Mechanism("Leaks of the ban", {"shock.enforcement": (1.0, 0.75)}, "price"),
-        "review": Mechanism("Strategic producers", switch("producers", "tension"), "price"),
+        "review": Mechanism(
+            "Strategic producers", switch("producers", "tension"), "price", calm=True
+        ),
         "tension": Mechanism(
             "Tension and retaliation",
             switch("tension", "instruments.retaliation"),
@@ -121,7 +126,13 @@ def mechanisms(config: Config) -> dict[str, Mechanism]:
         ),
         "contracts": Mechanism("Term contracts", switch("planning.contracts"), "price"),
         "idling": Mechanism("Idling and restart", switch("planning.idling"), "price"),
-        "depletion": Mechanism("Depletion", switch("planning.depletion"), "price"),
+        "depletion": Mechanism(
+            "Depletion",
+            switch("planning.depletion"),
+            "price",
+            ground={"shock.minerals": ["all"]},
+            calm=True,
+        ),
         "entry": Mechanism("Entry with lead times", switch("planning.entry"), "price"),
         "hoarding": Mechanism("Hoarding", {"behaviour.hoarding": (0.0, 2.0)}, "price"),
         "shipping": Mechanism(
@@ -129,6 +140,14 @@ def mechanisms(config: Config) -> dict[str, Mechanism]:
             {"shipping.active": (False, True), "shipping.closures": ([], strait)},
             "price",
         ),
+    }
+
+
+def switched(config: Config, mechanism: Mechanism) -> dict[str, Config]:
+    """The settings with a mechanism off and on."""
+    return {
+        state: with_settings(config, {key: pair[at] for key, pair in mechanism.switches.items()})
+        for at, state in enumerate(("off", "on"))
     }
 
 
@@ -147,24 +166,26 @@ def mechanisms_study(config: Config, world: World) -> Study:
         )
     ((circle, members),) = config.membership.circles.items()
     group = tuple(members_of(members, circle, world))
-    settings = {(AS_CONFIGURED, "as configured"): config}
-    for name, mechanism in mechanisms(config).items():
-        base = with_settings(config, mechanism.ground)
-        off = with_settings(base, {key: pair[0] for key, pair in mechanism.switches.items()})
-        on = with_settings(base, {key: pair[1] for key, pair in mechanism.switches.items()})
-        settings |= {(name, "off"): off, (name, "on"): on}
-    cells = [
-        Cell(
-            labels={"mechanism": name, "switch": state, "alliance": alliance},
+    known = mechanisms(config)
+
+    def cell(name: str, state: str, changed: Config, alliance: str, shocked: bool) -> Cell:
+        axes = {"mechanism": name, "switch": state, "alliance": alliance}
+        return Cell(
+            labels={**axes, "shock": CRISIS if shocked else CALM},
             config=changed,
             membership=circle if alliance == ALLIED else NO_MEMBERSHIP,
-            shocked=True,
+            shocked=shocked,
             group=group,
         )
-        for (name, state), changed in settings.items()
-        for alliance in (ALONE, ALLIED)
-    ]
-    known = mechanisms(config)
+
+    cells = [cell(AS_CONFIGURED, "as configured", config, a, True) for a in (ALONE, ALLIED)]
+    for name, mechanism in known.items():
+        ground = with_settings(config, mechanism.ground)
+        for state, changed in switched(config if mechanism.calm else ground, mechanism).items():
+            cells += [cell(name, state, changed, alliance, True) for alliance in (ALONE, ALLIED)]
+        if mechanism.calm:
+            pair = switched(ground, mechanism).items()
+            cells += [cell(name, state, changed, ALONE, False) for state, changed in pair]
     return Study(
         title="What each mechanism does, and which matter most",
         cells=cells,
@@ -191,6 +212,7 @@ def pictures(outcomes: pd.DataFrame, known: Mapping[str, Mechanism]) -> pd.DataF
         rows = outcomes[
             (outcomes["mechanism"] == name)
             & (outcomes["alliance"] == alliance)
+            & (outcomes["shock"] == (CALM if mechanism.calm else CRISIS))
             & (outcomes["measure"] == mechanism.shown)
         ]
         wide = rows.pivot(index=["month", "seed"], columns="switch", values="value")
@@ -212,7 +234,7 @@ def headline_effects(outcomes: pd.DataFrame, start: str) -> pd.DataFrame:
     """
     end = month_after(start, CRISIS_MONTHS - 1)
     inside = outcomes[outcomes["month"].between(start, end)]
-    inside = inside[inside["measure"].isin(["price", "dependence"])]
+    inside = inside[inside["measure"].isin(["price", "dependence"]) & (inside["shock"] == CRISIS)]
     means = inside.groupby(["mechanism", "switch", "seed", "measure", "alliance"])["value"].mean()
     wide = means.unstack(["measure", "alliance"])
     return pd.DataFrame(
@@ -263,9 +285,10 @@ def answer(outcomes: pd.DataFrame, known: Mapping[str, Mechanism], config: Confi
         Drawn(
             name="mechanisms",
             title="What each mechanism does",
-            caption="Difference between worlds with and without each mechanism, under the shock, "
-            "in the figure it acts on: medians over paired seeds with the 80 % band. Instruments "
-            "of the alliance are drawn with it, all else without. The dotted line dates the shock.",
+            caption="Difference between worlds with and without each mechanism, under the shock "
+            "unless said, in the figure it acts on (depletion: all minerals): medians over paired "
+            "seeds with the 80 % band. Instruments of the alliance are drawn with it, all else "
+            "without. The dotted line dates the shock.",
             alt="A small line chart for each mechanism of the paired difference it makes.",
             figure=pictures_figure(over_time, known, config.shock.start),
             table=over_time,
@@ -329,7 +352,9 @@ def _picture(axes: Axes, part: pd.DataFrame, mechanism: Mechanism, start: str) -
     axes.fill_between(at, part["p10"], part["p90"], color=colour, alpha=0.2, lw=0)
     axes.plot(at, part["median"], color=colour, lw=1.1)
     what, unit = MEASURES[mechanism.shown]
-    axes.set_title(mechanism.label, fontsize=SMALL)
+    axes.set_title(
+        f"{mechanism.label}, calm" if mechanism.calm else mechanism.label, fontsize=SMALL
+    )
     axes.set_ylabel(f"{what}\n({unit})", fontsize=SMALL - 1)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     years_axis(axes)

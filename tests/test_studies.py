@@ -96,7 +96,8 @@ def test_ablation_is_the_change_of_the_effect_of_membership() -> None:
                 )
                 rows.append((*keys, "2025-12", "price", 77.0))
     columns = ["mechanism", "switch", "alliance", "seed", "month", "measure", "value"]
-    effects = headline_effects(pd.DataFrame(rows, columns=columns), "2026-01")
+    table = pd.DataFrame(rows, columns=columns).assign(shock="crisis")
+    effects = headline_effects(table, "2026-01")
     found = ablation(effects).set_index(["mechanism", "measure"])
     price = 100 * (np.exp(-0.06) - np.exp(-0.02))
     assert found.loc[("entry", "price"), "mean"] == pytest.approx(price)
