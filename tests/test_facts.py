@@ -13,7 +13,7 @@ import pytest
 from conftest import SIX, bloc_price, export_ban, quiet_config, run, without_instruments
 from scipy import stats
 
-from abm.config import Config, Control, Instrument, Stage
+from abm.config import Circle, Config, Control, Instrument, Stage
 from abm.recorder import Record
 from abm.tables import Tables
 from abm.world import World, build_world
@@ -94,6 +94,53 @@ def pairs(real_tables: Tables) -> list[Pair]:
         ]
         found.append(Pair(world, *records))
     return found
+
+
+def family_quota() -> Config:
+    """The quota of 2010 again: half of China's rare-earth exports by weight, light and heavy."""
+    config = facts_config(hoarding=True, controlled=False)
+    dates = {"announced": "2026-01", "start": "2026-01", "end": "2029-01"}
+    config.shock = Control(name="quota", instrument=Instrument.quota, quota_share=0.5, **dates)
+    config.shock.family, config.shock.minerals = "rare_earths", []
+    config.shock.stages, config.shock.targets = [Stage.refined], ["world"]
+    return config
+
+
+def test_a_quota_by_weight_raises_the_cheap_more_than_the_dear(real_tables: Tables) -> None:
+    """Fact 3: one rent per kilogram weighs more on light rare earths than on heavy ones."""
+    gaps = []
+    for seed in SEEDS:
+        world = build_world(real_tables, family_quota().world, seed)
+        calm, hit = (run(family_quota(), world, shocked=hit, seed=seed) for hit in (False, True))
+        light, heavy = (
+            bloc_price(hit, world, (mineral, "refined"), SIX)[FIRST_YEAR].mean()
+            / bloc_price(calm, world, (mineral, "refined"), SIX)[FIRST_YEAR].mean()
+            for mineral in ("rare_earths_light", "rare_earths_heavy")
+        )
+        assert (
+            world.world_price[world.market("rare_earths_heavy", "refined")]
+            > 2.0 * (world.world_price[world.market("rare_earths_light", "refined")])
+        )
+        gaps.append(light - heavy)
+    assert at_least(gaps) > 0.0
+
+
+def test_a_targeted_ban_leaks_unless_it_is_traced(real_tables: Tables) -> None:
+    """Fact 5: what reaches the six around the ban, with and without tracing."""
+    shares = []
+    for seed in SEEDS:
+        leaks = []
+        for traced in (False, True):
+            config = facts_config(hoarding=True, controlled=True)
+            config.membership.circles = {"washington": Circle(table="washington")}
+            config.instruments.standards.active = traced
+            world = build_world(real_tables, config.world, seed)
+            record = run(config, world, "washington", shocked=True, seed=seed)
+            row = world.market("gallium", "refined")
+            leaks.append(np.nansum(record.measures["rerouted_t"][START:END, row]))
+        assert leaks[0] > 0.0
+        shares.append(leaks[1] / leaks[0])
+    assert at_most(shares) < 0.9  # half is seen once standards are phased in, over two years
 
 
 def at_least(values: list[float]) -> float:
