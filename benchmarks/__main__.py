@@ -1,18 +1,14 @@
 """Measure the market-clearing core and write table and figure: `python -m benchmarks --help`."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import cold, conic, document, figure, floor, processes, scaling
-from benchmarks.rows import HEADER, Measured, aligned, cells_of, markdown, points_of, table_of
+from benchmarks import cold, command, conic, figure, floor, processes, scaling
+from benchmarks.rows import Measured, points_of, table_of
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-BUSY = 0.5  # load, in processes, from which figures spread more than they should
 
 
 @dataclass(frozen=True)
@@ -67,45 +63,12 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
-def names(text: str) -> list[str]:
-    """The benchmarks named in a list with commas, in the order in which they run."""
-    wanted = text.split(",")
-    unknown = [name for name in wanted if name not in BENCHMARKS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"there is no benchmark {', '.join(unknown)}; choose among {', '.join(BENCHMARKS)}."
-        )
-    return [name for name in BENCHMARKS if name in wanted]
-
-
 def options(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--only", type=names, default=list(BENCHMARKS), metavar="NAMES",
-        help=f"measure these alone, separated by commas: {', '.join(BENCHMARKS)}",
-    )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller, for a first look")
-    parser.add_argument("--seed", type=int, default=0, help="of the random markets")
-    parser.add_argument(
-        "--document", action="store_true", help="also write the table into docs/benchmarks.md"
+    """What the command line asks for."""
+    folder = ROOT / "results" / "bench"
+    return command.options(
+        words, "python -m benchmarks", __doc__, BENCHMARKS, folder, "random markets"
     )
-    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "bench")
-    chosen = parser.parse_args(words)
-    if chosen.document and (chosen.quick or len(chosen.only) < len(BENCHMARKS)):
-        parser.error("--document takes a full run: leave out --only and --quick.")
-    return chosen
-
-
-def measure(only: Sequence[str], scale: Scale, seed: int) -> Measured:
-    """Run the benchmarks named, printing the rows of each as it ends."""
-    total = Measured()
-    for name in only:
-        found = BENCHMARKS[name](scale, seed)
-        lines = [cells_of(row) for row in found.rows]
-        if lines:
-            print(f"\n{name}\n{aligned(HEADER, lines)}", flush=True)
-        total.extend(found)
-    return total
 
 
 def write(measured: Measured, folder: Path) -> list[Path]:
@@ -121,20 +84,12 @@ def write(measured: Measured, folder: Path) -> list[Path]:
 def main(words: Sequence[str] | None = None) -> int:
     chosen = options(words)
     scale = QUICK if chosen.quick else FULL
-    busy = os.getloadavg()[0]
-    measured = measure(chosen.only, scale, chosen.seed)
-    if busy > BUSY:
-        measured.notes.append(
-            f"The machine was busy with other work (load {busy:.1f} at the start)."
-        )
+    measured = command.measure(BENCHMARKS, chosen.only, scale, chosen.seed)
     paths = write(measured, chosen.folder)
     print("\n".join(["", *measured.notes]))
     print("\nWritten:", ", ".join(map(str, paths)))
     if chosen.document:
-        body = markdown(HEADER, [cells_of(row) for row in measured.rows])
-        document.write_section(
-            "benchmarks table", "\n\n".join([document.machine(), body, *measured.notes])
-        )
+        command.write_page("benchmarks table", measured)
     return 0
 
 

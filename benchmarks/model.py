@@ -1,7 +1,6 @@
 """Measure the model and write the table: `python -m benchmarks.model --help`."""
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,23 +15,13 @@ from abm.model import MineralModel
 from abm.scenario import scenarios
 from abm.shocks import draw_events
 from abm.world import MONTHS, FirmColumns, World, build_world
-from benchmarks import document
+from benchmarks import command
 from benchmarks.mesa_firms import race
-from benchmarks.rows import (
-    HEADER,
-    Measured,
-    aligned,
-    at_least,
-    at_most,
-    cells_of,
-    markdown,
-    table_of,
-)
+from benchmarks.rows import Measured, at_least, at_most, table_of
 from experiments.ensemble import config_opening, read_config_tables
 from experiments.run import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
-BUSY = 0.5  # load, in processes, from which figures spread more than they should
 WARM_UP = 4  # months that are not timed: compiled code loads, and the first prices are found
 OFF = (
     "membership=forge", "instruments=none", "shock=none", "instability=off", "planning=off",
@@ -177,51 +166,23 @@ BENCHMARKS: dict[str, Callable[[Scale, int], Measured]] = {
 }
 
 
-def names(text: str) -> list[str]:
-    """The benchmarks named in a list with commas, in the order in which they run."""
-    wanted = text.split(",")
-    unknown = [name for name in wanted if name not in BENCHMARKS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"there is no benchmark {', '.join(unknown)}; choose among {', '.join(BENCHMARKS)}."
-        )
-    return [name for name in BENCHMARKS if name in wanted]
-
-
 def options(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.model", description=__doc__)
-    parser.add_argument(
-        "--only", type=names, default=list(BENCHMARKS), metavar="NAMES",
-        help=f"measure these alone, separated by commas: {', '.join(BENCHMARKS)}",
-    )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller, for a first look")
-    parser.add_argument("--seed", type=int, default=0, help="of the outside events")
-    parser.add_argument(
-        "--document", action="store_true", help="also write the table into docs/benchmarks.md"
+    """What the command line asks for."""
+    folder = ROOT / "results" / "bench_model"
+    return command.options(
+        words, "python -m benchmarks.model", __doc__, BENCHMARKS, folder, "outside events"
     )
-    parser.add_argument("--folder", type=Path, default=ROOT / "results" / "bench_model")
-    chosen = parser.parse_args(words)
-    if chosen.document and (chosen.quick or len(chosen.only) < len(BENCHMARKS)):
-        parser.error("--document takes a full run: leave out --only and --quick.")
-    return chosen
 
 
 def main(words: Sequence[str] | None = None) -> int:
     chosen = options(words)
-    busy, total = os.getloadavg()[0], Measured()
-    for name in chosen.only:
-        found = BENCHMARKS[name](QUICK if chosen.quick else FULL, chosen.seed)
-        lines = [cells_of(row) for row in found.rows]
-        print(f"\n{name}\n{aligned(HEADER, lines)}", flush=True)
-        total.extend(found)
-    if busy > BUSY:
-        total.notes.append(f"The machine was busy with other work (load {busy:.1f} at the start).")
+    scale = QUICK if chosen.quick else FULL
+    measured = command.measure(BENCHMARKS, chosen.only, scale, chosen.seed)
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    table_of(total.rows).to_csv(chosen.folder / "table.csv", index=False)
-    print("\n".join(["", *total.notes, f"Written: {chosen.folder / 'table.csv'}"]))
+    table_of(measured.rows).to_csv(chosen.folder / "table.csv", index=False)
+    print("\n".join(["", *measured.notes, f"Written: {chosen.folder / 'table.csv'}"]))
     if chosen.document:
-        body = markdown(HEADER, [cells_of(row) for row in total.rows])
-        document.write_section("model table", "\n\n".join([document.machine(), body, *total.notes]))
+        command.write_page("model table", measured)
     return 0
 
 
