@@ -218,7 +218,10 @@ class MineralModel(mesa.Model):
         if self.measures.arcs is not before:
             self.held_back = exports_held_back(self)
         hold_floor(self)
+        levied = self.border.terms.counter_tariff
         self.border = border_in_force(self, self.border)
+        if self.border.terms.counter_tariff is not levied:
+            self.mean_levied = mean_counter_tariff(self)
         self.firms.capacity[:] = capacity_in_place(self)
         self.trend_need = trend_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
@@ -312,7 +315,7 @@ class MineralModel(mesa.Model):
         record.tension[month] = self.tension.level
         record.commitment[month] = self.commitment
         record.restricted[month] = self.held_back
-        record.counter_tariff[month] = mean_counter_tariff(self)
+        record.counter_tariff[month] = self.mean_levied
         record.flow[month // MONTHS] += books.flow
         record.value[month // MONTHS] += KG * books.paid
         record.certificate[month] = books.certificate
@@ -334,6 +337,7 @@ class MineralModel(mesa.Model):
         self.countries.candidate[:] = candidates(world, self.config.accession.candidates)
         self.retaliated = np.zeros(len(world.countries), dtype=bool)
         self.counter_tariff = np.zeros(world.flow.shape)
+        self.mean_levied = np.zeros(len(world.countries))
         self.floor_price = np.zeros(world.flow.shape)
         nobody = np.zeros(len(world.countries))
         self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
