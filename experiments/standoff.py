@@ -27,7 +27,7 @@ from experiments.figures import (
     years_axis,
 )
 from experiments.indicators import standing_outcomes
-from experiments.report import Answer, interval, number
+from experiments.report import Answer, effect_clause, number
 from experiments.study import Cell, Study
 
 LAST_MONTHS = 36
@@ -133,7 +133,10 @@ def _sentences(outcomes: pd.DataFrame, late: pd.DataFrame) -> list[str]:
     parts = []
     for alliance in outcomes["alliance"].unique():
         row = found.loc[(alliance, "restricted")]
-        parts.append(f"{number(row['mean'])} % with {_label(alliance)}")
+        where = (
+            "without an alliance" if alliance == NO_MEMBERSHIP else f"with the {_label(alliance)}"
+        )
+        parts.append(f"{number(row['mean'])} % {where}")
     first = (
         "In the last three years the exporter holds back, of its opening mineral exports, "
         + ", ".join(parts)
@@ -141,13 +144,12 @@ def _sentences(outcomes: pd.DataFrame, late: pd.DataFrame) -> list[str]:
     )
     widest = outcomes["alliance"].unique()[-1]
     wide = outcomes.pivot_table(index="seed", columns=["alliance", "measure"], values="value")
-    change = estimate(
-        (wide[(widest, "price")] - wide[(NO_MEMBERSHIP, "price")]).to_numpy() * 100.0, "points"
-    )
+    change = 100.0 * (wide[(widest, "price")] - wide[(NO_MEMBERSHIP, "price")])
+    found_change = estimate(change.to_numpy(), "% of the opening price")
+    paid = "what the members of the smallest circle pay"
     second = (
-        f"Over the whole horizon members of the smallest circle pay "
-        f"{number(change.mean, signed=True)} % of the opening price ({interval(change)}) with the "
-        f"{_label(widest)} against no alliance."
+        f"Over the whole horizon the {_label(widest)}, against no alliance, "
+        f"{effect_clause(found_change, paid)}."
     )
     return [first, second]
 
