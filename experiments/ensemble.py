@@ -30,7 +30,7 @@ from abm.recorder import (
 )
 from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
-from abm.tables import Tables, read_tables
+from abm.tables import DATA_FOLDER, Tables, read_tables
 from abm.world import MONTHS, World, build_world, select_minerals
 from experiments.workers import Workers, in_order
 
@@ -182,18 +182,19 @@ def _opening(folders: tuple[Path, ...], minerals: tuple[str, ...]) -> Opening:
 def read_config_tables(config: Config) -> Tables:
     """The built-in tables with those that the configuration lays over them.
 
-    A relative folder is looked for where the command was called, then in the project's folder.
+    A relative folder is looked for where the command was called, then in the project's folder,
+    then among the folders that lie beside the built-in tables.
     """
     return _tables(_folders(config))
 
 
 def _folders(config: Config) -> tuple[Path, ...]:
-    named = [Path(folder) for folder in config.world.tables]
-    within = [PROJECT / folder for folder in named]
-    return tuple(
-        inside if inside.is_dir() and not folder.is_dir() else folder
-        for folder, inside in zip(named, within, strict=True)
-    )
+    return tuple(_found_folder(Path(folder)) for folder in config.world.tables)
+
+
+def _found_folder(named: Path) -> Path:
+    places = (named, PROJECT / named, DATA_FOLDER / named)
+    return next((folder for folder in places if folder.is_dir()), named)
 
 
 @lru_cache(maxsize=2)
