@@ -114,11 +114,16 @@ def parameter(default: Any, unit: str, low: float, high: float, source: str) -> 
 
 @dataclass
 class WorldConfig:
-    """Which minerals, and which tables beside the built-in ones."""
+    """Which minerals, and which tables beside the built-in ones.
+
+    `positions` sets parameters by mineral, by name, to a quantile of their stated ranges in all
+    minerals: 0 the lowest, 1 the highest value. Those named are not drawn.
+    """
 
     minerals: list[str] = field(default_factory=lambda: ["all"])
     tables: list[str] = field(default_factory=list)
     draw_parameters: bool = True
+    positions: dict[str, float] = field(default_factory=dict)
     scrap_utilisation: float = parameter(
         0.95, "share of recycling capacity run", 0.5, 1.0, "assumed: scrap at hand limits it"
     )

@@ -7,6 +7,8 @@ firm table in which residual producers complete every national total.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -40,6 +42,7 @@ PARAMETER_NAMES = (
     "contract_share",
     "byproduct_ceiling",
 )
+UNCERTAIN = (*PARAMETER_NAMES, "old_scrap_share", "collectable_share", "growth", "capital")
 RESIDUAL_FIRMS = 3  # other producers of a country, sized 1 : 1/2 : 1/3 (Zipf); assumed
 DAYS_A_MONTH = 30.0
 LONGEST_VOYAGE = 2  # months; the longest lane at 14 knots takes under 60 days
@@ -222,13 +225,14 @@ def build_world(
     """
     if opening is None:
         opening = opening_balance(tables, select_minerals(tables, config.minerals))
-    drawn_by = seed if config.draw_parameters else None
-    parameters = _parameters(tables, opening, drawn_by)
+    _check_positions(config.positions)
+    draws = _Draws(seed if config.draw_parameters else None, config.positions)
+    parameters = _parameters(tables, opening, draws)
     prices = _market_prices(tables, opening)
     lanes = _lanes(tables, opening.countries)
     costs = _trade_costs(tables, opening, parameters, prices, lanes)
     weights = _weights(tables, opening, parameters, prices, costs)
-    plans = _listed_projects(tables, opening, seed if config.draw_parameters else None)
+    plans = _listed_projects(tables, opening, draws)
     firms = _firms(
         tables,
         opening,
@@ -260,8 +264,8 @@ def build_world(
         flow=opening.flow,
         parameters=parameters,
         refining_yield=opening.refining_yield,
-        old_scrap_share=_by_mineral(tables, opening, "old_scrap_share", drawn_by),
-        collectable_share=_by_mineral(tables, opening, "collectable_share", drawn_by),
+        old_scrap_share=_by_mineral(tables, opening, "old_scrap_share", draws),
+        collectable_share=_by_mineral(tables, opening, "collectable_share", draws),
         voyage=lanes["months"],
         voyage_days=lanes["days"],
         passages=_passages(tables, opening.countries),
@@ -271,7 +275,7 @@ def build_world(
         stockpile_months=_stockpiles(tables, opening),
         reserves=_reserves(tables, opening),
         by_product=(names["by_product"].loc[list(opening.minerals)] == "yes").to_numpy(),
-        growth=_growth(tables, opening, drawn_by),
+        growth=_growth(tables, opening, draws),
         demand_years=_demand_years(tables),
         demand_paths=_demand_paths(tables, opening),
         circles=_circles(tables),
@@ -279,6 +283,19 @@ def build_world(
         **costs,
         **weights,
     )
+
+
+def _check_positions(positions: Mapping[str, float]) -> None:
+    for name, position in positions.items():
+        if name not in UNCERTAIN:
+            raise ConfigError(
+                f"world.positions contains {name!r}, which has no range by mineral; choose from "
+                f"{', '.join(UNCERTAIN)}"
+            )
+        if not 0.0 <= position <= 1.0:
+            raise ConfigError(
+                f"world.positions.{name} is {position:.10g}; give a quantile of its range, 0 to 1"
+            )
 
 
 def firm_offsets(world: World) -> np.ndarray:
@@ -303,18 +320,45 @@ def _market_of(opening: Opening, refined: bool) -> np.ndarray:
     return found
 
 
-def _drawn(seed: int | None, name: tuple[str, ...], value: float, low: float, high: float) -> float:
-    """A triangular draw over the stated range, or the central value."""
-    if seed is None or high <= low:
-        return value
-    return float(stream(seed, "parameter", *name).triangular(low, value, high))
+def triangular_quantile(position: float, mode: float, low: float, high: float) -> float:
+    """Quantile of the triangular distribution, in closed form; `low` is below `high`."""
+    width = high - low
+    if position * width <= mode - low:
+        return low + math.sqrt(position * width * (mode - low))
+    return high - math.sqrt((1.0 - position) * width * (high - mode))
 
 
-def _parameters(tables: Tables, opening: Opening, seed: int | None) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class _Draws:
+    """Where in its stated range an uncertain figure lies: triangular, with its value as the mode.
+
+    Attributes
+    ----------
+    seed
+        Replication whose figures are drawn; None keeps central values.
+    positions
+        Quantiles by parameter, the same in all minerals; they go before draws.
+    """
+
+    seed: int | None
+    positions: Mapping[str, float]
+
+    def value(self, name: tuple[str, ...], value: float, low: float, high: float) -> float:
+        """One figure; `name` begins with its parameter."""
+        if high <= low:
+            return value
+        if name[0] in self.positions:
+            return triangular_quantile(self.positions[name[0]], value, low, high)
+        if self.seed is None:
+            return value
+        return float(stream(self.seed, "parameter", *name).triangular(low, value, high))
+
+
+def _parameters(tables: Tables, opening: Opening, draws: _Draws) -> dict[str, np.ndarray]:
     found = {}
     for name in PARAMETER_NAMES:
         column = [
-            _drawn(seed, (name, mineral, stage), *tables.parameter(mineral, stage, name))
+            draws.value((name, mineral, stage), *tables.parameter(mineral, stage, name))
             for mineral, stage in opening.markets
         ]
         found[name] = np.array(column)
@@ -325,10 +369,10 @@ def _parameters(tables: Tables, opening: Opening, seed: int | None) -> dict[str,
     return found
 
 
-def _by_mineral(tables: Tables, opening: Opening, name: str, seed: int | None) -> np.ndarray:
+def _by_mineral(tables: Tables, opening: Opening, name: str, draws: _Draws) -> np.ndarray:
     """[mineral] a parameter of the refined stage."""
     column = [
-        _drawn(seed, (name, mineral), *tables.parameter(mineral, "refined", name))
+        draws.value((name, mineral), *tables.parameter(mineral, "refined", name))
         for mineral in opening.minerals
     ]
     return np.array(column)
@@ -575,7 +619,7 @@ def _residual_firms(name: str, tonnes: float, utilisation: float) -> list[dict[s
     ]
 
 
-def _listed_projects(tables: Tables, opening: Opening, seed: int | None) -> list[dict[str, Any]]:
+def _listed_projects(tables: Tables, opening: Opening, draws: _Draws) -> list[dict[str, Any]]:
     """Projects of the minerals of this world, with their capital drawn or at its central value."""
     plans = []
     for line in tables.projects.to_dict("records"):
@@ -591,7 +635,7 @@ def _listed_projects(tables: Tables, opening: Opening, seed: int | None) -> list
                     "state": line["state"],
                     "recycler": line["stage"] == "recycled",
                     "capacity": line["capacity_t"] / MONTHS,
-                    "capital": KG * _drawn(seed, key, line["capital_musd"], *range_),
+                    "capital": KG * draws.value(key, line["capital_musd"], *range_),
                 }
             )
     return plans
@@ -650,13 +694,12 @@ def _reserves(tables: Tables, opening: Opening) -> np.ndarray:
     return held
 
 
-def _growth(tables: Tables, opening: Opening, seed: int | None) -> np.ndarray:
+def _growth(tables: Tables, opening: Opening, draws: _Draws) -> np.ndarray:
     growth = np.zeros((len(opening.minerals), len(opening.sectors)))
     for line in tables.sectors.itertuples():
         if line.mineral in opening.minerals:
             place = opening.minerals.index(line.mineral), opening.sectors.index(line.sector)
-            growth[place] = _drawn(
-                seed,
+            growth[place] = draws.value(
                 ("growth", line.mineral, line.sector),
                 line.growth_per_year,
                 line.growth_low,
@@ -681,7 +724,7 @@ def _demand_paths(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
     path grows at its constant rate in every scenario.
     """
     years = _demand_years(tables)
-    central = _growth(tables, opening, None)
+    central = _growth(tables, opening, _Draws(None, {}))
     paths = {
         scenario: np.ones((years.size, len(opening.minerals), len(opening.sectors)))
         for scenario in SCENARIOS

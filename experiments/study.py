@@ -89,6 +89,9 @@ def with_settings(config: Config, changes: Mapping[str, Any]) -> Config:
         node: Any = changed
         for part in path:
             node = getattr(node, part)
+        if isinstance(node, dict):
+            node[last] = value
+            continue
         if last not in {item.name for item in dataclasses.fields(node)}:
             raise ConfigError(f"There is no setting {name}; see all settings with --help")
         setattr(node, last, value)

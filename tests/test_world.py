@@ -9,9 +9,10 @@ from conftest import quiet_config
 from tiny_world import tiny_rows, write_table, write_tin_tables, write_tiny_tables
 
 from abm.config import ConfigError, WorldConfig
+from abm.streams import stream
 from abm.tables import DATA_FOLDER, Tables, read_tables
 from abm.trade import sourcing_weights
-from abm.world import World, build_world, firm_offsets
+from abm.world import World, build_world, firm_offsets, triangular_quantile
 
 NEAR = 1e-9
 
@@ -191,3 +192,31 @@ def test_a_by_product_with_one_stage_is_a_world_of_its_own(tiny_tables: Tables) 
     world = build_world(tiny_tables, quiet_config(minerals=["gallium"]).world)
     assert world.markets == (("gallium", "refined"),)
     assert list(world.mined_market) == [-1]
+
+
+def test_positions_are_quantiles_of_the_stated_ranges(tiny_tables: Tables) -> None:
+    config = quiet_config().world
+    central = build_world(tiny_tables, config)
+    for position, expected in ((0.0, 0.1), (0.4, 0.3), (1.0, 0.6)):  # 0.1 to 0.6 around 0.3
+        config.positions = {"demand_elasticity": position}
+        world = build_world(tiny_tables, config)
+        assert world.parameters["demand_elasticity"] == pytest.approx(expected)
+        same = world.parameters["supply_elasticity"] == central.parameters["supply_elasticity"]
+        assert same.all()
+    draws = stream(0, "test").triangular(0.1, 0.3, 0.6, 100_000)
+    for position in (0.1, 0.5, 0.9):
+        found = triangular_quantile(position, 0.3, 0.1, 0.6)
+        assert found == pytest.approx(np.quantile(draws, position), abs=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("positions", "cure"),
+    [({"elasticity": 0.5}, "choose from supply_elasticity"), ({"growth": 1.5}, "0 to 1")],
+)
+def test_positions_that_cannot_be_are_refused(
+    tiny_tables: Tables, positions: dict[str, float], cure: str
+) -> None:
+    config = quiet_config().world
+    config.positions = positions
+    with pytest.raises(ConfigError, match=cure):
+        build_world(tiny_tables, config)
