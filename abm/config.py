@@ -1156,6 +1156,19 @@ class Accounting:
 
 
 @dataclass
+class Uncertainty:
+    """Whether replications draw behaviour from a posterior instead of taking central settings.
+
+    Settings that were given another value than their default, and those named in `keep`, are not
+    drawn. `table` is a CSV of draws; the built-in one where empty.
+    """
+
+    active: bool = False
+    table: str = ""
+    keep: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Config:
     """One run of the command."""
 
@@ -1180,6 +1193,7 @@ class Config:
     accounting: Accounting = field(default_factory=Accounting)
     behaviour: Behaviour = field(default_factory=Behaviour)
     randomness: Randomness = field(default_factory=Randomness)
+    uncertainty: Uncertainty = field(default_factory=Uncertainty)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
     first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")

@@ -19,6 +19,7 @@ import pandas as pd
 from abm.config import Config, with_projects
 from abm.model import MineralModel
 from abm.opening import Opening, opening_balance
+from abm.posterior import drawn_config
 from abm.recorder import (
     account_table,
     decision_table,
@@ -106,6 +107,7 @@ def seeds(config: Config) -> range:
 def one_run(config: Config, seed: int, case: int, months: int | None = None) -> RunResult:
     """One scenario under one seed; `months` cuts it short."""
     shared = replication(config, seed)
+    config = drawn_config(config, seed)
     world = shared.world
     scenario = scenarios(config, world)[case]
     model = MineralModel(world, scenario, shared.events, config)

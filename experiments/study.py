@@ -17,6 +17,7 @@ import pandas as pd
 
 from abm.config import Config, ConfigError, check
 from abm.model import MineralModel
+from abm.posterior import drawn_config
 from abm.scenario import Scenario, scenarios
 from abm.tables import Tables
 from abm.world import World, build_world
@@ -152,6 +153,7 @@ def run_cells(config: Config, study: Study, workers: Workers) -> pd.DataFrame:
 def run_cell(cell: Cell, measure: Measure, seed: int) -> pd.DataFrame:
     """The outcomes of one cell under one seed, with its labels."""
     shared = replication(cell.config, seed)
+    cell = dataclasses.replace(cell, config=drawn_config(cell.config, seed))
     scenario = cell_scenario(cell, shared.world)
     model = MineralModel(shared.world, scenario, shared.events, cell.config)
     model.run()

@@ -599,7 +599,7 @@ def test_help_is_understandable(command: Callable[..., Answer]) -> None:
     assert (answer.code, answer.complained) == (0, "")
     groups = {path.name for path in run.SETTINGS.iterdir() if path.is_dir()}
     mechanisms = {"producers", "tension", "accession", "instability", "demand"}
-    mechanisms |= {"shipping", "recycling", "substitution", "planning", "projects"}
+    mechanisms |= {"shipping", "recycling", "substitution", "planning", "projects", "uncertainty"}
     assert groups == mechanisms | {"world", "membership", "instruments", "shock", "experiment"}
     for group in groups:
         options = [path.stem for path in sorted((run.SETTINGS / group).glob("*.yaml"))]
