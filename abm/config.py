@@ -177,7 +177,8 @@ class Control:
     circle of the run itself) or `world`. Shares are of the opening flow to those destinations.
     With `joint`, or where `family` names a family of the table minerals, all its markets of one
     stage stand under one limit by weight. Validated users are exempt from quotas and licences: the
-    named sectors in the named countries, all of them where a list is empty.
+    named sectors in the named countries, all of them where a list is empty. A tax may stand since
+    before the opening: then the opening prices hold it, it is no news, and its end lowers them.
     """
 
     name: str = "none"

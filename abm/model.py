@@ -50,7 +50,14 @@ from abm.planning import (
     settle_contracts,
     update_plans,
 )
-from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
+from abm.policy.controls import (
+    ExportMeasures,
+    alarm,
+    arc_measures,
+    measures_in_force,
+    opening_duties_apart,
+    rumour,
+)
 from abm.policy.floor import guaranteed_price, hold_floor, pay_support, strike_support
 from abm.policy.fund import empty_fund
 from abm.policy.standards import standard_terms
@@ -96,6 +103,7 @@ class MineralModel(mesa.Model):
 
     def __init__(self, world: World, case: Scenario, events: OutsideEvents, config: Config) -> None:
         super().__init__(rng=0)  # Mesa's generator is not used: all draws are in `events`
+        world = opening_duties_apart(world, case.controls)
         self.world, self.case, self.events = world, case, events
         self.config = config
         self.behaviour, self.horizon = config.behaviour, config.horizon

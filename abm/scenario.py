@@ -24,6 +24,7 @@ from abm.config import (
 from abm.world import MONTHS, World
 
 NEVER = 1_000_000  # a month no horizon reaches
+BEFORE = -1  # a month before the opening
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,10 +336,12 @@ def _dated(
     exporter = world.country(control.by)
     start = config.horizon.start
     begins = month_index(control.start, start)
-    if begins < 1:
+    since_before = begins < 1 and control.instrument is Instrument.tax
+    if begins < 1 and not since_before:
         raise ConfigError(
             f"{path}.start is {control.start}, not after the opening month {start}; "
-            "the opening month is the observed 2024 average, so give a later month"
+            "the opening month is the observed 2024 average, so give a later month "
+            "(only a tax may stand since before)"
         )
     announced = month_index(control.announced, start) if control.announced else begins
     markets = _markets(path, control, world)
@@ -349,8 +352,8 @@ def _dated(
         exporter=exporter,
         markets=markets,
         destinations=targets,
-        announced=max(announced, 1),
-        start=begins,
+        announced=BEFORE if since_before else max(announced, 1),
+        start=BEFORE if since_before else begins,
         end=month_index(control.end, start) if control.end else NEVER,
         terms=replace(control),
         **_reach(path, control, world, exporter, markets, targets),

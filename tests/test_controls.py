@@ -57,6 +57,41 @@ def family_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return build_world(read_tables(base_folder=folder), quiet_config().world)
 
 
+# Taxes since before the opening -----------------------------------------------------------------
+
+
+def test_a_tax_since_before_the_opening_is_in_the_opening_price_and_its_end_lowers_it(
+    tiny_world: World,
+) -> None:
+    untouched = history(tiny_world, years=4)
+    dates = {"announced": "2020-01", "start": "2020-01"}
+    standing = history(
+        tiny_world, control(Instrument.tax, rate=0.2, **dates, end="2027-01"), years=4
+    )
+    before = slice(0, START)
+    for who in (ABROAD, [CHN]):
+        same, found = price(untouched, tiny_world, who), price(standing, tiny_world, who)
+        np.testing.assert_allclose(found[before], same[before], rtol=1e-3)
+    # Abolished, the tax no longer stands between the two prices.
+    abroad, home = price(standing, tiny_world, ABROAD), price(standing, tiny_world, [CHN])
+    assert abroad[START + 12] < 0.95 * price(untouched, tiny_world, ABROAD)[START + 12]
+    assert home[START] > price(untouched, tiny_world, [CHN])[START]
+
+
+def test_a_tax_since_before_the_opening_is_collected_and_is_no_news(tiny_world: World) -> None:
+    tax = control(Instrument.tax, rate=0.2, announced="2020-01", start="2020-01")
+    standing = history(tiny_world, tax, years=1)
+    collected = series(standing, tiny_world, "treasury_usd")[0, CHN]
+    # Whether it is told or not, nobody fears it: stocks are the same.
+    untouched = history(tiny_world, years=1)
+    assert collected > 0
+    np.testing.assert_allclose(
+        series(standing, tiny_world, "buyer_stock_t"),
+        series(untouched, tiny_world, "buyer_stock_t"),
+        rtol=1e-3,
+    )
+
+
 # Quotas ---------------------------------------------------------------------------------------
 
 

@@ -12,14 +12,14 @@ buyers who trace what they are sold refuse part of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from abm.config import Instrument, Rights
 from abm.policy.licences import approvals
-from abm.scenario import DatedControl
+from abm.scenario import BEFORE, DatedControl
 from abm.world import MONTHS, World
 
 NOTHING = np.zeros(1)  # unused approvals of a control without any
@@ -149,6 +149,23 @@ def arc_measures(
                 unit[control.markets[rows]] = control.unit[rows]
     scopes = tuple(scopes_of(control, seen) for control in active)
     return ArcMeasures(active, seen, tax, detour, rerouted, unit, scopes)
+
+
+def opening_duties_apart(world: World, controls: tuple[DatedControl, ...]) -> World:
+    """The world with taxes that stand since before the opening taken out of the export mark-ups.
+
+    What buyers pay at the opening holds them already. The tax then collects its part, and the price
+    falls when it is abolished: `(1 + mark-up) (1 + tax)` is the observed gap to the home price.
+    """
+    tax = np.zeros(world.flow.shape)
+    for control in controls:
+        if control.start == BEFORE and control.end > 0:
+            for market in control.markets:
+                tax[market, control.exporter, control.destinations] += control.terms.rate
+    if not tax.any():
+        return world
+    markup = np.where(tax > 0, (1.0 + world.export_markup) / (1.0 + tax) - 1.0, world.export_markup)
+    return replace(world, export_markup=markup)
 
 
 def add_to_arcs(
