@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from abm.market.desk import desks, room_for
 from abm.market.fallback import MOST_STEPS, no_start, solve_stubborn
 from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import Problem
+from abm.market.survey import CHOKED, Fields, look_over, tie_markets
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,11 @@ def clear(
     Raises ValueError for a malformed problem, MarketNotCleared where no clearing exists (a
     destination that nobody may supply, with demand that no price chokes) or none was certified.
     """
-    problem.check()
-    refuse_hopeless(problem, where)
-    batch = pack(problem)
+    fields = contiguous(problem)
+    if look_over(fields) != CHOKED:
+        problem.check()
+        refuse_hopeless(problem, where)
+    batch = in_clusters(fields)
     answer = blank_answer(problem)
     clusters = batch.market_from.size - 1
     threads = max(1, min(threads, clusters))
@@ -104,24 +105,36 @@ def clear(
 
 def pack(problem: Problem) -> Batch:
     """The problem as contiguous arrays for the compiled code, its markets in clusters."""
-    p = problem
-    group = p.limit_group
-    cluster = clusters_of(p, group)
-    count = int(cluster.max(initial=-1)) + 1
-    limit_cluster = np.zeros(p.limit.size, np.int64)  # a limit without arcs binds nobody anywhere
-    limit_cluster[group] = cluster[p.limit_market]
-    cluster_market, market_from = together(cluster, count)
-    cluster_limit, limit_from = together(limit_cluster, count)
-    names = ("capacity", "low_ask", "high_ask", "need", "reference_price", "elasticity",
-             "backstop_price", "choke_price", "bid_quantity", "bid_low", "bid_high", "log_weight",
-             "price_factor", "price_addition", "floor_price", "dispersion", "limit")  # fmt: skip
-    # C order whatever the fields' own: another memory layout would be compiled for anew
-    floats = {name: np.ascontiguousarray(getattr(p, name), np.float64) for name in names}
+    return in_clusters(contiguous(problem))
+
+
+def contiguous(problem: Problem) -> Fields:
+    """The arrays of a problem whose shapes agree, in C order whatever their own.
+
+    Another memory layout would be compiled for anew.
+    """
+    problem.check_shapes()
+    p, ready = problem, np.ascontiguousarray
+    arcs = p.limit_market, p.limit_origin, p.limit_destination
+    return Fields(
+        *[ready(getattr(p, name), np.float64) for name in NUMBERS],
+        ready(p.firm_offset, np.int64),
+        ready(p.limit_offset, np.int64),
+        np.array(arcs, np.int64) if p.limit_market.size else NO_ARCS,
+    )
+
+
+NUMBERS = Fields._fields[:-3]  # all but the rows
+NO_ARCS = np.empty((3, 0), np.int64)
+
+
+def in_clusters(fields: Fields) -> Batch:
+    """The batch of these fields, its markets in clusters: a limit ties its markets together."""
+    markets = fields.dispersion.size
+    market, offset = fields.limit_arc[0], fields.limit_offset
+    cluster_market, market_from, cluster_limit, limit_from = tie_markets(market, offset, markets)
     return Batch(
-        **floats,
-        firm_offset=np.ascontiguousarray(p.firm_offset, np.int64),
-        limit_offset=np.ascontiguousarray(p.limit_offset, np.int64),
-        limit_arc=np.array([p.limit_market, p.limit_origin, p.limit_destination], np.int64),
+        **fields._asdict(),
         cluster_market=cluster_market,
         market_from=market_from,
         cluster_limit=cluster_limit,
@@ -129,34 +142,21 @@ def pack(problem: Problem) -> Batch:
     )
 
 
-def together(group: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Members group by group, and where among them each group begins [count + 1]."""
-    member = group.argsort(kind="stable")
-    return member, group[member].searchsorted(np.arange(count + 1))
-
-
-def clusters_of(problem: Problem, group: np.ndarray) -> np.ndarray:
-    """[B] number of the cluster of each market: markets that a limit ties together share one.
-
-    `group` is the problem's `limit_group`.
-    """
-    markets = problem.shape[0]
-    first = problem.limit_market[problem.limit_offset[group]]
-    if (first == problem.limit_market).all():
-        return np.arange(markets)
-    tie = (np.ones(first.size), (first, problem.limit_market))
-    return connected_components(coo_array(tie, shape=(markets, markets)), directed=False)[1]
-
-
 def blank_answer(problem: Problem) -> Answer:
     b, i, j = problem.shape
+    delivered, landed, origin, average = (
+        np.empty(shape) for shape in ((b, i, j), (b, j), (b, i), (b, j))
+    )
+    for unknown in (delivered, origin, average):
+        unknown.fill(np.nan)
+    landed.fill(np.inf)
     return Answer(
-        origin_price=np.full((b, i), np.nan),
+        origin_price=origin,
         rent=np.zeros(problem.limit.size),
         flow=np.zeros((b, i, j)),
-        delivered_price=np.full((b, i, j), np.nan),
-        landed_price=np.full((b, j), np.inf),
-        average_price=np.full((b, j), np.nan),
+        delivered_price=delivered,
+        landed_price=landed,
+        average_price=average,
         demand=np.zeros((b, j)),
         sales=np.zeros(problem.capacity.size),
         iterations=np.zeros(b, np.int64),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from abm.market.kernel import BID_ROWS, LINK_ROWS, TERM_ROWS, VALUE_ROWS, Batch, Desk
+from abm.market.survey import largest_cluster
 
 MOST_KEPT = 4  # desks
 LARGEST_KEPT = 16_000_000  # bytes
@@ -38,25 +39,20 @@ def room_for(batch: Batch) -> Room:
     again.
     """
     _, origins, destinations = batch.log_weight.shape
-    offsets = batch.firm_offset
-    total = np.zeros(offsets.shape[0] + 1, np.int64)
-    (offsets[:, -1] - offsets[:, 0])[batch.cluster_market].cumsum(out=total[1:])
+    markets, limits, firms, of_one_origin = largest_cluster(
+        batch.firm_offset, batch.cluster_market, batch.market_from, batch.limit_from
+    )
     return Room(
-        largest(batch.market_from),
+        markets,
         origins,
         destinations,
         batch.need.shape[2],
         batch.bid_quantity.shape[2],
-        roomy(largest(batch.limit_from)),
+        roomy(limits),
         roomy(batch.limit_arc.shape[1]),
-        roomy(largest(total[batch.market_from])),
-        roomy(largest(offsets)),
+        roomy(firms),
+        roomy(of_one_origin),
     )
-
-
-def largest(offset: np.ndarray) -> int:
-    """The most members of any group, from where each begins, along the last axis."""
-    return int((offset[..., 1:] - offset[..., :-1]).max(initial=0))
 
 
 def roomy(number: int) -> int:

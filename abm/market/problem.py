@@ -1,7 +1,8 @@
 """What is to be cleared: a batch of markets as plain arrays, and the checks on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -79,40 +80,15 @@ class Problem:
 
     def check(self) -> None:
         """Refuse a malformed problem: ValueError naming the field, the place and the value."""
-        self._check_shapes()
+        self.check_shapes()
         self._check_rows()
         self._check_numbers()
 
-    def _check_shapes(self) -> None:
-        if np.ndim(self.log_weight) != 3:
-            raise ValueError(
-                "Problem.log_weight must have the axes market, origin, destination; "
-                f"it has shape {np.shape(self.log_weight)}."
-            )
-        b, i, j = self.shape
-        h, n = self.need.shape[-1:], self.bid_quantity.shape[-1:]
-        f, g, a = self.capacity.shape[:1], self.limit.shape[:1], self.limit_origin.shape[:1]
-        wanted = {
-            (b, i, j): ("price_factor", "price_addition", "floor_price"),
-            (b, j, *h): (
-                "need", "reference_price", "elasticity", "backstop_price", "choke_price",
-            ),
-            ("bid", b, j, *n): ("bid_quantity", "bid_low", "bid_high"),
-            f: ("capacity", "low_ask", "high_ask"),
-            ("market", b): ("dispersion",),
-            (b, i + 1): ("firm_offset",),
-            ("limit", *g): ("limit",),
-            ("offset", g[0] + 1): ("limit_offset",),
-            ("arc", *a): ("limit_market", "limit_origin", "limit_destination"),
-        }  # fmt: skip
-        for key, names in wanted.items():
-            shape = tuple(size for size in key if not isinstance(size, str))
-            for name in names:
-                if np.shape(getattr(self, name)) != shape:
-                    raise ValueError(
-                        f"Problem.{name} has shape {np.shape(getattr(self, name))} "
-                        f"where {shape} is needed for {b} markets, {i} origins, {j} destinations."
-                    )
+    def check_shapes(self) -> None:
+        """Refuse arrays that do not fit together: ValueError naming the field and its shape."""
+        fault = shape_fault(tuple([np.shape(getattr(self, name)) for name in ARRAYS]))
+        if fault:
+            raise ValueError(fault)
 
     def _check_rows(self) -> None:
         b, i, j = self.shape
@@ -191,6 +167,43 @@ class Problem:
             names = [self.market(place[0])] + [self.country(c) for c in place[1:]]
             inside = f" ({' · '.join(names[: 3 if values.shape == self.log_weight.shape else 2])})"
         raise ValueError(f"Problem.{name}{list(place)}{inside} is {values[place]}; it {rule}.")
+
+
+ARRAYS = tuple(item.name for item in fields(Problem) if not item.name.endswith("_names"))
+
+
+@lru_cache(maxsize=64)
+def shape_fault(shapes: tuple[tuple[int, ...], ...]) -> str:
+    """What is wrong with shapes in the order of `ARRAYS`; nothing if they fit together."""
+    shape = dict(zip(ARRAYS, shapes, strict=True))
+    if len(shape["log_weight"]) != 3:
+        return (
+            "Problem.log_weight must have the axes market, origin, destination; "
+            f"it has shape {shape['log_weight']}."
+        )
+    b, i, j = shape["log_weight"]
+    h, n = shape["need"][-1:], shape["bid_quantity"][-1:]
+    f, g, a = shape["capacity"][:1], shape["limit"][:1], shape["limit_origin"][:1]
+    demand = ("need", "reference_price", "elasticity", "backstop_price", "choke_price")
+    wanted = (
+        ((b, i, j), ("price_factor", "price_addition", "floor_price")),
+        ((b, j, *h), demand),
+        ((b, j, *n), ("bid_quantity", "bid_low", "bid_high")),
+        (f, ("capacity", "low_ask", "high_ask")),
+        ((b,), ("dispersion",)),
+        ((b, i + 1), ("firm_offset",)),
+        (g, ("limit",)),
+        ((g[0] + 1,), ("limit_offset",)),
+        (a, ("limit_market", "limit_origin", "limit_destination")),
+    )
+    for right, names in wanted:
+        for name in names:
+            if shape[name] != right:
+                return (
+                    f"Problem.{name} has shape {shape[name]} where {right} is needed for "
+                    f"{b} markets, {i} origins, {j} destinations."
+                )
+    return ""
 
 
 def no_limits() -> dict[str, np.ndarray]:
