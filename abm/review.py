@@ -365,7 +365,8 @@ def at_full_pace(
 ) -> list[Limit]:
     """The limits of a control once licences come and detours go at the usual pace."""
     terms = control.terms
-    month = control.start + terms.processing_months + terms.detour_months + 1
+    month = control.start + terms.processing_months + terms.ramp_months
+    month += terms.detour_months + 1
     gap = model.state.price_gap
     return list(limits_of(control, scopes, month, model.growth, gap, NOTHING))
 

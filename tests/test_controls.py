@@ -217,6 +217,7 @@ def test_licences_without_scarcity_shift_trade_and_do_not_raise_prices_for_good(
         Instrument.licence,
         approval_share=1.0,
         processing_months=wait,
+        ramp_months=0,
         enforcement=1.0,
         announced=announced,
     )
@@ -237,6 +238,22 @@ def test_licences_without_scarcity_shift_trade_and_do_not_raise_prices_for_good(
     assert ratio[late].max() < 1.02  # what the dip did to capacity dies out
     assert not series(held, tiny_world, "rent_paid_usd")[late].any()
     assert exports[late] == pytest.approx(usual[late], rel=0.02)
+
+
+def test_a_slow_authority_makes_the_dip_longer_and_lets_trade_return(tiny_world: World) -> None:
+    """Customs data of 2023-24: trade came back over four to nine months, without a catch-up."""
+    terms: dict[str, Any] = {"approval_share": 1.0, "processing_months": 2, "enforcement": 1.0}
+    calm = history(tiny_world, years=7)
+    usual = series(calm, tiny_world, "exports_t")[:, CHN]
+    exports, dear = [], []
+    for ramp in (0, 3, 8):
+        held = history(tiny_world, control(Instrument.licence, ramp_months=ramp, **terms), years=7)
+        exports.append(series(held, tiny_world, "exports_t")[:, CHN] / usual)
+        dear.append(price(held, tiny_world, ABROAD)[START : START + 12].mean())
+    assert exports[0][START + 2] > 1.0 > exports[1][START + 2] > exports[2][START + 2] > 0.0
+    assert (np.diff(exports[2][START + 2 : START + 10]) > 0).all()
+    assert dear[0] < dear[1] < dear[2]
+    np.testing.assert_allclose([e[-12:].mean() for e in exports], 1.0, rtol=0.03)
 
 
 def test_a_longer_notice_and_wait_bring_more_purchases_forward(tiny_world: World) -> None:
@@ -315,7 +332,7 @@ def test_validated_sectors_are_exempt_by_their_share_of_need(tiny_world: World) 
 
 
 def test_the_cost_of_a_licence_is_paid_for_services(tiny_world: World) -> None:
-    terms: dict[str, Any] = {"approval_share": 10.0, "processing_months": 0}
+    terms: dict[str, Any] = {"approval_share": 10.0, "processing_months": 0, "ramp_months": 0}
     free = history(tiny_world, control(Instrument.licence, **terms), years=3)
     config = quiet_config(3)
     config.controls = [control(Instrument.licence, licence_cost=0.1, **terms)]

@@ -185,7 +185,7 @@ def test_a_quota_is_a_share_of_opening_exports_or_so_many_tonnes(tiny_world: Wor
 def test_licences_come_when_applications_have_waited(tiny_world: World) -> None:
     """Nothing for four months, then what was applied for in the meantime with that of the month."""
     licence = export_ban(targets=["USA"], approval_share=0.8, processing_months=4, enforcement=1.0)
-    licence.instrument = Instrument.licence
+    licence.instrument, licence.ramp_months = Instrument.licence, 0
     controls = dated(tiny_world, licence)
     normal = tiny_world.flow[gallium(tiny_world), CHN, USA]
     shares = [
@@ -193,7 +193,13 @@ def test_licences_come_when_applications_have_waited(tiny_world: World) -> None:
         for month in (0, 1, 3, 4, 5, 9)
     ]
     np.testing.assert_allclose(shares, [0.0, 0.0, 0.0, 4.0, 0.8, 0.8], atol=1e-12)
-    licence.processing_months = 0
+    licence.ramp_months = 3
+    slow = [
+        in_force(tiny_world, dated(tiny_world, licence), START + month).limits[0].tonnes / normal
+        for month in (3, 4, 5, 6, 7, 8)
+    ]
+    np.testing.assert_allclose(slow, 0.8 * np.array([0.0, 0.25, 0.5, 0.75, 1.0, 1.0]), atol=1e-12)
+    licence.processing_months = licence.ramp_months = 0
     at_once = in_force(tiny_world, dated(tiny_world, licence), START)
     assert at_once.limits[0].tonnes == pytest.approx(0.8 * normal)
 

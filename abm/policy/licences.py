@@ -2,9 +2,11 @@
 
 A buyer who needs a licence applies in time for what it will need when the decision comes, and at
 the start also for the months it is made to wait. So nothing is approved before `processing_months`
-have passed; then the trade of those months is approved at once with that of the month. Approvals
-that are not used stay valid for a while. A regime that refuses nothing delays trade but does not
-reduce it: buyers who know of it beforehand bring purchases forward.
+have passed. A new regime is slow to learn its trade: over `ramp_months` the share of a month's
+applications that is decided rises evenly to all of them, and what was not decided lapses. Without a
+ramp the trade of the wait is approved at once with that of the month. Approvals that are not used
+stay valid for a while. A regime that refuses nothing delays trade; buyers who know of it beforehand
+bring purchases forward.
 """
 
 from __future__ import annotations
@@ -27,11 +29,22 @@ def approvals(control: DatedControl, month: int, growth: np.ndarray) -> np.ndarr
     growth
         [market] trade of the month over opening trade on the undisturbed trend.
     """
-    waited, wait = month - control.start, control.terms.processing_months
-    months = 0.0 if waited < wait else 1.0 + wait * (waited == wait)
+    decided = decided_months(control, month)
     normal = control.licensed_exports * growth[control.markets]
-    share = control.terms.approval_share if control.terms.approval_share < 1.0 else UNREFUSED
-    return np.array([share * months * control.weighed(normal, rows) for rows in control.groups])
+    terms = control.terms
+    share = UNREFUSED if terms.approval_share >= 1.0 <= decided else min(terms.approval_share, 1.0)
+    return np.array([share * decided * control.weighed(normal, rows) for rows in control.groups])
+
+
+def decided_months(control: DatedControl, month: int) -> float:
+    """Months of applications that are decided in a month: none in the wait, one in the long run."""
+    wait, ramp = control.terms.processing_months, control.terms.ramp_months
+    served = month - control.start - wait + 1
+    if served < 1:
+        return 0.0
+    if ramp:
+        return min(1.0, served / (ramp + 1))
+    return 1.0 + wait * (served == 1)
 
 
 def unused_approvals(
