@@ -148,7 +148,7 @@ class Books:
         """Book every rent to whoever holds the right.
 
         Traders who re-route goods sit in the countries that still may buy from the exporter; their
-        rent is shared by what those countries buy.
+        rent is shared by what those countries buy. Smugglers past a quota sit in the exporter's.
 
         Parameters
         ----------
@@ -162,15 +162,15 @@ class Books:
             [market, origin, destination] arcs that are banned.
         """
         for limit, rents in zip(limits, paid, strict=True):
-            if rents.any():
-                if limit.holder not in self.rents:
+            for holder, part in limit.holders.items() if rents.any() else ():
+                if holder not in self.rents:
                     given, taken = np.zeros((2, *self.price.shape))
-                    self.rents[limit.holder] = given, taken
-                given, taken = self.rents[limit.holder]
-                given[rows] += rents
+                    self.rents[holder] = given, taken
+                given, taken = self.rents[holder]
+                given[rows] += part * rents
                 for market in limit.markets:
-                    earned = rents[market - rows.start].sum()
-                    self._credit(taken, (market, limit.origin), limit.holder, earned, rerouted)
+                    earned = part * rents[market - rows.start].sum()
+                    self._credit(taken, (market, limit.origin), holder, earned, rerouted)
 
     def rents_received(self, holder: str) -> np.ndarray:
         """[market, country] rents of one kind of holder, thousand USD."""
@@ -186,7 +186,7 @@ class Books:
         rerouted: np.ndarray,
     ) -> None:
         """Add a rent on what a place exports to the country of its holder, or of the traders."""
-        if holder == "traders":
+        if holder == "traders" and rerouted[place].any():
             market, origin = place
             bought = np.where(rerouted[place], 0.0, self.flow[place])
             bought[origin] = 0.0

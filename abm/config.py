@@ -63,6 +63,7 @@ class Question(Enum):
     instruments = "instruments"
     standoff = "standoff"
     mechanisms = "mechanisms"
+    hindcast = "hindcast"
 
 
 class Rights(Enum):
@@ -228,7 +229,100 @@ class Control:
     detour_months: int = parameter(
         0, "months until detours carry all they will; 0: at once", 0, 60, "off"
     )
+    smuggled_share: float = parameter(
+        0.0, "share of normal exports that passes a quota or tax unseen", 0.0, 1.0, "off"
+    )
     rights: Rights = Rights.exporters
+
+
+@dataclass
+class Outage:
+    """Capacity that stops for reasons of its own: an accident, a strike, a closure by order.
+
+    It takes a share of all the capacity of a country at the stages named. Without `end` it lasts.
+    News breaks when it is announced and when it starts.
+    """
+
+    name: str = "outage"
+    by: str = "CHN"
+    minerals: list[str] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=lambda: [Stage.mined, Stage.refined])
+    announced: str = ""
+    start: str = "2027-01"
+    end: str = ""
+    share: float = parameter(1.0, "share of capacity lost", 0.0, 1.0, "choice")
+
+
+@dataclass
+class ProductionCap:
+    """A limit that a state sets on the output of its own mines or plants.
+
+    All named minerals of one stage stand under one cap where `joint` is set or a `family` is named;
+    else each has its own. Firms share it by what they could make.
+    """
+
+    name: str = "cap"
+    by: str = "CHN"
+    minerals: list[str] = field(default_factory=list)
+    family: str = ""
+    joint: bool = False
+    weight: Weight = Weight.contained
+    stages: list[Stage] = field(default_factory=lambda: [Stage.mined])
+    announced: str = ""
+    start: str = "2027-01"
+    end: str = ""
+    tonnes: float = parameter(-1.0, "t/year; negative: use the share", -1.0, 1e12, "off")
+    share: float = parameter(1.0, "share of opening output", 0.0, 10.0, "choice")
+    overrun: float = parameter(
+        0.0, "share of the capacity beyond the cap that runs anyway", 0.0, 1.0, "off"
+    )
+
+
+@dataclass
+class StatePurchase:
+    """A state buys refined metal for its reserve, whatever an alliance does."""
+
+    name: str = "purchase"
+    by: str = "CHN"
+    mineral: str = "gallium"
+    start: str = "2027-01"
+    end: str = ""
+    tonnes: float = parameter(0.0, "t/year contained", 0.0, 1e12, "choice")
+    price_ceiling: float = parameter(
+        2.0, "multiple of the customary price above which it buys less", 0.1, 50.0, "assumed"
+    )
+
+
+@dataclass
+class DemandFact:
+    """Need that grows at a pace of its own over some months; the level reached then stays.
+
+    The pace takes the place of the growth of the opening world. Planners foresee a share of the
+    departure; what they do not foresee comes as a surprise. Empty lists mean all.
+    """
+
+    name: str = "demand"
+    minerals: list[str] = field(default_factory=lambda: ["all"])
+    sectors: list[str] = field(default_factory=list)
+    countries: list[str] = field(default_factory=list)
+    start: str = "2027-01"
+    end: str = "2028-01"
+    growth: float = parameter(0.0, "a year, fraction", -0.95, 20.0, "choice")
+    foreseen: float = parameter(
+        0.0, "share of the departure, in logs, that planned capacity foresees", 0.0, 1.0, "choice"
+    )
+
+
+@dataclass
+class Hindcast:
+    """How a past episode is played again and scored.
+
+    `observed` names the table of observed figures: a path, or a file beside the hindcasts of conf.
+    With `baselines`, two simpler forecasts are scored by the same figures.
+    """
+
+    observed: str = ""
+    baselines: bool = True
 
 
 @dataclass
@@ -1188,6 +1282,11 @@ class Config:
     instruments: Instruments = field(default_factory=Instruments)
     shock: Control = field(default_factory=Control)
     controls: list[Control] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    caps: list[ProductionCap] = field(default_factory=list)
+    purchases: list[StatePurchase] = field(default_factory=list)
+    demand_facts: list[DemandFact] = field(default_factory=list)
+    hindcast: Hindcast = field(default_factory=Hindcast)
     projects: Projects = field(default_factory=Projects)
     producers: Producers = field(default_factory=Producers)
     tension: Tension = field(default_factory=Tension)
@@ -1238,6 +1337,8 @@ def check(config: Config) -> None:
         _check_case(name, together, config.membership)
     for path, control in named_controls(config):
         check_control(path, control)
+    for path, fact in named_facts(config):
+        _check_fact(path, fact)
     _check_month("instruments.standards.since", config.instruments.standards.since)
     _check_shipping(config.shipping)
     _check_instability(config.instability)
@@ -1259,6 +1360,16 @@ def named_controls(config: Config) -> Iterator[tuple[str, Control]]:
     yield "shock", config.shock
     for position, control in enumerate(config.controls):
         yield f"controls[{position}]", control
+
+
+type Fact = Outage | ProductionCap | StatePurchase | DemandFact
+
+
+def named_facts(config: Config) -> Iterator[tuple[str, Fact]]:
+    """The dated facts besides controls, each with the name a user knows it by."""
+    for kind in ("outages", "caps", "purchases", "demand_facts"):
+        for position, fact in enumerate(getattr(config, kind)):
+            yield f"{kind}[{position}]", fact
 
 
 def check_control(path: str, control: Control) -> None:
@@ -1294,8 +1405,43 @@ def check_control(path: str, control: Control) -> None:
             f"{path}.validated_share is {control.validated_share:.10g}, but only a quota or a "
             "licence exempts validated users; set it to 0, or use a licence with approval_share=0"
         )
+    if control.smuggled_share > 0 and control.instrument not in (Instrument.tax, Instrument.quota):
+        raise ConfigError(
+            f"{path}.smuggled_share is {control.smuggled_share:.10g}, but only quotas and taxes "
+            "are passed by smugglers; leave it at 0 and lower enforcement instead"
+        )
     if control.instrument is not Instrument.none and not control.stages:
         raise ConfigError(f"{path}.stages is empty; give [mined], [refined] or both")
+
+
+def _check_fact(path: str, fact: Fact) -> None:
+    """Refuse a dated fact that cannot be meant, whatever the world is."""
+    _check_span(path, fact.start, fact.end)
+    if isinstance(fact, DemandFact) and not fact.end:
+        raise ConfigError(f"{path}.end is empty; give the month in which the growth ends")
+    if isinstance(fact, (Outage, ProductionCap)) and fact.announced:
+        _check_month(f"{path}.announced", fact.announced)
+        if _months(fact.announced) > _months(fact.start):
+            raise ConfigError(
+                f"{path}.announced is {fact.announced}, after its start {fact.start}; "
+                "give the same or an earlier month"
+            )
+    if isinstance(fact, (Outage, ProductionCap)) and not fact.stages:
+        raise ConfigError(f"{path}.stages is empty; give [mined], [refined] or both")
+    named = isinstance(fact, StatePurchase) or fact.minerals
+    if not (named or (isinstance(fact, ProductionCap) and fact.family)):
+        raise ConfigError(f"{path}.minerals is empty; name at least one mineral, or [all]")
+
+
+def _check_span(path: str, start: str, end: str) -> None:
+    _check_month(f"{path}.start", start)
+    if end:
+        _check_month(f"{path}.end", end)
+        if _months(end) <= _months(start):
+            raise ConfigError(
+                f"{path}.end is {end}, not after its start {start}; give a later month"
+                " or leave it empty if it lasts"
+            )
 
 
 def _parameters(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

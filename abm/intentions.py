@@ -11,6 +11,7 @@ import numpy as np
 
 from abm.agents import buyer, firm
 from abm.config import month_index
+from abm.facts import capped_share, place_state_purchases, states_buying
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.standards import StandardTerms, phase_in, standard_terms
@@ -30,8 +31,8 @@ NEW_PLANT_MARGIN = 0.1  # share of feed by which plans may exceed the trend with
 def trend_need(model: MineralModel) -> np.ndarray:
     """[market, country, group] need without this month's swings."""
     need = model.buyers.need.copy()
-    sector = model.trend.sector[model.month][model.world.mineral_of_market]
-    need[:, :, 1:STATE] *= sector[:, None, :] * model.intensity[model.world.mineral_of_market]
+    grown = model.trend.need[model.month][model.world.mineral_of_market]
+    need[:, :, 1:STATE] *= grown * model.intensity[model.world.mineral_of_market]
     need[:, :, FEED] = feed_need(model)
     return need
 
@@ -49,7 +50,7 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     settings = model.case.instruments.emergency_release
     refined = model.world.refined_rows
     stock = model.state.stock[refined, :, STATE]
-    short = model.countries.short.T
+    short = model.countries.short.T & ~states_buying(model.facts, model.month, stock.shape)
     part = settings.pooled_share * model.part("emergency_release")
     model.called = called_stock(model.state.called_stock, stock, short, part)
     if not short.any():
@@ -135,6 +136,7 @@ def with_stockpile_bids(
     orders.high[refined, :, STATE] = settings.price_ceiling * usual
     orders.distress_low[refined, :, STATE] = settings.price_ceiling * usual
     orders.distress_high[refined, :, STATE] = 2.0 * settings.price_ceiling * usual
+    place_state_purchases(model.facts, model.month, orders, model.state.customary_price)
     return orders
 
 
@@ -257,6 +259,12 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     able, offered = firm.offers(
         planned, availability, running, firms.inventory[rows], model.behaviour
     )
+    held = capped_share(model.facts, model.month, planned, availability, traits)
+    if (held < 1.0).any():
+        supply = firm.Supply(running, able, offered, high)
+        running, able, offered, high = firm.within_caps(
+            supply, held * planned * availability, planned * availability, low
+        )
     firms.running[rows], firms.able[rows], firms.offered[rows] = running, able, offered
     firms.low_ask[rows], firms.high_ask[rows] = low, high
     return Offers(offered, low, high, traits.least_price)

@@ -17,6 +17,7 @@ from abm.agents.project import Project, project_table, project_traits
 from abm.books import Books
 from abm.config import Config, Planning, month_name
 from abm.exchange import trade
+from abm.facts import imposed_facts
 from abm.final_use import opening_final_use
 from abm.intentions import (
     border_in_force,
@@ -111,6 +112,7 @@ class MineralModel(mesa.Model):
         self.month = 0
         self.buyers = buyer_traits(world)
         self.firm_traits = firm.firm_traits(world, self.behaviour)
+        self.facts = imposed_facts(config, world)
         self.trend = undisturbed_trend(
             world,
             self.firm_traits,
@@ -118,6 +120,7 @@ class MineralModel(mesa.Model):
             config.horizon.start,
             self.months,
             config.demand,
+            self.facts.departure,
         )
         self.sailing = sailing(world, config.shipping, events.closed, config.horizon.start)
         self.state = opening_state(world, self.buyers, self.sailing.longest)
@@ -206,7 +209,8 @@ class MineralModel(mesa.Model):
 
     def strike_shocks(self) -> None:
         """Outages, demand swings, closed seas and controls of the month come into force."""
-        self.availability = self.events.availability[self.month] * self.firms.working
+        left = self.events.availability[self.month] * self.facts.available(self.month)
+        self.availability = left * self.firms.working
         seas = self.sailing.in_month(self.month)
         self.lanes, self.buyers = seas.lanes, replace(self.buyers, transit=seas.transit)
         self.growth = self.trend.total[self.month]
@@ -239,6 +243,7 @@ class MineralModel(mesa.Model):
         news = alarm(self.world, self.controls, self.month)
         hearsay = self.behaviour.contagion * rumour(self.world, self.controls, self.month)
         faded = self.state.risk * (1.0 - self.behaviour.risk_decay)
+        news = np.maximum(news, self.facts.alarm(self.month))
         self.state.risk = np.maximum(faded, np.maximum(news, hearsay))
 
     def decide(self) -> None:

@@ -462,7 +462,7 @@ def _markets(path: str, control: Control, world: World) -> np.ndarray:
     """Rows of the markets that a control names, and those of its family."""
     wanted = [*world.minerals] if control.minerals == ["all"] else [*control.minerals]
     if control.family:
-        wanted += _relatives(path, control.family, world)
+        wanted += related_minerals(path, control.family, world)
     return named_markets(path, wanted, control.stages, world)
 
 
@@ -490,8 +490,14 @@ def named_markets(path: str, minerals: list[str], stages: list[Stage], world: Wo
     return np.array(rows, dtype=np.int64)
 
 
-def _relatives(path: str, family: str, world: World) -> list[str]:
-    """Minerals of a family of the table minerals."""
+def related_minerals(path: str, family: str, world: World) -> list[str]:
+    """Minerals of a family of the table minerals.
+
+    Raises
+    ------
+    ConfigError
+        For a family to which no mineral of the world belongs.
+    """
     relatives = [
         mineral
         for mineral, name in zip(world.minerals, world.families, strict=True)

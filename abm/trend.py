@@ -15,6 +15,7 @@ import numpy as np
 
 from abm.agents.firm import FirmTraits
 from abm.config import DemandPath, DemandScenario, month_index
+from abm.facts import NO_DEPARTURE, Departure
 from abm.world import MONTHS, OPENING_YEAR, World
 
 START_UP_MONTHS = 24  # from first output of a new plant to its nameplate; assumed
@@ -24,7 +25,7 @@ START_UP_MONTHS = 24  # from first output of a new plant to its nameplate; assum
 class Trend:
     """Paths over the horizon."""
 
-    sector: np.ndarray  # [month, mineral, sector] need over its opening
+    need: np.ndarray  # [month, mineral, country or 1, sector] need over its opening
     total: np.ndarray  # [month + 1, market] use over its opening
     origin: np.ndarray  # [month, market, origin] planned output over its opening
     capacity: np.ndarray  # [month, firm] t/month
@@ -37,6 +38,7 @@ def undisturbed_trend(
     start: str,
     months: int,
     demand: DemandPath,
+    imposed: Departure = NO_DEPARTURE,
 ) -> Trend:
     """Compute the trend of a horizon.
 
@@ -49,20 +51,23 @@ def undisturbed_trend(
         First month, 'YYYY-MM': the opening, from which growth is counted.
     demand
         The path that need takes, and the part of it that planners foresee.
+    imposed
+        What dated facts make of it.
     """
     # The opening month is the observed average; growth starts with the second.
     years = np.maximum(np.arange(months + 1) - 1, 0) / MONTHS
     constant = (1.0 + world.growth[None]) ** years[:, None, None]
     beyond = departure(world, demand, years, start)
-    sector = constant * beyond
-    place = _use_growth(world, sector)
-    foreseen = _use_growth(world, constant * beyond**demand.planned_share)
+    need = (constant * beyond)[:, :, None, :] * imposed.need
+    place = _use_growth(world, need)
+    planned = (constant * beyond**demand.planned_share)[:, :, None, :] * imposed.foreseen
+    foreseen = _use_growth(world, planned)
     served = _supply_growth(world, foreseen)
     needed = served[:-1] + stock_months[None, :, None] * np.diff(served, axis=0)
     bought = world.flow.sum(axis=1)
     total = (place * bought[None]).sum(axis=2) / bought.sum(axis=1)
     return Trend(
-        sector=sector[:-1],
+        need=need[:-1],
         total=total,
         origin=served[:-1],
         capacity=_planned_capacity(world, traits, needed, start),
@@ -96,10 +101,16 @@ def departure(world: World, demand: DemandPath, years: np.ndarray, start: str) -
     return beyond * (1.0 + extra) ** since[:, None, None]
 
 
-def _use_growth(world: World, sector: np.ndarray) -> np.ndarray:
-    """[month, market, country] use over its opening; refiners grow in step with their product."""
+def _use_growth(world: World, need: np.ndarray) -> np.ndarray:
+    """[month, market, country] use over its opening; refiners grow in step with their product.
+
+    Parameters
+    ----------
+    need
+        [month, mineral, country or 1, sector] over its opening.
+    """
     final = world.opening.final_use  # [market, country, sector]
-    grown = np.einsum("tms,mjs->tmj", sector[:, world.mineral_of_market, :], final)
+    grown = np.einsum("tmjs,mjs->tmj", need[:, world.mineral_of_market], final)
     product = grown.sum(axis=2)[:, world.refined_market[world.mineral_of_market]]
     product = product / final.sum(axis=(1, 2))[world.refined_market[world.mineral_of_market]]
     feed = world.opening.feed_use

@@ -138,4 +138,4 @@ def test_a_path_that_would_do_nothing_is_refused() -> None:
 
 def test_the_opening_month_is_the_same_on_every_path(tiny_world: World) -> None:
     model = model_of(following("nze"), tiny_world)
-    np.testing.assert_array_equal(model.trend.sector[:2], 1.0)
+    np.testing.assert_array_equal(model.trend.need[:2], 1.0)

@@ -8,6 +8,7 @@ of the literature; it then moves with the firm's mark-up and, for a refiner, wit
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -207,6 +208,40 @@ def offers(
         [firm] t of finished goods, of which a share is offered.
     """
     return add_stock(planned, availability, running, inventory, behaviour.inventory_offer)
+
+
+class Supply(NamedTuple):
+    """What firms bring to a month's market, [firm]."""
+
+    running: np.ndarray  # t/month that can run
+    able: np.ndarray  # t/month offered if feed and scrap were no limit
+    offered: np.ndarray  # t/month offered
+    high: np.ndarray  # USD/kg: the highest ask
+
+
+def within_caps(
+    supply: Supply, ceiling: np.ndarray, runnable: np.ndarray, low: np.ndarray
+) -> Supply:
+    """What caps on output leave of the supply: every ramp ends earlier, on its old slope.
+
+    Parameters
+    ----------
+    ceiling
+        [firm] t/month that each may make.
+    runnable
+        [firm] t/month that each could make if feed and scrap were no limit.
+    low
+        [firm] USD/kg: the lowest ask.
+    """
+    running = np.minimum(supply.running, ceiling)
+    offered = supply.offered - (supply.running - running)
+    kept = np.divide(
+        offered, supply.offered, out=np.ones(offered.size), where=supply.offered > offered
+    )
+    # Where all is withheld the ramp keeps its ends: nothing stands on it.
+    kept = np.where(kept > 0.0, kept, 1.0)
+    high = np.where(kept < 1.0, low + kept * (supply.high - low), supply.high)
+    return Supply(running, supply.able - (runnable - np.minimum(runnable, ceiling)), offered, high)
 
 
 def asks(

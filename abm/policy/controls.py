@@ -6,7 +6,8 @@ licence does not stop travels through third countries: the same arc stays open u
 enforcement misses, at the extra cost of the detour, and its rent goes to the traders who arrange
 it. The wider the gap between the price at the destination and the cost of getting there, the more
 traders find a way: the share grows with the gap, up to normal trade. Finding a way takes time, and
-buyers who trace what they are sold refuse part of it.
+buyers who trace what they are sold refuse part of it. Smugglers carry goods past a quota where the
+gap pays their cost, and past the customs house a share of what a tax is due on.
 """
 
 from __future__ import annotations
@@ -38,6 +39,15 @@ class Limit:
     destinations: np.ndarray
     tonnes: float
     holder: str  # exporters, treasury or traders: who collects the rent
+    control: str = ""  # the name of the control that sets it
+    smuggled: float = 0.0  # share of the tonnes that passes unseen; its rent goes to traders
+
+    @property
+    def holders(self) -> dict[str, float]:
+        """Who collects the rent, and which share of it."""
+        if self.smuggled == 0.0:
+            return {self.holder: 1.0}
+        return {self.holder: 1.0 - self.smuggled, "traders": self.smuggled}
 
 
 @dataclass(frozen=True)
@@ -81,9 +91,10 @@ class ExportMeasures:
     @property
     def tonnes(self) -> np.ndarray:
         """[limit] t/month by the weight that limits count in their markets."""
-        return np.array([self._weighed(limit) for limit in self.limits], dtype=float)
+        return np.array([self.weighed(limit) for limit in self.limits], dtype=float)
 
-    def _weighed(self, limit: Limit) -> float:
+    def weighed(self, limit: Limit) -> float:
+        """Tonnes a month of a limit by the weight that limits count in its markets."""
         # A limit on one market is kept in contained tonnes, whatever another one there counts.
         alone = limit.markets.size == 1
         return limit.tonnes * self.arcs.unit[limit.markets[0]] if alone else limit.tonnes
@@ -175,7 +186,9 @@ def add_to_arcs(
     reached, terms = control.destinations, control.terms
     home_price = world.origin_price[market, control.exporter]
     if control.instrument is Instrument.tax:
-        tax[reached] += terms.rate
+        unseen = terms.smuggled_share if terms.rate > terms.evasion_cost else 0.0
+        tax[reached] += (1.0 - unseen) * terms.rate
+        detour[reached] += unseen * terms.evasion_cost * home_price
     elif control.instrument is Instrument.dumping:
         tax[reached] -= terms.rate
     elif control.instrument is Instrument.ban:
@@ -220,9 +233,9 @@ def limits_of(
     if control.instrument in (Instrument.tax, Instrument.dumping):
         return
     trend = growth[control.markets]
-    leak = np.array(
-        [_leak(control, month, float(price_gap[m, control.exporter])) for m in control.markets]
-    )
+    gap = price_gap[control.markets, control.exporter]
+    leak = np.array([_leak(control, month, float(seen)) for seen in gap])
+    unseen = np.array([_smuggled(control, month, float(seen)) for seen in gap])
     allowed = _allowed(control, month, growth, unused)
     for scope in scopes:
         normal = scope.exports * trend
@@ -230,13 +243,21 @@ def limits_of(
         astray = leak * scope.untraced * normal
         for number, rows in enumerate(control.groups):
             free = float(allowed[number] + control.weighed(exempt, rows))
+            carried = control.weighed(unseen * normal, rows)
             if control.instrument is Instrument.ban:
                 free = control.weighed(astray, rows)
             elif control.instrument is Instrument.licence:
                 missed = max(1.0 - free / max(control.weighed(normal, rows), 1e-300), 0.0)
                 free += control.weighed(astray, rows) * missed
+            free += carried
             yield Limit(
-                control.markets[rows], control.exporter, scope.destinations, free, _holder(control)
+                markets=control.markets[rows],
+                origin=control.exporter,
+                destinations=scope.destinations,
+                tonnes=free,
+                holder=_holder(control),
+                control=control.terms.name,
+                smuggled=carried / free if carried > 0.0 else 0.0,
             )
 
 
@@ -258,6 +279,17 @@ def _leak(control: DatedControl, month: int, gap: float) -> float:
     terms = control.terms
     found = min(1.0, (month - control.start + 1) / max(terms.detour_months, 1))
     return found * min(1.0, (1.0 - terms.enforcement) * gap**terms.evasion_response)
+
+
+def _smuggled(control: DatedControl, month: int, gap: float) -> float:
+    """Share of normal trade that smugglers carry past a quota, once the gap pays their cost."""
+    terms = control.terms
+    if terms.smuggled_share == 0.0:
+        return 0.0
+    found = min(1.0, (month - control.start + 1) / max(terms.detour_months, 1))
+    paid = (gap - 1.0) / terms.evasion_cost if terms.evasion_cost > 0.0 else 1.0
+    tempted = min(max(paid, 0.0), 1.0)
+    return found * tempted * min(1.0, terms.smuggled_share * gap**terms.evasion_response)
 
 
 def _holder(control: DatedControl) -> str:
