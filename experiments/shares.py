@@ -19,7 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from abm.config import Circle, Closure, Config
+from abm.config import (
+    Circle,
+    Closure,
+    Config,
+    DemandFact,
+    Outage,
+    ProductionCap,
+    StatePurchase,
+)
 from abm.opening import (
     Opening,
     concentration,
@@ -280,6 +288,10 @@ def groups() -> Iterator[tuple[str, str, type]]:
     yield from _nested(Config, "")
     yield "Circle of members", "membership.circles.NAME.", Circle
     yield "Dated closure", "shipping.closures[N].", Closure
+    yield "Outage", "outages[N].", Outage
+    yield "Cap on output", "caps[N].", ProductionCap
+    yield "State purchase", "purchases[N].", StatePurchase
+    yield "Demand fact", "demand_facts[N].", DemandFact
 
 
 def settings(schema: type, prefix: str) -> Iterator[Setting]:
