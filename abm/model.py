@@ -54,6 +54,7 @@ from abm.planning import (
 from abm.policy.controls import (
     ExportMeasures,
     alarm,
+    along_chain,
     arc_measures,
     measures_in_force,
     opening_duties_apart,
@@ -243,8 +244,8 @@ class MineralModel(mesa.Model):
         news = alarm(self.world, self.controls, self.month)
         hearsay = self.behaviour.contagion * rumour(self.world, self.controls, self.month)
         faded = self.state.risk * (1.0 - self.behaviour.risk_decay)
-        news = np.maximum(news, self.facts.alarm(self.month))
-        self.state.risk = np.maximum(faded, np.maximum(news, hearsay))
+        news = np.maximum(np.maximum(news, self.facts.alarm(self.month)), hearsay)
+        self.state.risk = np.maximum(faded, along_chain(self.world, news))
 
     def decide(self) -> None:
         """Countries, then non-allied producers, write their intentions one by one."""

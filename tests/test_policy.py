@@ -21,7 +21,14 @@ from abm.config import (
     Sharing,
     Stage,
 )
-from abm.policy.controls import ExportMeasures, alarm, arc_measures, measures_in_force, rumour
+from abm.policy.controls import (
+    ExportMeasures,
+    alarm,
+    along_chain,
+    arc_measures,
+    measures_in_force,
+    rumour,
+)
 from abm.policy.procurement import countervailing, pooled_part, pooled_share
 from abm.policy.stockpile import (
     called_stock,
@@ -232,6 +239,23 @@ def test_news_breaks_at_announcement_and_start_in_proportion_to_dependence(
     assert not np.delete(doubt, row, axis=0).any()
     hearsay = rumour(tiny_world, controls, START)
     np.testing.assert_allclose(hearsay[row], [share[USA], 0.0, share[AUS], share[ROW]])
+
+
+def test_doubt_about_ore_reaches_those_who_buy_from_its_refiners(tiny_world: World) -> None:
+    """By the share of each refiner in what they buy; news of a product without ore stays put."""
+    mined = tiny_world.market("graphite", "mined")
+    refined = tiny_world.market("graphite", "refined")
+    doubt = np.zeros(tiny_world.landed_price.shape)
+    doubt[gallium(tiny_world), USA] = 0.9
+    np.testing.assert_array_equal(along_chain(tiny_world, doubt), doubt)
+    doubt[mined, CHN] = 0.5
+    told = along_chain(tiny_world, doubt)
+    bought = np.maximum(tiny_world.flow[refined].sum(axis=0), 1e-9)
+    np.testing.assert_allclose(told[refined], 0.5 * tiny_world.flow[refined, CHN] / bought)
+    told[refined] = 0.0
+    np.testing.assert_array_equal(told, doubt)
+    doubt[refined, USA] = 0.8
+    assert along_chain(tiny_world, doubt)[refined, USA] == 0.8  # the larger of the two counts
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,25 @@ def rumour(world: World, controls: tuple[DatedControl, ...], month: int) -> np.n
     return doubt
 
 
+def along_chain(world: World, doubt: np.ndarray) -> np.ndarray:
+    """[market, country] supply put in doubt, with what doubt about ore does to refined product.
+
+    A buyer of refined product fears for what its refiners would lose: the doubt of each of them
+    about their ore, by the share it takes in what the buyer buys. The larger of this and the doubt
+    about the product itself counts.
+    """
+    if not doubt.any():
+        return doubt
+    told = doubt.copy()
+    for mined, refined in zip(world.mined_market, world.refined_market, strict=True):
+        if mined >= 0 and doubt[mined].any():
+            bought = world.flow[refined].sum(axis=0)
+            feared = doubt[mined] @ world.flow[refined]
+            at_stake = np.divide(feared, bought, out=np.zeros_like(feared), where=bought > 0)
+            told[refined] = np.maximum(told[refined], at_stake)
+    return told
+
+
 def forward_cover(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:
     """[market, destination] months of use that buyers store to bridge the wait for a licence.
 
