@@ -115,17 +115,13 @@ def contiguous(problem: Problem) -> Fields:
     """
     problem.check_shapes()
     p, ready = problem, np.ascontiguousarray
-    arcs = p.limit_market, p.limit_origin, p.limit_destination
-    return Fields(
-        *[ready(getattr(p, name), np.float64) for name in NUMBERS],
-        ready(p.firm_offset, np.int64),
-        ready(p.limit_offset, np.int64),
-        np.array(arcs, np.int64) if p.limit_market.size else NO_ARCS,
-    )
+    numbers = [ready(getattr(p, name), np.float64) for name in NUMBERS]
+    rows = [ready(p.firm_offset, np.int64), ready(p.limit_offset, np.int64)]
+    arcs = np.array((p.limit_market, p.limit_origin, p.limit_destination), np.int64)
+    return Fields._make([*numbers, *rows, arcs])
 
 
 NUMBERS = Fields._fields[:-3]  # all but the rows
-NO_ARCS = np.empty((3, 0), np.int64)
 
 
 def in_clusters(fields: Fields) -> Batch:
