@@ -208,7 +208,7 @@ class Books:
     def consume_feed(self, state: State, traits: FirmTraits) -> None:
         """Refiners turn feed into product; what the yield leaves is lost."""
         world, chain = self.world, self.world.chain
-        product = traits.by_place(self.made * traits.feeds, self.price.shape)
+        product = traits.by_place_of(traits.feeds, self.made, self.price.shape)
         eaten = product / world.refining_yield[world.mineral_of_market][:, None]
         self.feed_used = np.zeros(self.price.shape)
         self.feed_used[chain.mined] = eaten[chain.refined]

@@ -133,5 +133,5 @@ def plan_feed(model: MineralModel) -> None:
     """
     traits, firms, state = model.firm_traits, model.firms, model.state
     sold = firm.sold_at(state.market_price, firms.able, firms.low_ask, firms.high_ask, traits)
-    wanted = traits.by_place(sold * traits.feeds, state.planned_output.shape)
+    wanted = traits.by_place_of(traits.feeds, sold, state.planned_output.shape)
     state.planned_output += PLAN_PACE * (wanted - state.planned_output)

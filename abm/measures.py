@@ -86,7 +86,7 @@ def plant_measures(model: MineralModel) -> dict[str, np.ndarray]:
 def recycled_output(model: MineralModel) -> np.ndarray:
     """[market, country] t made by recyclers."""
     traits = model.firm_traits
-    return traits.by_place(model.firms.output * traits.recycles, model.books.price.shape)
+    return traits.by_place_of(traits.recycles, model.firms.output, model.books.price.shape)
 
 
 def mean_intensity(model: MineralModel) -> np.ndarray:

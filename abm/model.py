@@ -10,7 +10,7 @@ import numpy as np
 from abm.accession import candidates, review_membership
 from abm.agents import firm, plant
 from abm.agents.contracts import TermContracts
-from abm.agents.country import Country
+from abm.agents.country import Country, aim_as_in_calm
 from abm.agents.firm import Firm
 from abm.agents.producer import NonAlliedProducer
 from abm.agents.project import Project, project_table, project_traits
@@ -256,6 +256,7 @@ class MineralModel(mesa.Model):
         table.stockpile[:] = state.stock[refined, :, STATE].T
         table.stocking[:] = self.part("stockpiles")
         table.trend_use[:] = np.einsum("kjg->jk", self.trend_need[refined, :, 1:STATE])
+        aim_as_in_calm(table, self.case.instruments.stockpiles.target_months)
         self.agents_by_type[Country].do("decide")
         weigh_policies(self)
         if len(self.producers):

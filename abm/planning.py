@@ -16,6 +16,7 @@ from abm.agents.buyer import Orders
 from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
 from abm.ledger import Account
+from abm.passes import add_aid, wear_out
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
@@ -35,17 +36,19 @@ def existing_capacity(model: MineralModel) -> np.ndarray:
     )
 
 
-def declining(model: MineralModel) -> np.ndarray:
-    """[firm] bool: mines that run out; nobody expands them."""
-    planned = model.trend.capacity[model.month] * model.firms.expansion
-    left = plant.years_left(model.firms.reserves, planned, model.firm_traits)
-    return left < model.plant_lives.decline_years
-
-
 def host_limit(model: MineralModel) -> np.ndarray:
     """[firm] t/month that the host metal allows in this month."""
-    grown = (1.0 + model.config.planning.host_metals.growth) ** (model.month / MONTHS)
-    return model.plant_lives.host_ceiling * grown
+    return model.plant_lives.host_ceiling * host_growth(model)
+
+
+def host_growth(model: MineralModel) -> float:
+    """Output of host metals over that of the opening."""
+    return (1.0 + model.config.planning.host_metals.growth) ** (model.month / MONTHS)
+
+
+def earned_price(model: MineralModel, price: np.ndarray) -> np.ndarray:
+    """[firm] USD/kg: a price [market, country], with support and with what certified goods earn."""
+    return add_aid(price.ravel(), model.firm_traits.place, model.support, model.premium)
 
 
 def commit_orders(model: MineralModel, orders: Orders) -> Orders:
@@ -104,13 +107,15 @@ def open_plants(model: MineralModel) -> None:
     firms, traits, settings = model.firms, model.firm_traits, model.config.planning.idling
     if not settings.active:
         return
-    rise = traits.to_feeders(feed_at_hand(model)[1])
-    cost = model.plant_lives.variable_cost + rise
-    price = traits.here(model.state.market_price) + model.support + model.premium
-    exists = firms.capacity > 0.0
-    firms.months_below[:] = plant.counted_months(firms.months_below, exists & (price < cost))
-    firms.months_above[:] = plant.counted_months(
-        firms.months_above, price >= settings.restart_margin * cost
+    plant.count_months(
+        firms.months_below,
+        firms.months_above,
+        earned_price(model, model.state.market_price),
+        model.plant_lives.variable_cost,
+        feed_at_hand(model)[1],
+        firms.capacity,
+        traits,
+        settings,
     )
     firms.working[:] = plant.share_working(
         firms.working,
@@ -138,7 +143,7 @@ def next_expansion(model: MineralModel) -> np.ndarray:
     """[firm] capacity over its plan next month, before depletion and ceilings."""
     firms, traits, settings = model.firms, model.firm_traits, model.config.planning.entry
     closing = model.behaviour.attrition_years * MONTHS
-    price = traits.here(model.state.producer_price) + model.support + model.premium
+    price = earned_price(model, model.state.producer_price)
     if not settings.active:
         return firm.invested(firms.expansion, price / traits.price, traits, closing)
     pipeline, planned = model.pipeline, model.trend.capacity[model.month]
@@ -150,12 +155,12 @@ def next_expansion(model: MineralModel) -> np.ndarray:
         traits,
         settings.foresight,
     )
-    limit = np.where(declining(model), 0.0, host_limit(model))
-    room = np.divide(limit, planned, out=np.full(limit.size, np.inf), where=planned > 0)
+    room = plant.room_to_grow(
+        planned, firms.expansion, firms.reserves, traits, model.plant_lives, host_growth(model)
+    )
     begun = plant.decided(later, firms.expansion, pipeline, room, traits, settings)
     pipeline.start(model.month, begun)
     worth = plant.project_worth(later, firms.expansion + pipeline.building, traits, settings)
     pipeline.cancel(model.month, worth, settings)
     lasting = firm.wanted_capacity(price / (plant.break_even(settings) * traits.price), traits)
-    closed = np.maximum(firms.expansion - lasting, 0.0) / closing
-    return firms.expansion - closed + pipeline.complete(model.month + 1)
+    return wear_out(firms.expansion, lasting, closing) + pipeline.complete(model.month + 1)

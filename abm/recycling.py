@@ -232,8 +232,9 @@ def recycle(model: MineralModel) -> None:
     settings, scrap, traits = model.config.recycling, model.scrap, model.scrap_traits
     if not settings.active:
         return
-    eaten = np.where(model.firm_traits.recycles, model.books.made, 0.0)
-    eaten = model.firm_traits.by_place(eaten, model.books.price.shape)[model.world.refined_rows]
+    firms = model.firm_traits
+    eaten = firms.by_place_of(firms.recycles, model.books.made, model.books.price.shape)
+    eaten = eaten[model.world.refined_rows]
     made = by_mineral(model.world, model.books.use[:, :, 1:STATE])
     retire(scrap, traits, made, settings.traded_products)
     supported = collect(scrap, traits, made, model.part("research"))

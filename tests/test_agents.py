@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abm.agents import buyer, firm
-from abm.agents.country import Country
+from abm.agents.country import Country, aim_as_in_calm
 from abm.agents.producer import NonAlliedProducer, dominance
 from abm.agents.table import Table
 from abm.config import Behaviour, Config, DemandPath
@@ -397,6 +397,7 @@ def test_a_member_in_calm_aims_at_the_common_stock_or_its_own_larger_one(
     usa, chn, aus, _ = countries_of(member_model)
     usa.opening_cover = np.array([0.0, 5.0])
     member_model.countries.stocking[:] = [1.0, 0.0, 1.0, 0.0]
+    aim_as_in_calm(member_model.countries, 3.0)
     for country in (usa, chn, aus):
         country.decide()
     np.testing.assert_allclose(usa.purchase_target, np.array([3.0, 5.0]) * usa.trend_use)
@@ -411,6 +412,7 @@ def test_a_price_jump_calls_an_emergency_for_that_mineral_only(
     usa = countries_of(member_model)[USA]
     member_model.countries.stocking[USA] = 1.0
     usa.price_ratio = np.array([1.29, 1.31])  # the trigger is 1.3
+    aim_as_in_calm(member_model.countries, 3.0)
     usa.decide()
     np.testing.assert_array_equal(usa.short, [False, True])
     assert usa.purchase_target[1] == 0.0

@@ -19,6 +19,7 @@ from abm.agents.firm import firm_traits
 from abm.config import Config, ConfigError, Contracts, Entry, Idling, check
 from abm.ledger import Account
 from abm.model import MineralModel
+from abm.passes import count_losses
 from abm.recorder import Record
 from abm.world import MONTHS, World
 
@@ -242,11 +243,11 @@ def test_a_reported_cost_counts_and_everybody_covered_it_at_the_opening(real_wor
 def test_plants_stop_after_so_many_months_and_restart_after_so_many(tiny_world: World) -> None:
     """The months in a row count, and between the two prices nothing changes."""
     settings = Idling(active=True, restart_months=2, pace=1.0)
-    working, below, above = np.ones(1), np.zeros(1), np.zeros(1)
+    one, working, below, above = np.ones(1), np.ones(1), np.zeros(1), np.zeros(1)
     seen = []
     for price in (0.9, 0.9, 1.2, 0.9, 0.9, 0.9, 1.2, 1.6, 1.2, 1.6, 1.6, 1.2):
-        below = plant.counted_months(below, np.array([price < 1.0]))
-        above = plant.counted_months(above, np.array([price >= 1.5]))
+        paid = np.array([price])
+        count_losses(paid, one, 0.0 * one, one > 1.0, np.zeros(1, int), one, 1.5, below, above)
         working = plant.share_working(working, below, above, np.full(1, 3.0), settings)
         seen.append(int(working[0]))
     assert seen == [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from abm.agents.table import Column, Row
+from abm.agents.table import Column, Row, Table
+
+
+def aim_as_in_calm(table: Table, target_months: float) -> None:
+    """What all countries mean to do if prices are calm: no emergency, and a stock to aim at.
+
+    That of the opening or the common one of the alliance, whichever is larger, in months of use.
+    """
+    common = target_months * table.stocking[:, None]
+    table.short[:] = False
+    np.multiply(np.maximum(table.opening_cover, common), table.trend_use, out=table.purchase_target)
 
 
 class Country(Row):
@@ -30,12 +40,12 @@ class Country(Row):
     wants_in = Column()
 
     def decide(self) -> None:
-        """Call an emergency where prices have jumped; set the stock to aim at."""
-        settings = self.model.case.instruments
-        short = self.price_ratio > settings.emergency_release.trigger
-        wanted = self.stocking * settings.stockpiles.target_months
-        self.short = short
-        self.purchase_target = np.maximum(self.opening_cover, wanted) * self.trend_use * ~short
+        """Call an emergency where prices have jumped, and aim at no stock there."""
+        trigger = self.model.case.instruments.emergency_release.trigger
+        if max(self.price_ratio.tolist()) > trigger:
+            short = self.price_ratio > trigger
+            self.short = short
+            self.purchase_target = self.purchase_target * ~short
 
     def review(self) -> None:
         """Join where it pays; leave when it has not paid for long, or when worn out.

@@ -23,6 +23,7 @@ from abm.passes import (
     sell_ramps,
     share_feed,
     sum_at,
+    sum_where,
     take_where,
     want_capacity,
 )
@@ -82,6 +83,12 @@ class FirmTraits:
     def by_place(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """[market, country] sums of a figure of the firms."""
         return sum_at(self.place, values, shape[0] * shape[1]).reshape(shape)
+
+    def by_place_of(
+        self, chosen: np.ndarray, values: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """[market, country] sums of a figure of the `chosen` firms."""
+        return sum_where(chosen, self.place, values, shape[0] * shape[1]).reshape(shape)
 
     def to_feeders(self, table: np.ndarray) -> np.ndarray:
         """[firm] what a [market, country] table says to those who buy feed; zero for others."""

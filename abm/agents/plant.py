@@ -11,9 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from abm.agents.firm import FirmTraits, wanted_capacity
+from abm.agents.firm import MOST_CAPACITY, PRICE_RATIOS, FirmTraits
 from abm.config import Depletion, Entry, HostMetals, Idling, Planning
-from abm.passes import stand_capacity
+from abm.passes import (
+    build_more,
+    count_losses,
+    foresee_price,
+    give_up,
+    room_left,
+    stand_capacity,
+    stop_and_restart,
+    value_projects,
+)
 from abm.world import MONTHS, World
 
 DEAREST_PLANT = 0.95  # of the opening price: who ran at the opening covered its cost; assumed
@@ -84,9 +93,38 @@ def patience(cost: np.ndarray, traits: FirmTraits, settings: Idling) -> np.ndarr
     return settings.loss_months * (1.0 + (settings.deep_pockets - 1.0) * (1.0 - along))
 
 
-def counted_months(months: np.ndarray, holds: np.ndarray) -> np.ndarray:
-    """How many months in a row a condition has now held."""
-    return np.where(holds, months + 1.0, 0.0)
+def count_months(
+    months_below: np.ndarray,
+    months_above: np.ndarray,
+    price: np.ndarray,
+    cost: np.ndarray,
+    rise: np.ndarray,
+    capacity: np.ndarray,
+    traits: FirmTraits,
+    settings: Idling,
+) -> None:
+    """Count in place the months in a row below the variable cost, and above the restart price.
+
+    Parameters
+    ----------
+    price, cost
+        USD/kg earned this month, and saved by not producing at the opening's price of feed.
+    rise
+        [market, country] USD/kg by which feed has become dearer, per kg of product.
+    capacity
+        t/month: who has none loses nothing.
+    """
+    count_losses(
+        price,
+        cost,
+        rise.ravel(),
+        traits.feeds,
+        traits.place,
+        capacity,
+        settings.restart_margin,
+        months_below,
+        months_above,
+    )
 
 
 def share_working(
@@ -109,9 +147,9 @@ def share_working(
     patience
         Months of loss before a firm begins to stop.
     """
-    stops = settings.pace * (months_below >= patience)
-    restarts = settings.pace * (months_above >= settings.restart_months)
-    return np.minimum(np.maximum(working - stops + restarts, 0.0), 1.0)
+    return stop_and_restart(
+        working, months_below, months_above, patience, settings.restart_months, settings.pace
+    )
 
 
 # Depletion -------------------------------------------------------------------------------------
@@ -151,6 +189,33 @@ def standing(
     """
     return stand_capacity(
         planned, expansion, reserves, traits.normal_use, decline_years, ceiling, float(MONTHS)
+    )
+
+
+def room_to_grow(
+    planned: np.ndarray,
+    expansion: np.ndarray,
+    reserves: np.ndarray,
+    traits: FirmTraits,
+    lives: PlantLives,
+    grown: float,
+) -> np.ndarray:
+    """The most a firm may have over its planned capacity; nobody expands a mine that runs out.
+
+    Parameters
+    ----------
+    grown
+        Host metals over those of the opening: by-products have no more room than that gives.
+    """
+    return room_left(
+        planned,
+        expansion,
+        reserves,
+        traits.normal_use,
+        lives.decline_years,
+        lives.host_ceiling,
+        grown,
+        float(MONTHS),
     )
 
 
@@ -211,10 +276,7 @@ def price_on_completion(
     foresight
         Share of that fall that firms reckon with.
     """
-    stands = np.bincount(traits.market, existing, flexibility.size)
-    comes = np.bincount(traits.market, building, flexibility.size)
-    growth = 1.0 + np.divide(comes, stands, out=np.zeros(comes.size), where=stands > 0)
-    return price * (growth ** (-foresight / flexibility))[traits.market]
+    return foresee_price(price, existing, building, traits.market, -foresight / flexibility)
 
 
 @dataclass
@@ -237,8 +299,8 @@ class Pipeline:
 
     def start(self, month: int, share: np.ndarray) -> None:
         """Decide on new capacity in this month; it produces `lead` months later."""
-        row = (month + self.lead) % len(self.coming)
-        self.coming[row, np.arange(self.lead.size)] += share
+        begun = np.flatnonzero(share)
+        self.coming[(month + self.lead[begun]) % len(self.coming), begun] += share[begun]
         self.building = self.building + share
 
     def complete(self, month: int) -> np.ndarray:
@@ -262,15 +324,15 @@ class Pipeline:
         worth
             Present value of a project over its whole capital cost.
         """
-        rows = np.flatnonzero((self.building > 0.0) & (worth < settings.cancel_trigger))
-        if not rows.size:
-            return
-        ahead = (np.arange(len(self.coming)) - month - 1) % len(self.coming) + 1
-        unspent = np.minimum(ahead[:, None] / self.lead[rows][None, :], 1.0)
-        given_up = worth[rows][None, :] < settings.cancel_trigger * unspent
-        kept = np.where(given_up, 1.0 - settings.cancel_share, 1.0)
-        self.coming[:, rows] *= kept
-        self.building[rows] = self.coming[:, rows].sum(axis=0)
+        give_up(
+            self.coming,
+            self.building,
+            self.lead,
+            worth,
+            month,
+            settings.cancel_trigger,
+            settings.cancel_share,
+        )
 
 
 def project_worth(
@@ -281,10 +343,8 @@ def project_worth(
     Capacity `capacity` times the planned one is worth having from the price at which the long-run
     supply curve wants it; at that price the dearest project just pays.
     """
-    elastic = traits.expansion > 0.0
-    power = np.divide(1.0, traits.expansion, out=np.zeros(capacity.size), where=elastic)
-    asked = break_even(settings) * traits.price * np.maximum(capacity, 1e-9) ** power
-    return (price / asked - settings.running_share) / (1.0 - settings.running_share)
+    pays, running = break_even(settings), settings.running_share
+    return value_projects(price, traits.price, pays, capacity, traits.expansion, running)
 
 
 def decided(
@@ -306,6 +366,15 @@ def decided(
     room
         The most a firm may have, over the planned capacity.
     """
-    ratio = price / (break_even(settings) * traits.price)
-    wanted = np.minimum(wanted_capacity(ratio, traits), room)
-    return np.maximum(wanted - expansion - pipeline.building, 0.0) / settings.decision_months
+    return build_more(
+        price,
+        traits.price,
+        break_even(settings),
+        traits.expansion,
+        PRICE_RATIOS,
+        MOST_CAPACITY,
+        room,
+        expansion,
+        pipeline.building,
+        settings.decision_months,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from abm.agents.table import Column, Row
+from abm.passes import lerner, raise_markups
 from abm.policy.procurement import countervailing
 
 
@@ -36,15 +37,18 @@ class NonAlliedProducer(Row):
         """Charge each destination what its dependence allows, less its joint bargaining power."""
         model, country = self.model, self.country
         power = dominance(self.purchase_share, model.world.parameters)
-        drift = model.behaviour.market_power * (power - self.opening_power)
-        charged = np.maximum(self.opening_markup + drift, 0.0)
         abroad = model.last_flow[:, country, :].copy()
         abroad[:, country] = 0.0
-        charged = charged * countervailing(
-            abroad, model.part("joint_procurement"), model.case.instruments.joint_procurement
+        self.markup = raise_markups(
+            self.opening_markup,
+            power,
+            self.opening_power,
+            model.behaviour.market_power,
+            countervailing(
+                abroad, model.part("joint_procurement"), model.case.instruments.joint_procurement
+            ),
+            country,
         )
-        charged[:, country] = 0.0
-        self.markup = charged
 
 
 def dominance(share: np.ndarray, parameters: dict[str, np.ndarray]) -> np.ndarray:
@@ -54,9 +58,12 @@ def dominance(share: np.ndarray, parameters: dict[str, np.ndarray]) -> np.ndarra
     elasticity of demand and n that of rivals' supply; capped at 3 where a monopolist faces
     inelastic demand and the formula has no finite answer.
     """
-    demand = parameters["demand_elasticity"][:, None]
-    rivals = parameters["supply_elasticity"][:, None]
-    return np.minimum(share / (demand + (1.0 - share) * rivals), 3.0)
+    return lerner(
+        np.ascontiguousarray(share),
+        parameters["demand_elasticity"],
+        parameters["supply_elasticity"],
+        3.0,
+    )
 
 
 def shares_from(origins: np.ndarray, flow: np.ndarray, bought: np.ndarray) -> np.ndarray:
