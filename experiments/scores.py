@@ -117,29 +117,33 @@ class Measure:
 # A run, month by month ------------------------------------------------------------------------
 
 
-def follow(model: MineralModel) -> Trace:
-    """Run a model to its end and keep what the figures need."""
-    declared = np.zeros((model.months, *model.world.flow.shape))
+def follow(model: MineralModel, months: int | None = None) -> Trace:
+    """Run a model to its end, or some months, and keep what the figures need."""
+    count = months or model.months
+    declared = np.zeros((count, *model.world.flow.shape))
     limits: dict[str, np.ndarray] = {}
-    for month in range(model.months):
+    for month in range(count):
         model.step()
         declared[month] = np.where(model.measures.arcs.rerouted, 0.0, model.books.flow)
         _note_limits(model, declared[month], limits)
-    return Trace(model.world, model.horizon.start, model.record.measures, declared, limits)
+    measures = {name: values[:count] for name, values in model.record.measures.items()}
+    return Trace(model.world, model.horizon.start, measures, declared, limits)
 
 
-def persistence(trace: Trace) -> Trace:
-    """The forecast that nothing changes: every month is the opening."""
+def persistence(model: MineralModel) -> Trace:
+    """The forecast that nothing changes: every month is the opening, every limit is used in full."""
+    opening = follow(model, months=1)
+    names = [control.terms.name for control in model.controls]
     return replace(
-        trace,
-        measures={name: _held(values) for name, values in trace.measures.items()},
-        declared=_held(trace.declared),
-        limits={name: np.ones(values.shape) for name, values in trace.limits.items()},
+        opening,
+        measures={name: _held(values, model) for name, values in opening.measures.items()},
+        declared=_held(opening.declared, model),
+        limits={name: np.ones((model.months, 2)) for name in names},
     )
 
 
-def _held(values: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(values[:1], values.shape)
+def _held(values: np.ndarray, model: MineralModel) -> np.ndarray:
+    return np.broadcast_to(values[:1], (model.months, *values.shape[1:]))
 
 
 def _note_limits(model: MineralModel, declared: np.ndarray, limits: dict[str, np.ndarray]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from abm.config import Config, Question
 from abm.world import World
+from experiments.hindcast import hindcast_study
 from experiments.instruments import instruments_study
 from experiments.mechanisms import mechanisms_study
 from experiments.standoff import standoff_study
@@ -15,4 +16,5 @@ STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.instruments: instruments_study,
     Question.standoff: standoff_study,
     Question.mechanisms: mechanisms_study,
+    Question.hindcast: hindcast_study,
 }

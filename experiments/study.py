@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class Cell:
     group: tuple[str, ...] = ()
 
 
-Measure = Callable[[MineralModel, Cell], pd.DataFrame]
+Measure = Callable[[Any, Cell], pd.DataFrame]  # of a finished model, or of what a job makes of it
+Job = Callable[[Cell, Measure, int], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,15 @@ class Study:
         A function of a module, called where a world was run: a small table of its outcomes.
     answer
         From the table of all outcomes, labelled by cell and seed, to what was found.
+    job
+        What is done for a cell and a seed; by default its world is run, then measured.
     """
 
     title: str
     cells: Sequence[Cell]
     measure: Measure
     answer: Callable[[pd.DataFrame, World], Answer]
+    job: Job = field(default_factory=lambda: run_cell)
 
 
 def with_settings(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -147,17 +151,26 @@ def run_cells(config: Config, study: Study, workers: Workers) -> pd.DataFrame:
         ready.result()
     jobs = ((cell, study.measure, seed) for seed in seeds(config) for cell in study.cells)
     total = config.seeds * len(study.cells)
-    return pd.concat(in_order(workers, run_cell, jobs, total), ignore_index=True)
+    return pd.concat(in_order(workers, study.job, jobs, total), ignore_index=True)
 
 
 def run_cell(cell: Cell, measure: Measure, seed: int) -> pd.DataFrame:
     """The outcomes of one cell under one seed, with its labels."""
+    model = cell_model(cell, seed)
+    model.run()
+    return labelled(measure(model, dataclasses.replace(cell, config=model.config)), cell, seed)
+
+
+def cell_model(cell: Cell, seed: int) -> MineralModel:
+    """The world of a cell under a seed, in its opening month."""
     shared = replication(cell.config, seed)
     cell = dataclasses.replace(cell, config=drawn_config(cell.config, seed))
     scenario = cell_scenario(cell, shared.world)
-    model = MineralModel(shared.world, scenario, shared.events, cell.config)
-    model.run()
-    found = measure(model, cell)
+    return MineralModel(shared.world, scenario, shared.events, cell.config)
+
+
+def labelled(found: pd.DataFrame, cell: Cell, seed: int) -> pd.DataFrame:
+    """A table of outcomes with the labels of its cell, and the seed, in front."""
     for place, (axis, value) in enumerate([*cell.labels.items(), ("seed", seed)]):
         found.insert(place, axis, value)
     return found
