@@ -42,6 +42,7 @@ class Scale(Enum):
 
 
 TOLERANCE = {Scale.ratio: float(np.log(1.5)), Scale.share: 0.05, Scale.months: 4.0}
+MOST = 5.0  # tolerances: one figure far off must not decide alone; choice
 USUAL_ERROR = {Scale.ratio: float(np.log(1.1)), Scale.share: 0.02, Scale.months: 1.0}
 
 
@@ -131,7 +132,7 @@ def follow(model: MineralModel, months: int | None = None) -> Trace:
 
 
 def persistence(model: MineralModel) -> Trace:
-    """The forecast that nothing changes: every month is the opening, every limit is used in full."""
+    """The forecast that nothing changes: every month is the opening, limits are used in full."""
     opening = follow(model, months=1)
     names = [control.terms.name for control in model.controls]
     return replace(
@@ -260,10 +261,10 @@ def _peak_month(trace: Trace, figure: Figure) -> float:
 
 
 def _months_to_half(trace: Trace, figure: Figure) -> float:
-    """To the end of the run where the price never halves."""
+    """The length of the run where the price never halves."""
     path, peak = _price(trace, figure), _peak(trace, figure)
     below = np.flatnonzero(path[peak:] <= 0.5 * path[peak])
-    return float(below[0] if below.size else trace.months - peak)
+    return float(below[0] if below.size else trace.months)
 
 
 def _tonnes(trace: Trace, figure: Figure, name: str, place: str) -> np.ndarray:
@@ -364,7 +365,7 @@ MEASURES = {
         "month of the highest price in the window, YYYY-MM", Scale.months, _peak_month
     ),
     "months_to_half": Measure(
-        "months from the highest price in the window until it has halved; to the end of the run "
+        "months from the highest price in the window until it has halved; the length of the run "
         "where it never does",
         Scale.months,
         _months_to_half,
@@ -594,10 +595,15 @@ class _RowReader:
 
 
 def distance(figure: Figure, values: np.ndarray) -> np.ndarray:
-    """How far simulated values lie from the observed one, in tolerances; positive: too high."""
+    """How far simulated values lie from the observed one, in tolerances; positive: too high.
+
+    Beyond `MOST` all count alike, and a value that is missing counts as that.
+    """
     if figure.scale is Scale.ratio:
-        return np.log(np.maximum(values, 1e-12) / figure.value) / TOLERANCE[Scale.ratio]
-    return (values - figure.value) / TOLERANCE[figure.scale]
+        apart = np.log(np.maximum(values, 1e-12) / figure.value) / TOLERANCE[Scale.ratio]
+    else:
+        apart = (values - figure.value) / TOLERANCE[figure.scale]
+    return np.clip(np.where(np.isfinite(apart), apart, MOST), -MOST, MOST)
 
 
 def ranked_score(distances: np.ndarray) -> float:
@@ -606,11 +612,8 @@ def ranked_score(distances: np.ndarray) -> float:
     The mean distance to the observed value less half the mean distance between two members
     (Gneiting and Raftery 2007); for a single forecast it is the absolute error.
     """
-    known = distances[np.isfinite(distances)]
-    if not known.size:
-        return np.nan
-    spread = np.abs(known[:, None] - known[None, :]).mean()
-    return float(np.abs(known).mean() - 0.5 * spread)
+    spread = np.abs(distances[:, None] - distances[None, :]).mean()
+    return float(np.abs(distances).mean() - 0.5 * spread)
 
 
 def score_figure(figure: Figure, values: np.ndarray) -> dict[str, float]:
@@ -624,19 +627,14 @@ def score_figure(figure: Figure, values: np.ndarray) -> dict[str, float]:
         is within the tolerance (`close`).
     """
     known = values[np.isfinite(values)]
-    if not known.size:
-        return dict.fromkeys(("p10", "median", "p90", "error", "score"), np.nan) | {
-            "inside": 0.0,
-            "close": 0.0,
-        }
-    low, middle, high = np.quantile(known, [0.1, 0.5, 0.9])
+    low, middle, high = np.quantile(known, [0.1, 0.5, 0.9]) if known.size else [np.nan] * 3
     error = float(distance(figure, np.array([middle]))[0])
     return {
         "p10": float(low),
         "median": float(middle),
         "p90": float(high),
         "error": error,
-        "score": ranked_score(distance(figure, known)),
+        "score": ranked_score(distance(figure, values)),
         "inside": float(low <= figure.high and high >= figure.low),
         "close": float(abs(error) <= 1.0),
     }
@@ -645,14 +643,13 @@ def score_figure(figure: Figure, values: np.ndarray) -> dict[str, float]:
 def summary(scored: pd.DataFrame) -> dict[str, float]:
     """One forecast of an episode: how many figures, how close, how often inside.
 
-    `log_error` is the mean absolute log error of the multiples alone; a figure of which a run says
-    nothing counts as three tolerances off.
+    `log_error` is the mean absolute log error of the multiples alone.
     """
     ratios = scored[scored["scale"] == Scale.ratio.value]
-    log_error = (TOLERANCE[Scale.ratio] * ratios["error"].fillna(3.0).abs()).mean()
+    log_error = (TOLERANCE[Scale.ratio] * ratios["error"].abs()).mean()
     return {
         "figures": float(len(scored)),
-        "score": float(scored["score"].fillna(3.0).mean()),
+        "score": float(scored["score"].mean()),
         "log_error": float(log_error) if len(ratios) else np.nan,
         "close": float(scored["close"].mean()),
         "inside": float(scored["inside"].mean()),
