@@ -102,6 +102,7 @@ class Weight(Enum):
     gross = "gross"
 
 
+YEAR_OF_TABLES = 2024  # which the tables describe: the opening year unless another is asked for
 ROLES = ("allied", "partner", "neutral", "non_allied")  # of countries towards the alliance
 
 
@@ -115,7 +116,7 @@ def parameter(default: Any, unit: str, low: float, high: float, source: str) -> 
 
 @dataclass
 class WorldConfig:
-    """Which minerals, and which tables beside the built-in ones.
+    """Which minerals of which year, and which tables beside the built-in ones.
 
     `positions` sets parameters by mineral, by name, to a quantile of their stated ranges in all
     minerals: 0 the lowest, 1 the highest value. Those named are not drawn.
@@ -123,6 +124,9 @@ class WorldConfig:
 
     minerals: list[str] = field(default_factory=lambda: ["all"])
     tables: list[str] = field(default_factory=list)
+    year: int = parameter(
+        2024, "year whose average is the opening month", 2009, 2024, "the years of the tables"
+    )
     draw_parameters: bool = True
     positions: dict[str, float] = field(default_factory=dict)
     scrap_utilisation: float = parameter(
@@ -132,7 +136,7 @@ class WorldConfig:
 
 @dataclass
 class Horizon:
-    """The months that are simulated; the opening month is the 2024 average."""
+    """The months that are simulated; the opening month is the average of `world.year`."""
 
     start: str = "2025-01"
     years: int = parameter(10, "years", 1, 100, "choice")
@@ -1330,6 +1334,7 @@ def check(config: Config) -> None:
         for number in value if isinstance(value, list) else [value]:
             _check_range(path, about, number)
     _check_month("horizon.start", config.horizon.start)
+    _check_start(config)
     _check_demand(config.demand)
     for name, circle in config.membership.circles.items():
         _check_circle(name, circle)
@@ -1467,6 +1472,15 @@ def _check_range(path: str, about: Any, value: float) -> None:
 def _check_month(path: str, text: str) -> None:
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
         raise ConfigError(f"{path} is {text!r}; give a month as YYYY-MM, such as 2027-01")
+
+
+def _check_start(config: Config) -> None:
+    first, given = config.world.year + 1, int(config.horizon.start[:4])
+    if given < first or (first <= YEAR_OF_TABLES and given > first):
+        raise ConfigError(
+            f"horizon.start is {config.horizon.start}, but the world opens with the average of "
+            f"{config.world.year}; give {first}-01, or another world.year"
+        )
 
 
 def _check_demand(demand: DemandPath) -> None:

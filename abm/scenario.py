@@ -340,7 +340,7 @@ def _dated(
     if begins < 1 and not since_before:
         raise ConfigError(
             f"{path}.start is {control.start}, not after the opening month {start}; "
-            "the opening month is the observed 2024 average, so give a later month "
+            f"the opening month is the observed {config.world.year} average, so give a later month "
             "(only a tax may stand since before)"
         )
     announced = month_index(control.announced, start) if control.announced else begins

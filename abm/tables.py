@@ -15,7 +15,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import pairwise
@@ -69,6 +69,7 @@ class Schema:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     unordered_key: bool = False
+    optional: bool = False  # a base folder without the file has an empty table
 
     @property
     def file_name(self) -> str:
@@ -177,9 +178,24 @@ _PROVENANCE = (_text("source"), _word("status", *STATUSES))
 
 
 def _schema(
-    name: str, key: str, *columns: Column, unordered_key: bool = False
+    name: str, key: str, *columns: Column, unordered_key: bool = False, optional: bool = False
 ) -> tuple[str, Schema]:
-    return name, Schema(name, (*columns, *_PROVENANCE), tuple(key.split()), unordered_key)
+    return name, Schema(name, (*columns, *_PROVENANCE), tuple(key.split()), unordered_key, optional)
+
+
+_PROJECT_COLUMNS = (
+    _word("state", "planned", "construction", "idle"),
+    _number("capacity_t", 1e-9, meaning="a project has a positive capacity"),
+    *(
+        _number(name, 1e-9, meaning="capital left to spend is positive")
+        for name in ("capital_musd", "capital_low_musd", "capital_high_musd")
+    ),
+    _word("confidence", "read", "derived", "memory"),
+)
+_GROWTH_COLUMNS = tuple(
+    _number(name, -0.5, 1.0, meaning="growth is a fraction a year, -0.5 to 1")
+    for name in ("growth_per_year", "growth_low", "growth_high")
+)
 
 
 SCHEMAS: dict[str, Schema] = dict(
@@ -256,13 +272,7 @@ SCHEMAS: dict[str, Schema] = dict(
             _country("country"),
             _mineral(),
             _stage("recycled"),
-            _word("state", "planned", "construction", "idle"),
-            _number("capacity_t", 1e-9, meaning="a project has a positive capacity"),
-            *(
-                _number(name, 1e-9, meaning="capital left to spend is positive")
-                for name in ("capital_musd", "capital_low_musd", "capital_high_musd")
-            ),
-            _word("confidence", "read", "derived", "memory"),
+            *_PROJECT_COLUMNS,
         ),
         _schema(
             "demand",
@@ -283,10 +293,7 @@ SCHEMAS: dict[str, Schema] = dict(
             _mineral(),
             _word("sector", *SECTORS),
             _share("share"),
-            *(
-                _number(name, -0.5, 1.0, meaning="growth is a fraction a year, -0.5 to 1")
-                for name in ("growth_per_year", "growth_low", "growth_high")
-            ),
+            *_GROWTH_COLUMNS,
         ),
         _schema(
             "demand_paths",
@@ -389,12 +396,99 @@ SCHEMAS: dict[str, Schema] = dict(
             _number("value", 0.0, 10000.0, meaning="an index is 0 to 10000, a share 0 to 1"),
             _text("publisher"),
         ),
+        _schema(
+            "past_output",
+            "mineral stage country year",
+            _mineral(),
+            _stage(),
+            _country("country"),
+            _year("year"),
+            _tonnes("quantity_t"),
+            optional=True,
+        ),
+        _schema(
+            "past_prices",
+            "mineral stage market year",
+            _mineral(),
+            _stage(),
+            _word("market", "world", "home"),
+            _country("exporter", required=False),
+            _year("year"),
+            _year("dollars_of"),
+            _price("price_usd_per_kg"),
+            optional=True,
+        ),
+        _schema(
+            "past_demand",
+            "mineral stage country year",
+            _mineral(),
+            _stage(),
+            _country("country"),
+            _year("year"),
+            _share("share"),
+            _share("low"),
+            _share("high"),
+            optional=True,
+        ),
+        _schema(
+            "past_growth",
+            "mineral year",
+            _mineral(),
+            _year("year"),
+            *_GROWTH_COLUMNS,
+            optional=True,
+        ),
+        _schema(
+            "past_import_shares",
+            "mineral stage importer partner from_year",
+            _mineral(),
+            _stage(),
+            _country("importer"),
+            _country("partner"),
+            _year("from_year"),
+            _year("to_year"),
+            _share("share"),
+            _word("basis", "quantity", "value"),
+            optional=True,
+        ),
+        _schema(
+            "past_industry",
+            "country year",
+            _country("country"),
+            _year("year"),
+            _number("industry_bn_usd", 0.0, meaning="industry cannot be negative"),
+            optional=True,
+        ),
+        _schema(
+            "past_projects",
+            "project mineral stage from_year",
+            _text("project"),
+            _country("country"),
+            _mineral(),
+            _stage("recycled"),
+            _year("from_year"),
+            _year("to_year"),
+            *_PROJECT_COLUMNS,
+            optional=True,
+        ),
+        _schema(
+            "consumer_prices",
+            "year",
+            _year("year"),
+            _number("index", 1e-9, meaning="an index of prices is positive"),
+            optional=True,
+        ),
     ]
 )
 
 # (table, columns that hold low <= value <= high)
 _RANGES = (
     ("projects", "capital_low_musd", "capital_musd", "capital_high_musd"),
+    ("past_projects", "capital_low_musd", "capital_musd", "capital_high_musd"),
+    ("past_projects", "from_year", "to_year"),
+    ("past_import_shares", "from_year", "to_year"),
+    ("past_demand", "low", "share", "high"),
+    ("past_growth", "growth_low", "growth_per_year", "growth_high"),
     ("parameters", "low", "value", "high"),
     ("demand", "low", "share", "high"),
     ("direct_use", "low", "share", "high"),
@@ -436,6 +530,14 @@ class Tables:
     standards: pd.DataFrame
     published_shares: pd.DataFrame
     published_concentration: pd.DataFrame
+    past_output: pd.DataFrame
+    past_prices: pd.DataFrame
+    past_demand: pd.DataFrame
+    past_growth: pd.DataFrame
+    past_import_shares: pd.DataFrame
+    past_industry: pd.DataFrame
+    past_projects: pd.DataFrame
+    consumer_prices: pd.DataFrame
     digest: str
 
     @cached_property
@@ -500,6 +602,26 @@ def read_tables(
     return Tables(**frames, digest=digest.hexdigest())
 
 
+def revised(tables: Tables, origin: str, **frames: pd.DataFrame) -> Tables:
+    """Tables with some frames replaced, under the same checks as when they are read.
+
+    `origin` says in a fault where the new rows come from. Raises TableError.
+    """
+    changed = replace(tables, **frames)
+    rows = {
+        name: [
+            _Row(
+                f"{schema.file_name} {origin}" if name in frames else schema.file_name, line, cells
+            )
+            for line, cells in enumerate(getattr(changed, name).to_dict("records"), 2)
+        ]
+        for name, schema in SCHEMAS.items()
+    }
+    for check in _CHECKS:
+        check(rows)
+    return changed
+
+
 # --- Reading one file -----------------------------------------------------------------------------
 
 
@@ -549,7 +671,7 @@ def _read_table(
     merged: dict[tuple[str, ...], _Row] = {}
     for folder in [base, *extras]:
         path = folder / schema.file_name
-        if folder is not base and not path.exists():
+        if (folder is not base or schema.optional) and not path.exists():
             continue
         content = _file_bytes(path)
         digest(f"{schema.file_name}:{len(content)}\n".encode() + content)

@@ -16,7 +16,7 @@ import numpy as np
 from abm.agents.firm import FirmTraits
 from abm.config import DemandPath, DemandScenario, month_index
 from abm.facts import NO_DEPARTURE, Departure
-from abm.world import MONTHS, OPENING_YEAR, World
+from abm.world import MONTHS, World
 
 START_UP_MONTHS = 24  # from first output of a new plant to its nameplate; assumed
 
@@ -80,8 +80,8 @@ def departure(world: World, demand: DemandPath, years: np.ndarray, start: str) -
     Parameters
     ----------
     years
-        [month] since the opening. The opening is the average of 2024, whatever the date of the
-        first month, so a scenario is entered at 2024.
+        [month] since the opening. The opening is the average of the year of the world, whatever
+        the date of the first month, so a scenario is entered there; before 2024 it is constant.
     start
         First month, 'YYYY-MM', from which the date of a surprise is counted.
     """
@@ -91,7 +91,7 @@ def departure(world: World, demand: DemandPath, years: np.ndarray, start: str) -
         for mineral, sector in np.ndindex(path.shape[1:]):
             knots = path[:, mineral, sector]
             beyond[:, mineral, sector] = np.exp(
-                np.interp(OPENING_YEAR + years, world.demand_years, knots)
+                np.interp(world.year + years, world.demand_years, knots)
             )
     begun = month_index(demand.surprise_start, start)
     since = np.clip(

@@ -22,7 +22,7 @@ from abm.tables import SCENARIOS, Tables
 
 MONTHS = 12
 KG = 1000.0
-OPENING_YEAR = 2024  # whose average the opening month is
+TABLE_YEAR = 2024  # from which scenarios of demand start
 PARAMETER_NAMES = (
     "supply_elasticity",
     "demand_elasticity",
@@ -108,6 +108,7 @@ class Passages:
 class World:
     """Everything that is true before month one. Axes: market, origin, destination."""
 
+    year: int  # whose average the opening month is
     countries: tuple[str, ...]
     country_names: tuple[str, ...]
     roles: tuple[str, ...]
@@ -243,6 +244,7 @@ def build_world(
     table = tables.countries.set_index("code").loc[list(opening.countries)]
     names = tables.minerals.set_index("mineral")
     return World(
+        year=config.year,
         countries=opening.countries,
         country_names=tuple(table["name"]),
         roles=tuple(table["role"]),
@@ -714,7 +716,7 @@ def _ideal_points(tables: Tables, countries: tuple[str, ...]) -> np.ndarray:
 
 
 def _demand_years(tables: Tables) -> np.ndarray:
-    return np.unique([OPENING_YEAR, *tables.demand_paths["year"]]).astype(float)
+    return np.unique([TABLE_YEAR, *tables.demand_paths["year"]]).astype(float)
 
 
 def _demand_paths(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
@@ -734,9 +736,9 @@ def _demand_paths(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
         if mineral in opening.minerals:
             place = opening.minerals.index(mineral), opening.sectors.index(sector)
             points = rows.sort_values("year")
-            given = np.array([OPENING_YEAR, *points["year"]], dtype=float)
+            given = np.array([TABLE_YEAR, *points["year"]], dtype=float)
             beyond = np.log([1.0, *points["multiple"]])
-            beyond = beyond - np.log1p(central[place]) * (given - OPENING_YEAR)
+            beyond = beyond - np.log1p(central[place]) * (given - TABLE_YEAR)
             paths[scenario][:, *place] = np.exp(np.interp(years, given, beyond))
     return paths
 

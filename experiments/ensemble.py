@@ -17,6 +17,7 @@ from threading import Timer
 import pandas as pd
 
 from abm.config import Config, with_projects
+from abm.history import tables_of_year
 from abm.model import MineralModel
 from abm.opening import Opening, opening_balance
 from abm.posterior import drawn_config
@@ -172,22 +173,22 @@ def replication(config: Config, seed: int) -> Replication:
 
 def config_opening(config: Config) -> Opening:
     """The opening balance, which all seeds share."""
-    return _opening(_folders(config), tuple(config.world.minerals))
+    return _opening(_folders(config), config.world.year, tuple(config.world.minerals))
 
 
-@lru_cache(maxsize=1)
-def _opening(folders: tuple[Path, ...], minerals: tuple[str, ...]) -> Opening:
-    tables = _tables(folders)
+@lru_cache(maxsize=4)
+def _opening(folders: tuple[Path, ...], year: int, minerals: tuple[str, ...]) -> Opening:
+    tables = _tables_of_year(folders, year, minerals)
     return opening_balance(tables, select_minerals(tables, list(minerals)))
 
 
 def read_config_tables(config: Config) -> Tables:
-    """The built-in tables with those that the configuration lays over them.
+    """The built-in tables with those that the configuration lays over them, of its year.
 
     A relative folder is looked for where the command was called, then in the project's folder,
     then among the folders that lie beside the built-in tables.
     """
-    return _tables(_folders(config))
+    return _tables_of_year(_folders(config), config.world.year, tuple(config.world.minerals))
 
 
 def _folders(config: Config) -> tuple[Path, ...]:
@@ -197,6 +198,12 @@ def _folders(config: Config) -> tuple[Path, ...]:
 def _found_folder(named: Path) -> Path:
     places = (named, PROJECT / named, DATA_FOLDER / named)
     return next((folder for folder in places if folder.is_dir()), named)
+
+
+@lru_cache(maxsize=4)
+def _tables_of_year(folders: tuple[Path, ...], year: int, minerals: tuple[str, ...]) -> Tables:
+    tables = _tables(folders)
+    return tables_of_year(tables, year, select_minerals(tables, list(minerals)))
 
 
 @lru_cache(maxsize=2)

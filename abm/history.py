@@ -1,0 +1,468 @@
+"""Worlds of past years: the tables as they would have stood at the end of another year.
+
+The tables describe 2024. `tables_of_year` gives the same tables for the minerals of a run with the
+rows that depend on the year replaced, each by a stated rule, so that everything that reads them
+stays as it is:
+
+- *output*: the series of `past_output.csv`, in the units and levels of `output.csv`;
+- *recycling*: the tonnes of 2024 in step with the primary output of the world;
+- *prices*: `past_prices.csv` in 2024 dollars; a market without its own has the stage ratio of 2024;
+- *demand*: shares of 2024 moved with manufacturing, drawn to the shares that `past_demand.csv` has;
+- *growth*: that of the years before, from `past_growth.csv` or from world output;
+- *imports*: `past_import_shares.csv`; from 2020 on the partners of 2024; gravity otherwise;
+- *firms*: those that had started; plants that were being built keep their opening date, and later
+  ones are candidate projects, beside those of `past_projects.csv`.
+
+Nothing is taken from the years after the one that is opened, except which mines could be built.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from abm.tables import TableError, Tables, revised
+
+BASE_YEAR = 2024  # which the tables describe
+GROWTH_YEARS = 5  # before the opening, over which growth is taken from output
+GROWTH_RANGE = (0.0, 0.20)  # a year; nobody plans to shrink or to grow faster for long; assumed
+GROWTH_MARGIN = 0.04  # a year, either side
+UNDER_CONSTRUCTION = 2  # years before its start in which a plant is being built
+IMPORTS_KEPT_FROM = 2020  # year from which the import partners of 2024 stand in
+PROJECTS_KEPT_FROM = 2018  # year from which the candidate projects of 2024 were known
+CAPITAL_SPENT = {"planned": 0.0, "construction": 0.5}  # of the capital by state in projects.csv
+CAPITAL_RANGE = (0.5, 2.0)  # low and high over the central capital of a derived candidate
+DEMAND_RANGE = (0.6, 1.5)  # low and high over a share that was moved with manufacturing
+RIVAL = 2.0  # a leading exporter of 2024 led in a year in which no country made this much more
+
+
+def tables_of_year(tables: Tables, year: int, minerals: Sequence[str]) -> Tables:
+    """Tables for the opening world of a year.
+
+    Parameters
+    ----------
+    tables
+        Tables as read; they describe 2024.
+    year
+        Opening year. 2024 gives the tables themselves.
+    minerals
+        The minerals of the run. Rows of others stay as they are.
+
+    Raises
+    ------
+    TableError
+        If output or prices of a mineral are missing in that year; the message names all of them
+        and the years that have data.
+    """
+    if year == BASE_YEAR:
+        return tables
+    _refuse_gaps(tables, year, minerals)
+    chosen = list(minerals)
+    primary = _primary_output(tables, year, chosen)
+    recycling = _recycling(tables, primary, chosen)
+    output = _output(tables, primary, recycling, year, chosen)
+    firms = _firms(tables, output, year, chosen)
+    return revised(
+        tables,
+        f"of {year}",
+        countries=_countries(tables, year),
+        output=output,
+        recycling=recycling,
+        prices=_prices(tables, output, year, chosen),
+        demand=_demand(tables, year, chosen),
+        sectors=_sectors(tables, year, chosen),
+        import_shares=_import_shares(tables, year, chosen),
+        firms=firms,
+        projects=_projects(tables, year, chosen),
+    )
+
+
+# --- What there is --------------------------------------------------------------------------------
+
+
+def coverage(tables: Tables) -> dict[str, tuple[int, ...]]:
+    """Years of which the world of a mineral can be opened, ascending; 2024 is always one."""
+    return {
+        str(mineral): (*sorted(_complete_years(tables, str(mineral))), BASE_YEAR)
+        for mineral in tables.minerals["mineral"]
+    }
+
+
+def _complete_years(tables: Tables, mineral: str) -> set[int]:
+    made = tables.past_output[tables.past_output["mineral"] == mineral]
+    years = [set(made.loc[made["stage"] == stage, "year"]) for stage in tables.stages_of(mineral)]
+    years.append(_priced_years(tables, mineral))
+    years.append(set(tables.consumer_prices["year"]))
+    return {int(year) for year in set.intersection(*years) if year < BASE_YEAR}
+
+
+def _priced_years(tables: Tables, mineral: str) -> set[int]:
+    """Years with a world price of either stage: the other follows from the ratio of 2024."""
+    rows = tables.past_prices
+    world = rows[(rows["mineral"] == mineral) & (rows["market"] == "world")]
+    return set(world["year"])
+
+
+def _refuse_gaps(tables: Tables, year: int, minerals: Sequence[str]) -> None:
+    known = coverage(tables)
+    absent = [mineral for mineral in minerals if year not in known[mineral]]
+    if not absent:
+        return
+    spans = "; ".join(f"{mineral} has {_spans(known[mineral])}" for mineral in absent)
+    left = [mineral for mineral in minerals if mineral not in absent]
+    cure = (
+        f"leave them out with world.minerals=[{','.join(left)}] or choose another world.year"
+        if left
+        else "choose another world.year"
+    )
+    raise TableError(
+        f"world.year is {year}, but past_output.csv and past_prices.csv lack that year for "
+        f"{', '.join(absent)} ({spans}); {cure}."
+    )
+
+
+def _spans(years: Sequence[int]) -> str:
+    """Years as ranges: 2009 to 2014, 2020."""
+    edges = [0, *(np.flatnonzero(np.diff(years) > 1) + 1), len(years)]
+    parts = [years[start:end] for start, end in pairwise(edges)]
+    return ", ".join(
+        f"{part[0]} to {part[-1]}" if len(part) > 1 else f"{part[0]}" for part in parts
+    )
+
+
+# --- Output and scrap -----------------------------------------------------------------------------
+
+
+def _primary_output(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
+    made = tables.past_output
+    return made[(made["year"] == year) & made["mineral"].isin(minerals)]
+
+
+def _world_ratio(tables: Tables, primary: pd.DataFrame, mineral: str) -> float:
+    """Primary output of the world over that of 2024, at the first stage of the mineral."""
+    stage = tables.stages_of(mineral)[0]
+    then = _sum(primary, mineral, stage)
+    now = _sum(tables.output, mineral, stage)
+    if stage == "refined":
+        now -= _sum(tables.recycling, mineral)
+    return then / now
+
+
+def _sum(frame: pd.DataFrame, mineral: str, stage: str | None = None) -> float:
+    rows = frame[frame["mineral"] == mineral]
+    if stage is not None:
+        rows = rows[rows["stage"] == stage]
+    return float(rows["quantity_t"].sum())
+
+
+def _recycling(tables: Tables, primary: pd.DataFrame, minerals: list[str]) -> pd.DataFrame:
+    ratio = {mineral: _world_ratio(tables, primary, mineral) for mineral in minerals}
+    scrap = tables.recycling.copy()
+    scrap["quantity_t"] *= [ratio.get(mineral, 1.0) for mineral in scrap["mineral"]]
+    return scrap
+
+
+def _output(
+    tables: Tables, primary: pd.DataFrame, recycling: pd.DataFrame, year: int, minerals: list[str]
+) -> pd.DataFrame:
+    """Primary output and, at the refined stage, what is made of scrap on top."""
+    scrap = recycling[recycling["mineral"].isin(minerals)].assign(stage="refined", year=year)
+    both = pd.concat([primary, scrap])[list(tables.output.columns)]
+    key = ["mineral", "stage", "country", "year"]
+    summed = both.groupby(key, sort=False, as_index=False).agg(
+        {"quantity_t": "sum", "source": "first", "status": "first"}
+    )
+    return _with(tables.output, summed, minerals)
+
+
+def _with(frame: pd.DataFrame, rows: pd.DataFrame, minerals: list[str]) -> pd.DataFrame:
+    """A table in which the rows of some minerals are replaced."""
+    kept = frame[~frame["mineral"].isin(minerals)]
+    joined = pd.concat([kept, rows[list(frame.columns)]], ignore_index=True)
+    return joined.astype(frame.dtypes.to_dict())
+
+
+# --- Prices ---------------------------------------------------------------------------------------
+
+
+def _prices(tables: Tables, output: pd.DataFrame, year: int, minerals: list[str]) -> pd.DataFrame:
+    index = tables.consumer_prices.set_index("year")["index"]
+    past = tables.past_prices[tables.past_prices["year"] == year]
+    real = past["price_usd_per_kg"] * index[BASE_YEAR] / index.reindex(past["dollars_of"]).array
+    given = past.assign(price_usd_per_kg=real).set_index(["mineral", "stage", "market"])
+    base = tables.prices.set_index(["mineral", "stage", "market"])
+    rows = []
+    for mineral in minerals:
+        stages = tables.stages_of(mineral)
+        for stage in stages:
+            world = _world_price(mineral, stage, stages, given, base)
+            rows.append(_price_row((mineral, stage, "world"), world))
+            key = (mineral, stage, "home")
+            if key in given.index:
+                rows.append(_price_row(key, given.loc[key]))
+            elif key in base.index and _still_leads(output, base.loc[key], mineral, stage):
+                ratio = _price(base, key) / _price(base, (mineral, stage, "world"))
+                rows.append(_price_row(key, _repriced(base.loc[key], world, ratio)))
+    frame = pd.DataFrame(rows).assign(year=year)
+    return _with(tables.prices, frame, minerals)
+
+
+def _world_price(
+    mineral: str, stage: str, stages: tuple[str, ...], given: pd.DataFrame, base: pd.DataFrame
+) -> pd.Series:
+    """The world price of a stage: its own, or the ratio of 2024 to that of the other stage."""
+    key = (mineral, stage, "world")
+    if key in given.index:
+        return given.loc[key]
+    other = next((mineral, name, "world") for name in stages if name != stage)
+    return _repriced(base.loc[key], given.loc[other], _price(base, key) / _price(base, other))
+
+
+def _repriced(row: pd.Series, leader: pd.Series, ratio: float) -> pd.Series:
+    """A row of 2024 whose price follows another of the year."""
+    found = row.copy()
+    found["price_usd_per_kg"] = ratio * leader["price_usd_per_kg"]
+    found["source"] = f"estimated: ratio of 2024 to another price of the year; {leader['source']}"
+    found["status"] = "estimated"
+    return found
+
+
+def _price(frame: pd.DataFrame, key: tuple[str, str, str]) -> float:
+    return float(frame.loc[key, "price_usd_per_kg"])
+
+
+def _price_row(key: tuple[str, str, str], row: pd.Series) -> dict[str, object]:
+    names = ("exporter", "price_usd_per_kg", "source", "status")
+    mineral, stage, market = key
+    return {
+        "mineral": mineral,
+        "stage": stage,
+        "market": market,
+        **{name: row[name] for name in names},
+    }
+
+
+def _still_leads(output: pd.DataFrame, row: pd.Series, mineral: str, stage: str) -> bool:
+    """Whether the leading exporter of 2024 was no small producer then."""
+    made = output[(output["mineral"] == mineral) & (output["stage"] == stage)]
+    own = made.loc[made["country"] == row["exporter"], "quantity_t"].sum()
+    return bool(RIVAL * own >= made["quantity_t"].max())
+
+
+# --- Demand ---------------------------------------------------------------------------------------
+
+
+def _industry(tables: Tables, year: int) -> pd.Series:
+    """[country] manufacturing of a year over that of the base year, both as shares of those listed.
+
+    Countries without figures move with all others: 1.
+    """
+    wide = tables.past_industry.pivot(index="year", columns="country", values="industry_bn_usd")
+    if wide.empty:
+        return pd.Series(dtype=float)
+    then = _at_year(wide, year)
+    now = _at_year(wide, BASE_YEAR)
+    return (then / then.sum()) / (now / now.sum())
+
+
+def _at_year(wide: pd.DataFrame, year: int) -> pd.Series:
+    """Each column at a year, by linear interpolation between the years given, level beyond them."""
+    years = wide.index.to_numpy(float)
+    return pd.Series({name: np.interp(year, years, wide[name].to_numpy(float)) for name in wide})
+
+
+def _countries(tables: Tables, year: int) -> pd.DataFrame:
+    moved = _industry(tables, year).reindex(tables.countries["code"]).fillna(1.0).to_numpy()
+    industry = tables.countries["industry_bn_usd"] * moved
+    scale = tables.countries["industry_bn_usd"].sum() / industry.sum()
+    return tables.countries.assign(industry_bn_usd=industry * scale)
+
+
+def _demand(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
+    moved = _industry(tables, year)
+    parts = [
+        _market_demand(tables, rows, year, moved)
+        for (mineral, _), rows in tables.demand.groupby(["mineral", "stage"], sort=False)
+        if mineral in minerals
+    ]
+    return _with(tables.demand, pd.concat(parts), minerals)
+
+
+def _market_demand(tables: Tables, rows: pd.DataFrame, year: int, moved: pd.Series) -> pd.DataFrame:
+    """Shares of one market: known ones held, the rest of 2024 moved with manufacturing."""
+    first = rows.iloc[0]
+    past = tables.past_demand
+    past = past[(past["mineral"] == first["mineral"]) & (past["stage"] == first["stage"])]
+    then = rows.set_index("country")[["share", "low", "high"]]
+    known = {
+        country: _known_share(group, then.loc[country], year)
+        for country, group in past.groupby("country")
+    }
+    guess = then["share"] * moved.reindex(then.index).fillna(1.0)
+    free = ~then.index.isin(list(known))
+    left = 1.0 - sum(share[0] for share in known.values())
+    guess[free] *= left / guess[free].sum()
+    low, high = DEMAND_RANGE[0] * guess, np.minimum(DEMAND_RANGE[1] * guess, 1.0)
+    for country, (share, least, most) in known.items():
+        guess[country], low[country], high[country] = share, least, most
+    source = "estimated: share of 2024 moved with manufacturing value added; " + rows["source"]
+    return rows.assign(
+        share=(guess / guess.sum()).array,
+        low=np.minimum(low, guess / guess.sum()).array,
+        high=np.maximum(high, guess / guess.sum()).array,
+        source=source.array,
+        status="estimated",
+    )
+
+
+def _known_share(group: pd.DataFrame, base: pd.Series, year: int) -> tuple[float, float, float]:
+    """Share, low and high between the years given and 2024, level before the first."""
+    points = group.sort_values("year")
+    years = [*points["year"].astype(float), float(BASE_YEAR)]
+    found = [
+        float(np.interp(year, years, [*points[name], base[name]]))
+        for name in ("share", "low", "high")
+    ]
+    return found[0], found[1], found[2]
+
+
+def _sectors(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
+    """Use grows in every sector as it did, all told, in the years before."""
+    sectors = tables.sectors.copy()
+    for mineral in minerals:
+        value, low, high = _growth(tables, mineral, year)
+        mine = sectors["mineral"] == mineral
+        sectors.loc[mine, ["growth_per_year", "growth_low", "growth_high"]] = value, low, high
+    return sectors
+
+
+def _growth(tables: Tables, mineral: str, year: int) -> tuple[float, float, float]:
+    rows = tables.past_growth
+    given = rows[(rows["mineral"] == mineral) & (rows["year"] == year)]
+    if len(given):
+        row = given.iloc[0]
+        return float(row["growth_per_year"]), float(row["growth_low"]), float(row["growth_high"])
+    made = tables.past_output
+    made = made[(made["mineral"] == mineral) & (made["stage"] == tables.stages_of(mineral)[0])]
+    world = made.groupby("year")["quantity_t"].sum()
+    before = world.index[(world.index >= year - GROWTH_YEARS) & (world.index < year)]
+    if not len(before):
+        return 0.0, -GROWTH_MARGIN, GROWTH_MARGIN
+    first = int(before.min())
+    rate = float((world[year] / world[first]) ** (1.0 / (year - first)) - 1.0)
+    rate = min(max(rate, GROWTH_RANGE[0]), GROWTH_RANGE[1])
+    return rate, rate - GROWTH_MARGIN, rate + GROWTH_MARGIN
+
+
+def _import_shares(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
+    past = tables.past_import_shares
+    past = past[past["mineral"].isin(minerals)]
+    past = past[(past["from_year"] <= year) & (year <= past["to_year"])]
+    if year < IMPORTS_KEPT_FROM:
+        return _with(tables.import_shares, past, minerals)
+    key = ["mineral", "stage", "importer"]
+    told = pd.MultiIndex.from_frame(past[key])
+    base = tables.import_shares[tables.import_shares["mineral"].isin(minerals)]
+    kept = base[~pd.MultiIndex.from_frame(base[key]).isin(told)]
+    return _with(tables.import_shares, pd.concat([kept, past]), minerals)
+
+
+# --- Firms and projects ---------------------------------------------------------------------------
+
+
+def _firms(tables: Tables, output: pd.DataFrame, year: int, minerals: list[str]) -> pd.DataFrame:
+    """Facilities that ran or were being built, none above the nation's output."""
+    firms = tables.firms
+    mine = firms["mineral"].isin(minerals)
+    start = firms["start_year"]
+    building = mine & _being_built(tables, year)
+    ran = ~mine | ~(start > year)
+    kept = firms[ran | building].copy()
+    building = building[kept.index]
+    size = kept["capacity_t"].fillna(kept["output_t"])
+    kept.loc[building, "capacity_t"] = size[building]
+    kept.loc[building, "output_t"] = 0.0
+    kept.loc[building, "state"] = "construction"
+    kept["output_t"] *= _national_scale(kept, output)
+    return kept.reset_index(drop=True)
+
+
+def _being_built(tables: Tables, year: int) -> pd.Series:
+    """[firm] whether a plant was under construction: it opened within two years.
+
+    Plants that `past_projects.csv` lists are left to their owners' decision.
+    """
+    firms = tables.firms
+    soon = (firms["start_year"] > year) & (firms["start_year"] <= year + UNDER_CONSTRUCTION)
+    real = firms["state"].isin(["operating", "construction"])
+    listed = tables.past_projects.loc[_in_force(tables.past_projects, year), "project"]
+    return soon & real & ~firms["firm"].isin(set(listed))
+
+
+def _in_force(rows: pd.DataFrame, year: int) -> pd.Series:
+    return (rows["from_year"] <= year) & (year <= rows["to_year"])
+
+
+def _national_scale(firms: pd.DataFrame, output: pd.DataFrame) -> np.ndarray:
+    """[firm] what brings the firms of a nation down to its output; 1 where they are below."""
+    stage = firms["stage"].replace("recycled", "refined")
+    key = [firms["mineral"], stage, firms["country"]]
+    listed = firms["output_t"].fillna(0.0).groupby(key).transform("sum").to_numpy()
+    national = output.set_index(["mineral", "stage", "country"])["quantity_t"]
+    made = national.reindex(pd.MultiIndex.from_arrays(key)).fillna(0.0).to_numpy()
+    return np.minimum(1.0, np.divide(made, listed, out=np.ones(len(firms)), where=listed > 0))
+
+
+def _projects(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
+    """Candidates: those listed for the year, plants that opened later, those of 2024 if known."""
+    listed = tables.past_projects
+    listed = listed[_in_force(listed, year) & listed["mineral"].isin(minerals)]
+    known = _projects_known(tables) if year >= PROJECTS_KEPT_FROM else tables.projects.iloc[:0]
+    found = pd.concat([listed, _later_plants(tables, year), known])[list(tables.projects.columns)]
+    found = found[found["mineral"].isin(minerals)]
+    return _with(tables.projects, found.drop_duplicates(["project", "mineral", "stage"]), minerals)
+
+
+def _projects_known(tables: Tables) -> pd.DataFrame:
+    """The candidates of 2024 before anything was spent on them; those idle then still ran."""
+    known = tables.projects[tables.projects["state"].isin(list(CAPITAL_SPENT))]
+    whole = 1.0 / (1.0 - known["state"].map(CAPITAL_SPENT).astype(float))
+    money = {
+        name: known[name] * whole
+        for name in ("capital_musd", "capital_low_musd", "capital_high_musd")
+    }
+    return known.assign(state="planned", **money)
+
+
+def _later_plants(tables: Tables, year: int) -> pd.DataFrame:
+    """Plants that opened more than two years later, outside the non-allied countries."""
+    firms = tables.firms
+    later = (firms["start_year"] > year) & firms["state"].isin(["operating", "construction"])
+    role = tables.countries.set_index("code")["role"]
+    later &= ~_being_built(tables, year) & (firms["country"].map(role) != "non_allied")
+    plants = firms[later]
+    size = plants["capacity_t"].fillna(plants["output_t"]).fillna(0.0)
+    cost = _capital_per_tonne(tables).reindex(
+        pd.MultiIndex.from_frame(plants[["mineral", "stage"]])
+    )
+    capital = size * cost.to_numpy()
+    found = plants.assign(
+        project=plants["firm"],
+        state="planned",
+        capacity_t=size,
+        capital_musd=capital,
+        capital_low_musd=CAPITAL_RANGE[0] * capital,
+        capital_high_musd=CAPITAL_RANGE[1] * capital,
+        source="estimated: opened later, at the median capital per tonne of planned projects; "
+        + plants["source"],
+        status="estimated",
+    )
+    return found[(size > 0) & capital.notna()]
+
+
+def _capital_per_tonne(tables: Tables) -> pd.Series:
+    """[mineral, stage] million USD per t/year, median of the planned projects."""
+    planned = tables.projects[tables.projects["state"] == "planned"]
+    ratio = planned["capital_musd"] / planned["capacity_t"]
+    return ratio.groupby([planned["mineral"], planned["stage"]]).median()
