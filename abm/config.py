@@ -64,6 +64,7 @@ class Question(Enum):
     standoff = "standoff"
     mechanisms = "mechanisms"
     hindcast = "hindcast"
+    sensitivity = "sensitivity"
 
 
 class Rights(Enum):
@@ -1275,6 +1276,24 @@ class Uncertainty:
 
 
 @dataclass
+class Sensitivity:
+    """How the study of sensitivity samples parameters: a screening, then variance shares."""
+
+    trajectories: int = parameter(
+        8, "walks of the screening", 2, 10_000, "choice: 4 to 10 are usual"
+    )
+    survivors: int = parameter(
+        10, "parameters whose variance shares are estimated, at most", 1, 1000, "choice"
+    )
+    base_samples: int = parameter(
+        64, "base points of the variance shares, a power of 2", 2, 1_048_576, "choice"
+    )
+    spread: float = parameter(
+        2.0, "range of a setting without a prior, as a factor", 1.01, 100.0, "choice"
+    )
+
+
+@dataclass
 class Config:
     """One run of the command."""
 
@@ -1305,6 +1324,7 @@ class Config:
     behaviour: Behaviour = field(default_factory=Behaviour)
     randomness: Randomness = field(default_factory=Randomness)
     uncertainty: Uncertainty = field(default_factory=Uncertainty)
+    sensitivity: Sensitivity = field(default_factory=Sensitivity)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
     first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")
@@ -1347,6 +1367,12 @@ def check(config: Config) -> None:
     _check_month("instruments.standards.since", config.instruments.standards.since)
     _check_shipping(config.shipping)
     _check_instability(config.instability)
+    base = config.sensitivity.base_samples
+    if base & (base - 1):
+        raise ConfigError(
+            f"sensitivity.base_samples is {base}, which is no power of 2; give one such as "
+            f"{1 << base.bit_length()}"
+        )
     for role in config.instruments.investment_fund.partners:
         if role not in ROLES:
             raise ConfigError(

@@ -74,6 +74,20 @@ def basket_price(model: MineralModel, rows: np.ndarray, group: np.ndarray) -> np
     return cost / (known * opening * quantity).sum(axis=(1, 2))
 
 
+def price_gap(
+    model: MineralModel, rows: np.ndarray, group: Collection[str], exporter: str
+) -> np.ndarray:
+    """[month] cost of a group's opening basket over its cost at the exporter's home prices."""
+    world, measures = model.world, model.record.measures
+    inside = np.isin(world.countries, list(group))
+    quantity = world.flow.sum(axis=1)[rows][:, inside]
+    price = measures["landed_price_usd_per_kg"][:, rows][:, :, inside]
+    home = measures["origin_price_usd_per_kg"][:, rows, world.country(exporter)][:, :, None]
+    known = np.isfinite(price) & np.isfinite(home)
+    paid = np.where(known, price * quantity, 0.0).sum(axis=(1, 2))
+    return paid / np.where(known, home * quantity, 0.0).sum(axis=(1, 2))
+
+
 def dependence(model: MineralModel, rows: np.ndarray, group: np.ndarray, months: slice) -> float:
     """Percent of a group's purchases from non-allied origins, markets by opening expenditure."""
     world, measures = model.world, model.record.measures

@@ -9,6 +9,7 @@ from abm.world import World
 from experiments.hindcast import hindcast_study
 from experiments.instruments import instruments_study
 from experiments.mechanisms import mechanisms_study
+from experiments.sensitivity import sensitivity_study
 from experiments.standoff import standoff_study
 from experiments.study import Study
 
@@ -17,4 +18,5 @@ STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.standoff: standoff_study,
     Question.mechanisms: mechanisms_study,
     Question.hindcast: hindcast_study,
+    Question.sensitivity: sensitivity_study,
 }

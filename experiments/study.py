@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from abm.books import BooksDoNotBalance
 from abm.config import Config, ConfigError, check
+from abm.market import MarketNotCleared
 from abm.model import MineralModel
 from abm.posterior import drawn_config
 from abm.scenario import Scenario, scenarios
@@ -34,6 +37,8 @@ from experiments.outcome import assumptions, plain
 from experiments.report import Answer, write_study_report
 from experiments.store import claimed, provenance, write_described, write_manifest
 from experiments.workers import Workers, in_order, start_workers
+
+FAILED = "failed"  # the measure of a world that could not be run
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class Study:
         From the table of all outcomes, labelled by cell and seed, to what was found.
     job
         What is done for a cell and a seed; by default its world is run, then measured.
+    following
+        Further worlds, chosen after the outcomes of the first ones.
     """
 
     title: str
@@ -84,6 +91,7 @@ class Study:
     measure: Measure
     answer: Callable[[pd.DataFrame, World], Answer]
     job: Job = field(default_factory=lambda: run_cell)
+    following: Callable[[pd.DataFrame], Sequence[Cell]] | None = None
 
 
 def with_settings(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -141,6 +149,9 @@ def run_study(config: Config, folder: Path, study_of: Callable[[Config, World], 
     count = worker_count(config, config.seeds * len(study.cells))
     with claimed(folder), start_workers(count) as workers:
         outcomes = run_cells(config, study, workers)
+        if study.following is not None:
+            further = dataclasses.replace(study, cells=study.following(outcomes))
+            outcomes = pd.concat([outcomes, run_cells(config, further, workers)])
         write_described(outcomes, folder / "outcomes.parquet")
         return describe_study(config, folder, study, study.answer(outcomes, world), tables, workers)
 
@@ -174,6 +185,14 @@ def labelled(found: pd.DataFrame, cell: Cell, seed: int) -> pd.DataFrame:
     for place, (axis, value) in enumerate([*cell.labels.items(), ("seed", seed)]):
         found.insert(place, axis, value)
     return found
+
+
+def run_cell_or_not(cell: Cell, measure: Measure, seed: int) -> pd.DataFrame:
+    """The same; a world that cannot be run leaves one empty outcome, and the study goes on."""
+    try:
+        return run_cell(cell, measure, seed)
+    except (MarketNotCleared, BooksDoNotBalance):
+        return labelled(pd.DataFrame({"measure": [FAILED], "value": [np.nan]}), cell, seed)
 
 
 def describe_study(

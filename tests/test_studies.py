@@ -10,7 +10,7 @@ from test_run import configuration
 from abm.config import ConfigError
 from abm.tables import read_tables
 from abm.world import build_world
-from experiments import instruments, mechanisms, standoff
+from experiments import instruments, mechanisms, sensitivity, standoff
 from experiments.instruments import NAMES, contributions, cost_effectiveness, summary, variants
 from experiments.mechanisms import ablation, headline_effects
 from experiments.studies import STUDIES
@@ -144,6 +144,7 @@ def test_a_cell_under_a_seed_is_the_same_again() -> None:
         (["experiment=standoff", "producers=off"], "producers=strategic"),
         (["experiment=standoff", "membership=none"], "membership=washington_and_forge"),
         (["experiment=mechanisms", "shock=none"], "membership=washington shock=export_ban"),
+        (["experiment=sensitivity", "shock=none"], "membership=washington shock=export_ban"),
     ],
 )
 def test_a_study_without_what_it_compares_is_refused(words: list[str], cure: str) -> None:
@@ -159,18 +160,27 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instruments, "NAMES", ("stockpiles", "investment_fund"))
     everything = mechanisms.mechanisms
     kept = ("review", "stockpiles", "research", "shipping")
+    factors = sensitivity.factors_of
+    some = {"behaviour.hoarding", "world.positions.demand_elasticity"}
+    monkeypatch.setattr(
+        sensitivity,
+        "factors_of",
+        lambda *known: [factor for factor in factors(*known) if factor.setting in some],
+    )
     monkeypatch.setattr(
         mechanisms, "mechanisms", lambda config: {name: everything(config)[name] for name in kept}
     )
 
 
 @pytest.mark.usefixtures("few_rows")
-@pytest.mark.parametrize("question", ["instruments", "standoff", "mechanisms"])
+@pytest.mark.parametrize("question", ["instruments", "standoff", "mechanisms", "sensitivity"])
 def test_every_study_runs_in_a_tiny_world(
     question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the command's settings to a report, with every figure and the table behind it."""
     words = TINY if question != "standoff" else TINY[:4]
+    if question == "sensitivity":
+        words = [*TINY, *(f"sensitivity.{name}=2" for name in ("trajectories", "base_samples"))]
     config = configuration(f"experiment={question}", *words)
     report = run_study(config, tmp_path / "results", STUDIES[config.question])
     page = report.read_text(encoding="utf-8")
