@@ -111,7 +111,7 @@ def imposed_facts(config: Config, world: World) -> Facts:
         path = f"outages[{position}]"
         markets = named_markets(path, outage.minerals, outage.stages, world)
         country = _country(path, outage.by, world)
-        left = _outage(outage, country, markets, config, world, months)
+        left = _outage(path, outage, country, markets, config, world, months)
         availability = availability * left
         dates = (outage.announced or outage.start, outage.start)
         doubt = np.full(markets.size, outage.share)
@@ -205,11 +205,22 @@ def _months(start: str, end: str, config: Config) -> tuple[int, int]:
 
 
 def _outage(
-    outage: Outage, country: int, markets: np.ndarray, config: Config, world: World, months: int
+    path: str,
+    outage: Outage,
+    country: int,
+    markets: np.ndarray,
+    config: Config,
+    world: World,
+    months: int,
 ) -> np.ndarray:
     """[month, firm] share of capacity that one outage leaves."""
     left = np.ones((months, world.firms.market.size))
     here = np.isin(world.firms.market, markets) & (world.firms.country == country)
+    if not world.firms.capacity[here].any():
+        raise ConfigError(
+            f"{path} strikes {outage.by}, which has no capacity for {', '.join(outage.minerals)} at "
+            "these stages; name another country, mineral or stage"
+        )
     start, end = _months(outage.start, outage.end, config)
     left[start : max(end, start), here] = 1.0 - outage.share
     return left

@@ -35,6 +35,7 @@ from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
 from abm.world import build_world
 from experiments.ensemble import config_opening, prepare, read_config_tables, run_all, worker_count
+from experiments.settings_file import expanded
 from experiments.store import ResultTables, claimed
 from experiments.workers import start_workers
 
@@ -150,9 +151,10 @@ def arranged(words: list[str]) -> list[str]:
     Raises
     ------
     ConfigError
-        For an option that Hydra does not know; it would print a page about all others.
+        For an option that Hydra does not know, as it would print a page about all others; and for a
+        file of settings that cannot be read.
     """
-    words = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
+    words = sorted(expanded(words), key=lambda word: word not in ("-m", "--multirun"))
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
@@ -211,7 +213,7 @@ def setting_sentence(error: Exception) -> str:
             f"{match[1]} gives several values; put -m first to run each in turn, "
             "or write a list as [a,b]"
         )
-    if match := re.search(r"Could not find '([^']+?)/([^'/]+)'", text):
+    if match := re.search(r"Could not find '(experiment|[^']+?)/([^']+)'", text):
         return _unknown_option(match[1], match[2])
     circle = re.fullmatch(r"membership\.circles\.([\w-]+)", key)
     if circle or "not a subclass of Circle" in reason:
@@ -267,7 +269,9 @@ def _unknown(key: str) -> str:
 
 
 def _unknown_option(group: str, option: str) -> str:
-    options = sorted(path.stem for path in (SETTINGS / group).glob("*.yaml"))
+    folder = SETTINGS / group
+    found = folder.glob("**/*.yaml" if group == "experiment" else "*.yaml")
+    options = sorted(str(path.relative_to(folder).with_suffix("")) for path in found)
     choose = f"choose from {', '.join(options)}" if options else "see --help"
     return f"{group}={option} is not an option; {choose}"
 
