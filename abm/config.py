@@ -1199,6 +1199,20 @@ class Behaviour:
         10.0,
         "assumed: Japanese users held six to twelve months of rare earths in 2011-12 (from memory)",
     )
+    anticipation: float = parameter(
+        0.0,
+        "extra cover per 10 % of expected rise a month, share of target",
+        0.0,
+        10.0,
+        "off",
+    )
+    carrying_cost: float = parameter(
+        0.01,
+        "a month: expected rise or fall that makes no buyer store more or less",
+        0.0,
+        0.2,
+        "assumed: interest and storage of 12 % a year",
+    )
     contagion: float = parameter(0.2, "risk felt by those not targeted", 0.0, 1.0, "assumed")
     risk_decay: float = parameter(0.05, "share forgotten a month", 0.0, 1.0, "assumed")
     adjustment_months: float = parameter(6.0, "months to close a stock gap", 1.0, 60.0, "assumed")

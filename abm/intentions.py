@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
-from abm.config import month_index
+from abm.config import Behaviour, month_index
 from abm.facts import capped_share, place_state_purchases, states_buying
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from abm.model import MineralModel
 
 NEW_PLANT_MARGIN = 0.1  # share of feed by which plans may exceed the trend without new plants
+NOTABLE_RISE = 0.1  # a month: the expected gain at which anticipation counts once
+LEAST_ANTICIPATED = 0.5  # share of the calm target that buyers give up at most; assumed
 
 
 def trend_need(model: MineralModel) -> np.ndarray:
@@ -96,7 +98,7 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
         state.risk,
         traits,
         behaviour,
-        forward_buying(model),
+        forward_buying(model) + anticipated_cover(state.price_growth, behaviour),
     )
     return with_stockpile_bids(model, orders, position)
 
@@ -106,6 +108,23 @@ def forward_buying(model: MineralModel) -> np.ndarray:
     months = forward_cover(model.world, model.controls, model.month)
     usual = model.world.parameters["buyer_cover_months"][:, None]
     return np.divide(months, usual, out=np.zeros(months.shape), where=usual > 0)
+
+
+def anticipated_cover(growth: np.ndarray, behaviour: Behaviour) -> np.ndarray:
+    """[market, country] extra cover of buyers who expect the price to move, share of the target.
+
+    Who expects goods to become dearer by more than it costs to carry them stores more, in
+    proportion to the gain (the demand for stocks of Muth 1961); who expects them to become cheaper
+    runs stocks down, at most to half of the calm target.
+
+    Parameters
+    ----------
+    growth
+        [market, country] factor by which the price is expected to grow in a month.
+    """
+    rise = growth - 1.0
+    gain = np.sign(rise) * np.maximum(np.abs(rise) - behaviour.carrying_cost, 0.0)
+    return np.maximum(behaviour.anticipation * gain / NOTABLE_RISE, -LEAST_ANTICIPATED)
 
 
 def released_goods(model: MineralModel) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import (
     SIX,
+    assert_same_history,
     bloc_price,
     export_ban,
     model_of,
@@ -17,7 +18,8 @@ from conftest import (
 )
 from tiny_world import tiny_rows, write_table, write_tiny_tables
 
-from abm.config import Config, Control, Instrument
+from abm.config import Behaviour, Config, Control, Instrument
+from abm.intentions import anticipated_cover
 from abm.recorder import Record
 from abm.tables import read_tables
 from abm.world import World, build_world
@@ -265,6 +267,29 @@ def test_more_hoarding_makes_a_higher_peak(gallium_world: World) -> None:
     peaks = [bloc_price(record, bare, GALLIUM, SIX).max() for record in runs]
     assert peaks[0] < peaks[1] < peaks[2]
     assert peaks[2] > 1.1 * peaks[0]
+
+
+def test_anticipation_feeds_a_rally_and_the_fall_after_it(gallium_world: World) -> None:
+    stocks = 0.0 * gallium_world.stockpile_months
+    bare = replace(gallium_world, stockpile_months=stocks)
+    plain, eager = (
+        bloc_price(control_run(bare, early(), anticipation=a), bare, GALLIUM, SIX) for a in (0, 4)
+    )
+    assert eager.max() > 1.05 * plain.max()
+    assert eager[-1] < plain[-1]
+
+
+def test_anticipation_leaves_a_calm_world_alone(gallium_world: World, undisturbed: Record) -> None:
+    """Expected prices that move by less than the carrying cost are no reason to store."""
+    eager = control_run(gallium_world, None, anticipation=4.0)
+    assert_same_history(eager, undisturbed)
+
+
+def test_gain_pays_for_storing_only_beyond_the_carrying_cost() -> None:
+    behaviour = Behaviour(anticipation=2.0, carrying_cost=0.02)
+    growth = np.array([[0.5, 0.9, 0.985, 1.0, 1.015, 1.12]])
+    found = anticipated_cover(growth, behaviour)
+    np.testing.assert_allclose(found, [[-0.5, -0.5, 0.0, 0.0, 0.0, 2.0]])
 
 
 # Direction of instruments ---------------------------------------------------------------------
