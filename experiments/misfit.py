@@ -1,0 +1,137 @@
+"""How far simulated figures lie from observed ones.
+
+A figure's error is measured in standard deviations of everything that may part model and world:
+the observation, the simplifications of the model, and chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from experiments.candidates import Episode
+
+RANGE = 3.29  # an observed range is read as the 90 % interval of a normal: this many deviations
+CAP = 16.0  # greatest squared error of a figure: one that is far off says no more than that
+# Half of the accuracy that is asked of the model: a factor of 1.5, 5 points, four months.
+DISCREPANCY = {"log": np.log(1.5) / 2.0, "share": 0.025, "months": 2.0}
+LEAST_RANGE = {"log": np.log(1.1), "share": 0.01, "months": 1.0}
+SMALLEST = 1e-3  # multiples below it count as this, so that a closed arc has a log
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The observed figures of some episodes, as they are compared; one entry a figure.
+
+    Attributes
+    ----------
+    episode, name, scale
+        Where it belongs; whether it is compared in logs, as a share or in months.
+    observed, spread
+        On that scale: the figure, and the standard deviation of its observation.
+    chance
+        Standard deviation over seeds, on that scale.
+    fitted
+        Whether it is for calibration; the others are only shown.
+    """
+
+    episode: np.ndarray
+    name: np.ndarray
+    scale: np.ndarray
+    observed: np.ndarray
+    spread: np.ndarray
+    chance: np.ndarray
+    fitted: np.ndarray
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """[figure] standard deviation of observation, model and chance together."""
+        model = np.array([DISCREPANCY[scale] for scale in self.scale])
+        return np.sqrt(self.spread**2 + model**2 + self.chance**2)
+
+    def of(self, names: Sequence[str]) -> Figures:
+        """The figures of some episodes, in the order of the names."""
+        rows = np.concatenate([np.flatnonzero(self.episode == name) for name in names])
+        return Figures(**{key: getattr(self, key)[rows] for key in self.__dataclass_fields__})
+
+    def with_chance(self, runs: np.ndarray) -> Figures:
+        """The same with chance measured on ``[seed, figure]`` runs at one point."""
+        levels = self.compared(runs)
+        count = np.isfinite(levels).sum(axis=0)
+        mean = np.nansum(levels, axis=0) / np.maximum(count, 1)
+        square = np.nansum((levels - mean) ** 2, axis=0) / np.maximum(count - 1, 1)
+        return replace(self, chance=np.sqrt(np.where(count > 1, square, 0.0)))
+
+    def compared(self, simulated: np.ndarray) -> np.ndarray:
+        """``[..., figure]`` simulated values on the scale of the comparison."""
+        with np.errstate(invalid="ignore"):
+            logs = np.log(np.maximum(simulated, SMALLEST))
+        return np.where(self.scale == "log", logs, simulated)
+
+    def shown(self, levels: np.ndarray) -> np.ndarray:
+        """``[..., figure]`` back from the scale of the comparison."""
+        is_log = self.scale == "log"
+        return np.where(is_log, np.exp(np.where(is_log, levels, 0.0)), levels)
+
+    def errors(self, simulated: np.ndarray) -> np.ndarray:
+        """``[..., figure]`` errors in standard deviations; NaN where a run has no such figure."""
+        return (self.compared(simulated) - self.observed) / self.deviation
+
+    def distance(self, simulated: np.ndarray) -> np.ndarray:
+        """``[...]`` mean over episodes of the mean capped square of the errors of their figures.
+
+        A figure that a run does not have counts as far off. Only figures for calibration count.
+        """
+        squares = np.minimum(np.nan_to_num(self.errors(simulated) ** 2, nan=CAP), CAP)
+        counted = [
+            squares[..., (self.episode == name) & self.fitted].mean(axis=-1)
+            for name in dict.fromkeys(self.episode[self.fitted])
+        ]
+        return np.mean(counted, axis=0)
+
+    def implausibility(self, simulated: np.ndarray) -> np.ndarray:
+        """``[...]`` second largest error in size of a figure for calibration.
+
+        The second, so that one figure that the model cannot meet does not rule out everything
+        (Vernon, Goldstein and Bower 2010).
+        """
+        sizes = np.nan_to_num(np.abs(self.errors(simulated)[..., self.fitted]), nan=np.sqrt(CAP))
+        return np.sort(sizes, axis=-1)[..., -min(2, sizes.shape[-1])]
+
+
+def observed_figures(episodes: Mapping[str, Episode]) -> Figures:
+    """The observed figures of all episodes, before chance has been measured."""
+    rows = pd.concat(
+        [episode.observed.assign(episode=name) for name, episode in episodes.items()],
+        ignore_index=True,
+    )
+    scale = np.array([scale_of(measure) for measure in rows["measure"]])
+    is_log = scale == "log"
+    value, low, high = (rows[key].to_numpy(float) for key in ("value", "low", "high"))
+    value, low, high = (
+        np.where(is_log, np.log(np.where(is_log, number, 1.0)), number)
+        for number in (value, low, high)
+    )
+    least = np.array([LEAST_RANGE[name] for name in scale])
+    width = np.maximum(np.nan_to_num(high - low), least)
+    return Figures(
+        episode=rows["episode"].to_numpy(str),
+        name=rows["name"].to_numpy(str),
+        scale=scale,
+        observed=value,
+        spread=width / RANGE,
+        chance=np.zeros(len(rows)),
+        fitted=(rows["used_for"] == "calibration").to_numpy(),
+    )
+
+
+def scale_of(measure: str) -> str:
+    """On which scale figures of a measure are compared: months, share or log."""
+    if "month" in measure:
+        return "months"
+    if measure.endswith(("_share", "_used")):
+        return "share"
+    return "log"
