@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ CUTOFF = 3.0  # deviations beyond which a point is implausible (Pukelsheim's thr
 LEAST_LEFT = 0.05  # share of the space that the first wave leaves at least
 SPACE = 4096  # points at which the share of the space left is measured
 SHIPPED = 300  # draws of the table
-LEAST_BUDGET = 60
+LEAST_SEARCH = 18  # candidates that fill the smallest generation
 BAND = (0.1, 0.5, 0.9)  # quantiles of the 80 % band and the median
 
 
@@ -159,24 +160,33 @@ def planned(budget: int, episodes: int) -> Plan:
     ConfigError
         If it is too small for a generation.
     """
-    if budget < LEAST_BUDGET:
-        raise ConfigError(f"--budget is {budget} runs; give at least {LEAST_BUDGET}")
+    plan = _shared_out(budget, episodes)
+    if plan.search < LEAST_SEARCH:
+        least = next(n for n in count(budget) if _shared_out(n, episodes).search >= LEAST_SEARCH)
+        raise ConfigError(
+            f"--budget is {budget}, too few for {episodes} episodes; give at least {least}"
+        )
+    return plan
+
+
+def _shared_out(budget: int, episodes: int) -> Plan:
     chance = int(np.clip(budget // 60, 4, 24))
     wave = budget // 4
-    fold = budget // 10 if episodes > 1 else 0
+    fold = max(budget // 10, LEAST_SEARCH) if episodes > 1 else 0
     held_out = min(fold // 4, 50)
-    search = budget - chance - wave - episodes * (fold + held_out)
-    return Plan(chance, wave, search, fold, held_out)
+    return Plan(chance, wave, budget - chance - wave - episodes * (fold + held_out), fold, held_out)
 
 
-def calibrate(problem: Problem, store: RunStore, budget: int, seed: int, count: int) -> Calibration:
+def calibrate(
+    problem: Problem, store: RunStore, budget: int, seed: int, processes: int
+) -> Calibration:
     """Run the whole calibration.
 
     Parameters
     ----------
     budget
         Candidates; each is run on every episode it is fitted on.
-    count
+    processes
         Worker processes; results do not depend on it.
 
     Raises
@@ -187,7 +197,7 @@ def calibrate(problem: Problem, store: RunStore, budget: int, seed: int, count: 
     names = tuple(problem.episodes)
     plan = planned(budget, len(names))
     with (
-        start_workers(count) as workers,
+        start_workers(processes) as workers,
         tqdm(total=budget, unit="run", disable=None, desc="Calibrating", smoothing=0.05) as bar,
     ):
         runs = Runs(problem.simulate, problem.episodes, problem.version, store, workers)
@@ -340,13 +350,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         problem = hindcast_problem(given.episodes)
         folder = Path(given.results)
-        store = RunStore(folder / "runs.sqlite")
-        try:
-            found = calibrate(
-                problem, store, given.budget, given.seed, given.workers or os.cpu_count() or 1
-            )
-        finally:
-            store.close()
+        workers = given.workers or os.cpu_count() or 1
+        with RunStore(folder / "runs.sqlite") as store:
+            found = calibrate(problem, store, given.budget, given.seed, workers)
         named = folder / f"seed{given.seed}_budget{given.budget}_{'_'.join(problem.episodes)}"
         write_results(found, named)
         if given.ship:

@@ -50,10 +50,18 @@ class RunStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(path)
+        self._file.execute("PRAGMA journal_mode = WAL")  # a run is kept without waiting for a disk
+        self._file.execute("PRAGMA synchronous = NORMAL")
         self._file.execute(
             "CREATE TABLE IF NOT EXISTS runs "
             "(key TEXT PRIMARY KEY, figures TEXT, trouble TEXT, seconds REAL)"
         )
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def get(self, key: str) -> tuple[np.ndarray, float] | None:
         """``[figure]`` simulated values and the seconds they took, or None."""
@@ -71,10 +79,6 @@ class RunStore:
                 "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
                 (key, json.dumps(figures.tolist()), trouble, seconds),
             )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def run_episode(

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyabc
@@ -243,8 +245,9 @@ def sequential_sample(
         eps=pyabc.QuantileEpsilon(initial_epsilon="from_sample", alpha=KEPT),
         sampler=sampler,
     )
-    smc.new("sqlite://")
-    smc.run(min_acceptance_rate=LEAST_ACCEPTED)
+    with TemporaryDirectory() as folder:  # pyABC leaves a database in memory open
+        smc.new(f"sqlite:///{Path(folder) / 'generations.sqlite'}")
+        smc.run(min_acceptance_rate=LEAST_ACCEPTED)
     if not sampler.generations:
         return None
     last = sampler.generations[-1].accepted_particles

@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from experiments.candidates import Episode
+from experiments.scores import TOLERANCE, USUAL_ERROR, Scale
 
 RANGE = 3.29  # an observed range is read as the 90 % interval of a normal: this many deviations
 CAP = 16.0  # greatest squared error of a figure: one that is far off says no more than that
-# Half of the accuracy that is asked of the model: a factor of 1.5, 5 points, four months.
-DISCREPANCY = {"log": np.log(1.5) / 2.0, "share": 0.025, "months": 2.0}
-LEAST_RANGE = {"log": np.log(1.1), "share": 0.01, "months": 1.0}
+SHARE_OF_TOLERANCE = 0.5  # of the model's own error: two deviations are the accuracy we ask for
 SMALLEST = 1e-3  # multiples below it count as this, so that a closed arc has a log
 
 
@@ -29,7 +28,7 @@ class Figures:
     Attributes
     ----------
     episode, name, scale
-        Where it belongs; whether it is compared in logs, as a share or in months.
+        Where it belongs; the name of its scale: ratios are compared in logs.
     observed, spread
         On that scale: the figure, and the standard deviation of its observation.
     chance
@@ -49,7 +48,7 @@ class Figures:
     @property
     def deviation(self) -> np.ndarray:
         """[figure] standard deviation of observation, model and chance together."""
-        model = np.array([DISCREPANCY[scale] for scale in self.scale])
+        model = SHARE_OF_TOLERANCE * np.array([TOLERANCE[Scale[name]] for name in self.scale])
         return np.sqrt(self.spread**2 + model**2 + self.chance**2)
 
     def of(self, names: Sequence[str]) -> Figures:
@@ -69,11 +68,11 @@ class Figures:
         """``[..., figure]`` simulated values on the scale of the comparison."""
         with np.errstate(invalid="ignore"):
             logs = np.log(np.maximum(simulated, SMALLEST))
-        return np.where(self.scale == "log", logs, simulated)
+        return np.where(self.scale == Scale.ratio.name, logs, simulated)
 
     def shown(self, levels: np.ndarray) -> np.ndarray:
         """``[..., figure]`` back from the scale of the comparison."""
-        is_log = self.scale == "log"
+        is_log = self.scale == Scale.ratio.name
         return np.where(is_log, np.exp(np.where(is_log, levels, 0.0)), levels)
 
     def errors(self, simulated: np.ndarray) -> np.ndarray:
@@ -108,14 +107,14 @@ def observed_figures(episodes: Mapping[str, Episode]) -> Figures:
         [episode.observed.assign(episode=name) for name, episode in episodes.items()],
         ignore_index=True,
     )
-    scale = np.array([scale_of(measure) for measure in rows["measure"]])
-    is_log = scale == "log"
+    scale = rows["scale"].to_numpy(str)
+    is_log = scale == Scale.ratio.name
     value, low, high = (rows[key].to_numpy(float) for key in ("value", "low", "high"))
     value, low, high = (
         np.where(is_log, np.log(np.where(is_log, number, 1.0)), number)
         for number in (value, low, high)
     )
-    least = np.array([LEAST_RANGE[name] for name in scale])
+    least = np.array([USUAL_ERROR[Scale[name]] for name in scale])
     width = np.maximum(np.nan_to_num(high - low), least)
     return Figures(
         episode=rows["episode"].to_numpy(str),
@@ -126,12 +125,3 @@ def observed_figures(episodes: Mapping[str, Episode]) -> Figures:
         chance=np.zeros(len(rows)),
         fitted=(rows["used_for"] == "calibration").to_numpy(),
     )
-
-
-def scale_of(measure: str) -> str:
-    """On which scale figures of a measure are compared: months, share or log."""
-    if "month" in measure:
-        return "months"
-    if measure.endswith(("_share", "_used")):
-        return "share"
-    return "log"

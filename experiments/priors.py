@@ -45,20 +45,20 @@ class Priors:
 
     def values(self, scores: np.ndarray) -> np.ndarray:
         """``[..., setting]`` values of standard normal scores, of at most six digits."""
-        rank = ndtr(scores)
-        low, high = (np.where(self.log, np.log(end), end) for end in (self.low, self.high))
-        level = low + rank * (high - low)
+        low, high = self._level(self.low), self._level(self.high)
+        level = low + ndtr(scores) * (high - low)
         inside = np.clip(np.where(self.log, np.exp(level), level), self.low, self.high)
         return np.vectorize(lambda value: float(f"{value:.{DIGITS}g}"), otypes=[float])(inside)
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         """``[..., setting]`` standard normal scores of values inside the ranges."""
-        low, high, level = (
-            np.where(self.log, np.log(np.maximum(number, 1e-300)), number)
-            for number in (self.low, self.high, values)
-        )
+        low, high, level = map(self._level, (self.low, self.high, values))
         rank = np.clip((level - low) / (high - low), 1e-6, 1.0 - 1e-6)
         return ndtri(rank)
+
+    def _level(self, values: np.ndarray) -> np.ndarray:
+        """Logs where the prior is flat in the log."""
+        return np.where(self.log, np.log(np.where(self.log, values, 1.0)), values)
 
     def draw(self, scores: np.ndarray) -> dict[str, float]:
         """The settings at one point."""

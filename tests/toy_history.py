@@ -22,7 +22,7 @@ POWERS = {"first": (1.0, 0.5), "second": (-0.7, 1.5)}
 def simulate(config: str, draw: Mapping[str, float], seed: int) -> pd.DataFrame:
     """Multiples that follow hoarding and nothing else; very high risk decay does not clear."""
     if draw["behaviour.risk_decay"] > 0.195:
-        raise MarketNotCleared("gallium, refined, 2025-01: residual 1 above tolerance", 0)
+        raise MarketNotCleared("gallium, refined, 2025-01: residual 1 above tolerance", (0,))
     noise = np.random.default_rng(seed).normal(0.0, NOISE, len(POWERS[config]))
     hoarding = np.array(draw["behaviour.hoarding"])
     return pd.DataFrame({"simulated": hoarding ** np.array(POWERS[config]) * np.exp(noise)})
@@ -41,7 +41,7 @@ def observed(name: str) -> pd.DataFrame:
     rows = [
         {
             "name": f"multiple {place}",
-            "measure": "price_multiple",
+            "scale": "ratio",
             "value": TRUTH**power,
             "low": TRUTH**power / 1.1,
             "high": TRUTH**power * 1.1,
