@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 #   PYTHON=/path/to/python3   make the environment from this interpreter
-#   ARGS="seeds=32 ..."       options passed on by run, bench, stress and figures
+#   ARGS="seeds=32 ..."       options passed on by run, validate, bench, stress and figures
 
 PYTHON ?=
 ARGS ?=
@@ -17,13 +17,16 @@ HEALTHY := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" && $(PY) -I
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench bench-model stress figures pins clean new-venv
+.PHONY: help run validate test lint format bench bench-model stress figures pins clean new-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(STAMP) ## the membership experiment, with changes as in ARGS="membership=forge seeds=32"
 	@$(PY) -m experiments.run $(ARGS)
+
+validate: $(STAMP) ## play the past again, score it and write docs/validation.md
+	@$(PY) -m experiments.validate $(ARGS)
 
 test: lint ## lint, then every test
 	@$(PY) -m pytest -n 2

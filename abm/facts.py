@@ -218,8 +218,8 @@ def _outage(
     here = np.isin(world.firms.market, markets) & (world.firms.country == country)
     if not world.firms.capacity[here].any():
         raise ConfigError(
-            f"{path} strikes {outage.by}, which has no capacity for {', '.join(outage.minerals)} at "
-            "these stages; name another country, mineral or stage"
+            f"{path} strikes {outage.by}, which has no capacity for {', '.join(outage.minerals)} "
+            "at these stages; name another country, mineral or stage"
         )
     start, end = _months(outage.start, outage.end, config)
     left[start : max(end, start), here] = 1.0 - outage.share

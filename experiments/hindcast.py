@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from abm.config import Config, ConfigError, month_name, named_controls
 from abm.facts import imposed_facts
@@ -387,6 +389,7 @@ def paths_figure(bands: pd.DataFrame, figures: Sequence[Figure], start: str) -> 
             _observed_points(axes, here, figures, mineral, stage, start)
             axes.set_title(f"{mineral_label(mineral)}, {stage}")
             axes.set_yscale("log")
+            _plain_ticks(axes.yaxis)
             axes.set_ylabel("Price (opening = 1)")
             years_axis(axes)
         for axes in cells[len(markets) :]:
@@ -459,10 +462,19 @@ def scatter_figure(scored: pd.DataFrame) -> Drawing:
         axes.set_xscale("log")
         axes.set_yscale("log")
         _diagonals(axes, ratios)
+        _plain_ticks(axes.xaxis)
+        _plain_ticks(axes.yaxis)
         axes.set_xlabel("Observed multiple")
         axes.set_ylabel("Simulated multiple")
         axes.legend(loc="upper left")
     return drawing
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Ticks of a log axis as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _diagonals(axes: Axes, ratios: pd.DataFrame) -> None:

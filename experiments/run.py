@@ -14,13 +14,14 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -136,7 +137,7 @@ def main(run: Callable[[], None] = command) -> int:
     for name in ("MESA", "fontTools"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        sys.argv[1:] = [*arranged(sys.argv[1:]), *QUIET]
+        sys.argv[1:] = quietly(arranged(sys.argv[1:]))
         run()
     except REFUSED as error:
         return refuse(error)
@@ -164,6 +165,29 @@ def arranged(words: list[str]) -> list[str]:
             reason = said.getvalue().rpartition("error: ")[2].strip()
             raise ConfigError(f"{reason}; write settings as name=value, see --help") from None
     return words
+
+
+def quietly(words: list[str]) -> list[str]:
+    """The words with Hydra's own files switched off; all settings must stand together."""
+    settings = (i for i, word in enumerate(words) if word[0] == "~" or "=" in word.lstrip("-"))
+    first = next((i for i in settings if not words[i].startswith("-")), len(words))
+    return [*words[:first], *QUIET, *words[first:]]
+
+
+def composed(words: Sequence[str]) -> Config:
+    """The settings that words of the command line give.
+
+    Raises
+    ------
+    ConfigError, HydraException, OmegaConfBaseException
+        For a word that cannot be used.
+    """
+    with initialize_config_dir(str(SETTINGS), version_base="1.3"):
+        config = OmegaConf.to_object(compose("config", expanded(words)))
+    assert isinstance(config, Config)
+    for name in stray_settings(config):
+        raise ConfigError(_unknown(name))
+    return config
 
 
 def refuse(error: BaseException) -> int:

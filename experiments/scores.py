@@ -196,7 +196,7 @@ def price_path(trace: Trace, mineral: str, stage: str, place: str) -> np.ndarray
     """[month] USD/kg at a place: what its buyers pay landed, rents included.
 
     Months are weighted by what is bought; `home` is what producers of the leading exporter get. A
-    family is a basket of what was bought at the opening.
+    family is a basket of what was bought there at the opening, or made at home.
     """
     world = trace.world
     paths, weights = [], []
@@ -204,7 +204,8 @@ def price_path(trace: Trace, mineral: str, stage: str, place: str) -> np.ndarray
         here = countries_of(world, place, row)
         usual = world.flow[row].sum(axis=0)[here]
         paths.append(_market_price(trace, row, place, here, usual))
-        weights.append(usual.sum())
+        traded = world.opening.supply[row, here] if place == HOME else usual
+        weights.append(max(float(traded.sum()), 1e-300))
     return np.average(paths, axis=0, weights=weights)
 
 
