@@ -11,10 +11,10 @@ from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.ledger import Account, Ledger
 from abm.market import Clearing
-from abm.passes import send_off, sum_at
+from abm.passes import add_up_held, match_sales, send_off, sum_at, sum_where
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
-from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Offers, Payments, StageRows
+from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Payments, StageRows
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
@@ -51,8 +51,8 @@ def ship(
 
 def stocks_by_mineral(world: World, state: State, firms: Table) -> np.ndarray:
     """[mineral] all tonnes in stock, at sea and with producers."""
-    held = state.stock.sum(axis=(1, 2)) + state.at_sea.sum(axis=(1, 2, 3))
-    held = held + sum_at(firms.market, firms.inventory, held.size)
+    held = add_up_held(state.stock, state.at_sea).sum(axis=(1, 2))
+    held += sum_at(firms.market, firms.inventory, held.size)
     return np.bincount(world.mineral_of_market, held, len(world.minerals))
 
 
@@ -137,10 +137,7 @@ class Books:
 
     def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
         """Sales that add up to the flows to the last bit the solver left open."""
-        sales, firms = Offers.by_firm(clearing.sales), stage.firm_traits
-        sold = firms.by_place(sales, self.price.shape)
-        factor = np.divide(self.sold, sold, out=np.ones(sold.shape), where=sold > 0)
-        return sales * firms.here(factor)
+        return match_sales(clearing.sales, stage.firm_traits.place, self.sold.ravel())
 
     def credit_rents(
         self, rows: slice, limits: Sequence[Limit], paid: np.ndarray, rerouted: np.ndarray
@@ -237,8 +234,7 @@ class Books:
             Naming mineral or side, month and size of the gap.
         """
         world = self.world
-        from_nature = np.where(traits.feeds, 0.0, self.made)
-        produced = sum_at(traits.mineral, from_nature, len(world.minerals))
+        produced = sum_where(~traits.feeds, traits.mineral, self.made, len(world.minerals))
         credited = sum(self.rents_received(holder) for holder in HOLDERS)
         self._note_money_gap((self.rent - credited).sum(axis=1), self.spent.sum(axis=1))
         used = np.bincount(world.mineral_of_market, self.use.sum(axis=(1, 2)), len(world.minerals))

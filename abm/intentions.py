@@ -12,6 +12,7 @@ import numpy as np
 from abm.agents import buyer, firm
 from abm.config import Behaviour, month_index
 from abm.facts import capped_share, place_state_purchases, states_buying
+from abm.passes import limit_by_feed
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.standards import StandardTerms, phase_in, standard_terms
@@ -295,9 +296,11 @@ def feed_at_hand(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     Both in the rows of refined markets; elsewhere no limit and no rise.
     """
     state, chain = model.state, model.world.chain
-    limit = np.full(state.risk.shape, np.inf)
-    rise = np.zeros(state.risk.shape)
-    limit[chain.refined] = state.stock[chain.mined, :, FEED] * chain.refining_yield
-    dearer = state.feed_price[chain.mined] - model.buyers.reference_price[chain.mined]
-    rise[chain.refined] = dearer / chain.refining_yield
-    return limit, rise
+    return limit_by_feed(
+        chain.mined,
+        chain.refined,
+        chain.refining_yield,
+        state.stock,
+        state.feed_price,
+        model.buyers.reference_price,
+    )

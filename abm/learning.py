@@ -10,7 +10,7 @@ from abm.agents import firm
 from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
 from abm.config import Behaviour
-from abm.passes import move_familiarity
+from abm.passes import follow, move_familiarity, smooth_price
 from abm.planning import market_price
 from abm.policy.licences import unused_approvals
 from abm.policy.standards import premium_earned
@@ -30,11 +30,10 @@ def update_prices(model: MineralModel) -> None:
         state.expected_price, state.price_growth, seen, behaviour
     )
     state.expected_price = np.minimum(expected, model.choke)
-    state.customary_price += behaviour.customary_memory * (seen - state.customary_price)
+    follow(state.customary_price, seen, behaviour.customary_memory)
     state.market_price = market_price(model)
-    offered = np.where(np.isnan(books.origin_price), state.producer_price, books.origin_price)
-    state.producer_price += behaviour.investment_memory * (offered - state.producer_price)
-    state.entry_price += behaviour.investment_memory * (state.market_price - state.entry_price)
+    follow(state.producer_price, books.origin_price, behaviour.investment_memory)
+    follow(state.entry_price, state.market_price, behaviour.investment_memory)
 
 
 def forecast(
@@ -55,9 +54,8 @@ def forecast(
     seen
         [market, country] this month's price, USD/kg.
     """
-    error = behaviour.price_memory * (seen / expected - 1.0)
-    growth = (growth * (1.0 + behaviour.trend_memory * error)) ** behaviour.trend_damping
-    return expected * (1.0 + error) * growth, growth
+    memory, damping = behaviour.price_memory, behaviour.trend_damping
+    return smooth_price(expected, growth, seen, memory, behaviour.trend_memory, damping)
 
 
 def update_price_gap(model: MineralModel) -> None:
@@ -81,7 +79,8 @@ def update_premium(model: MineralModel) -> None:
     """What certified goods earn beyond their price counts in the asks and plans of their makers."""
     books, standards = model.books, model.standards
     if not standards.strength.any():
-        model.premium = np.zeros(len(model.firms))
+        if model.premium.any():
+            model.premium = np.zeros(len(model.firms))
         return
     earned = premium_earned(standards.premium, books.origin_price, books.flow, books.sold)
     model.premium = model.firm_traits.here(earned)

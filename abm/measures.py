@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.ledger import Account
-from abm.passes import sum_groups, sum_origins
+from abm.passes import measure_plants, measure_supply, measure_use
 from abm.state import STATE
 from abm.world import KG
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
+
+
+SUPPLY_MEASURES = (
+    "exports_t", "non_allied_share", "supplier_hhi", "import_reliance", "rerouted_t",
+    "low_impact_share",
+)  # fmt: skip
+USE_MEASURES = ("use_t", "unmet_t", "priced_out_t", "buyer_stock_t", "cover_months")
+PLANT_MEASURES = ("idle_capacity_t", "building_capacity_t", "reserves_t")
 
 
 def per_purchase(amount: np.ndarray, bought: np.ndarray) -> np.ndarray:
@@ -28,18 +36,15 @@ def supply_measures(model: MineralModel) -> dict[str, np.ndarray]:
     NaN without purchases.
     """
     books, arcs = model.books, model.measures.arcs
-    squares, non_allied, home, rerouted, certified = sum_origins(
-        books.flow, model.world.non_allied, arcs.rerouted, model.standards.certified
+    figures = measure_supply(
+        books.flow,
+        model.world.non_allied,
+        arcs.rerouted,
+        model.standards.certified,
+        books.bought,
+        books.sold,
     )
-    bought = books.bought
-    return {
-        "exports_t": books.sold - home,
-        "non_allied_share": per_purchase(non_allied, bought),
-        "supplier_hhi": 10_000.0 * per_purchase(per_purchase(squares, bought), bought),
-        "import_reliance": 1.0 - per_purchase(home, bought),
-        "rerouted_t": rerouted,
-        "low_impact_share": per_purchase(certified, bought),
-    }
+    return dict(zip(SUPPLY_MEASURES, figures, strict=True))
 
 
 def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:
@@ -58,29 +63,23 @@ def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | fl
 def use_measures(model: MineralModel) -> dict[str, np.ndarray]:
     """[market, country] t used, missing, choked off by the price, in stock; months of cover."""
     books, state = model.books, model.state
-    used, stock, wanted, priced_out = sum_groups(books.use, state.stock, model.desired, model.need)
-    use = used + books.feed_used
-    return {
-        "use_t": use,
-        "unmet_t": wanted - used,
-        "priced_out_t": priced_out,
-        "buyer_stock_t": stock,
-        "cover_months": np.divide(stock, use, out=np.full(use.shape, np.nan), where=use > 0),
-    }
+    figures = measure_use(books.use, state.stock, model.desired, model.need, books.feed_used)
+    return dict(zip(USE_MEASURES, figures, strict=True))
 
 
 def plant_measures(model: MineralModel) -> dict[str, np.ndarray]:
     """[market, country] t/month of capacity idle and under construction, and t in the ground."""
     firms, traits, shape = model.firms, model.firm_traits, model.books.price.shape
-    listed = np.isfinite(firms.reserves)
-    known = traits.by_place(listed, shape) > 0
-    reserves = traits.by_place(np.where(listed, firms.reserves, 0.0), shape)
-    building = model.pipeline.building * model.trend.capacity[model.month]
-    return {
-        "idle_capacity_t": traits.by_place(firms.capacity * (1.0 - firms.working), shape),
-        "building_capacity_t": traits.by_place(building, shape),
-        "reserves_t": np.where(known, reserves, np.nan),
-    }
+    figures = measure_plants(
+        firms.capacity,
+        firms.working,
+        model.pipeline.building,
+        model.trend.capacity[model.month],
+        firms.reserves,
+        traits.place,
+        shape[0] * shape[1],
+    )
+    return dict(zip(PLANT_MEASURES, figures.reshape(-1, *shape), strict=True))
 
 
 def recycled_output(model: MineralModel) -> np.ndarray:

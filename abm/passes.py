@@ -445,31 +445,22 @@ def firm_up(
 
 
 @compiled
-def share_feed(
-    planned: np.ndarray,
-    availability: np.ndarray,
-    feeds: np.ndarray,
-    place: np.ndarray,
-    limit: np.ndarray,
+def share_out(
+    running: np.ndarray, chosen: np.ndarray, place: np.ndarray, limit: np.ndarray
 ) -> np.ndarray:
-    """[F] what can run of the `planned`: firms that `feed` share their place's `limit` [place].
+    """[F] what can run of the `running`: the `chosen` share their place's `limit` [place].
 
-    Within a place every firm runs the same share of what it could.
+    Within a place every one of them runs the same share of what it could.
     """
     demand = np.zeros(limit.size)
-    running = np.empty(planned.size)
-    for f in range(planned.size):
-        running[f] = planned[f] * availability[f]
-        if feeds[f]:
+    for f in range(running.size):
+        if chosen[f]:
             demand[place[f]] += running[f]
-    part = np.ones(limit.size)
-    for cell in range(limit.size):
-        if limit[cell] < demand[cell]:
-            part[cell] = limit[cell] / demand[cell]
-    for f in range(planned.size):
-        if feeds[f]:
-            running[f] *= part[place[f]]
-    return running
+    kept = running.copy()
+    for f in range(running.size):
+        if chosen[f] and limit[place[f]] < demand[place[f]]:
+            kept[f] *= limit[place[f]] / demand[place[f]]
+    return kept
 
 
 @compiled
@@ -557,19 +548,38 @@ def step_and_ramp(
 
 
 @compiled
-def area_below_asks(
-    sold: np.ndarray, offered: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray
+def area_below(sold: float, offered: float, low: float, high: float, least: float) -> float:
+    """Area under one firm's asks up to what it sold: flat at `least`, then up the ramp."""
+    width = high - low
+    flat = offered * min(max((least - low) / width, 0.0), 1.0)
+    slope = width / offered if offered > 0.0 else 0.0
+    rising = max(sold - flat, 0.0)
+    return least * min(sold, flat) + rising * (low + slope * (flat + 0.5 * rising))
+
+
+@compiled
+def cost_by_place(
+    sold: np.ndarray,
+    offered: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    least: np.ndarray,
+    markup: np.ndarray,
+    world_price: np.ndarray,
+    market: np.ndarray,
+    support: np.ndarray,
+    place: np.ndarray,
+    places: int,
 ) -> np.ndarray:
-    """[F] area under a firm's asks up to what it sold: flat at `least`, then up the ramp."""
-    cost = np.empty(sold.size)
+    """[place] area under asks from which mark-up (of the world price [M]) and support are taken."""
+    sums = np.zeros(places)
     for f in range(sold.size):
-        width = high[f] - low[f]
-        flat = offered[f] * min(max((least[f] - low[f]) / width, 0.0), 1.0)
-        slope = width / offered[f] if offered[f] > 0.0 else 0.0
-        rising = max(sold[f] - flat, 0.0)
-        cost[f] = least[f] * min(sold[f], flat)
-        cost[f] += rising * (low[f] + slope * (flat + 0.5 * rising))
-    return cost
+        if sold[f] != 0.0:
+            drift = markup[f] * world_price[market[f]] - support[f]
+            sums[place[f]] += area_below(
+                sold[f], offered[f], low[f] - drift, high[f] - drift, least[f]
+            )
+    return sums
 
 
 @compiled
@@ -674,53 +684,127 @@ def approach_capacity(
 
 
 @compiled
-def sum_origins(
-    flow: np.ndarray, marked: np.ndarray, rerouted: np.ndarray, certified: np.ndarray
+def measure_supply(
+    flow: np.ndarray,
+    marked: np.ndarray,
+    rerouted: np.ndarray,
+    certified: np.ndarray,
+    bought: np.ndarray,
+    sold: np.ndarray,
 ) -> np.ndarray:
-    """[5, M, J] sums over the origins of `flow`: squares, and tonnes.
+    """[6, M, J] exports, share of marked origins, Herfindahl index, reliance, rerouted, certified.
 
-    Tonnes from `marked` origins [I], from home, on `rerouted` arcs [M, I, J], and `certified`
-    [I, J, a share].
+    Of a `flow` whose sums are `bought` [M, J] and `sold` [M, I]: origins are `marked` [I], arcs
+    `rerouted` [M, I, J], and a share [I, J] is `certified`. Shares are NaN without purchases.
     """
     markets, origins, destinations = flow.shape
-    sums = np.zeros((5, markets, destinations))
+    figures = np.zeros((6, markets, destinations))
     for m in range(markets):
         for i in range(origins):
             for j in range(destinations):
                 tonnes = flow[m, i, j]
                 if tonnes == 0.0:
                     continue
-                sums[0, m, j] += tonnes * tonnes
+                figures[2, m, j] += tonnes * tonnes
                 if marked[i]:
-                    sums[1, m, j] += tonnes
+                    figures[1, m, j] += tonnes
                 if rerouted[m, i, j]:
-                    sums[3, m, j] += tonnes
-                sums[4, m, j] += tonnes * certified[i, j]
-            if i < destinations:
-                sums[2, m, i] = flow[m, i, i]
-    return sums
+                    figures[4, m, j] += tonnes
+                figures[5, m, j] += tonnes * certified[i, j]
+        for j in range(destinations):
+            total = bought[m, j] if bought[m, j] > 0.0 else np.nan
+            figures[0, m, j] = sold[m, j] - flow[m, j, j]
+            figures[1, m, j] /= total
+            figures[2, m, j] *= 10_000.0 / total
+            figures[2, m, j] /= total
+            figures[3, m, j] = 1.0 - flow[m, j, j] / total
+            figures[5, m, j] /= total
+    return figures
 
 
 @compiled
-def sum_groups(
-    use: np.ndarray, stock: np.ndarray, desired: np.ndarray, need: np.ndarray
+def measure_use(
+    use: np.ndarray,
+    stock: np.ndarray,
+    desired: np.ndarray,
+    need: np.ndarray,
+    feed_used: np.ndarray,
 ) -> np.ndarray:
-    """[4, M, J] sums over groups: used, in stock but for the last group, wanted, given up.
+    """[5, M, J] used, lacking, given up, in stock but for the last group, and months of cover.
 
-    Wanted and given up (need beyond what is desired) leave out the first group and the last.
+    Used are `feed_used` [M, J] and what all groups use; lacking and given up is what groups between
+    the first and the last want. Cover is NaN without use.
     """
     markets, countries, groups = use.shape
-    sums = np.zeros((4, markets, countries))
+    figures = np.zeros((5, markets, countries))
     for m in range(markets):
         for j in range(countries):
+            used, wanted, stored = 0.0, 0.0, 0.0
             for g in range(groups):
-                sums[0, m, j] += use[m, j, g]
+                used += use[m, j, g]
             for g in range(groups - 1):
-                sums[1, m, j] += stock[m, j, g]
+                stored += stock[m, j, g]
             for g in range(1, groups - 1):
-                sums[2, m, j] += desired[m, j, g]
-                sums[3, m, j] += max(need[m, j, g] - desired[m, j, g], 0.0)
-    return sums
+                wanted += desired[m, j, g]
+                figures[2, m, j] += max(need[m, j, g] - desired[m, j, g], 0.0)
+            figures[1, m, j] = wanted - used
+            used += feed_used[m, j]
+            figures[0, m, j] = used
+            figures[3, m, j] = stored
+            figures[4, m, j] = stored / used if used > 0.0 else np.nan
+    return figures
+
+
+@compiled
+def measure_plants(
+    capacity: np.ndarray,
+    working: np.ndarray,
+    building: np.ndarray,
+    planned: np.ndarray,
+    reserves: np.ndarray,
+    place: np.ndarray,
+    places: int,
+) -> np.ndarray:
+    """[3, place] capacity idle, capacity under construction, and reserves: NaN where none known."""
+    figures = np.zeros((3, places))
+    figures[2] = np.nan
+    for f in range(capacity.size):
+        here = place[f]
+        figures[0, here] += capacity[f] * (1.0 - working[f])
+        figures[1, here] += building[f] * planned[f]
+        if reserves[f] < np.inf:
+            before = figures[2, here]
+            figures[2, here] = reserves[f] + (0.0 if np.isnan(before) else before)
+    return figures
+
+
+@compiled
+def add_sectors(
+    year: np.ndarray,
+    need: np.ndarray,
+    use: np.ndarray,
+    stock: np.ndarray,
+    taken: np.ndarray,
+    spent: np.ndarray,
+    bought: np.ndarray,
+    gain: np.ndarray,
+    months: float,
+) -> None:
+    """Add to a year's figures [5, M, J, S] a month's need, use, need uncovered, outlay and gain.
+
+    Arrays are [M, J, G], sectors being all groups but the first and the last; `gain` [M, J, S],
+    `spent` and `bought` [M, J].
+    """
+    for m in range(need.shape[0]):
+        for j in range(need.shape[1]):
+            price = spent[m, j] / bought[m, j] if bought[m, j] > 0.0 else 0.0
+            for s in range(gain.shape[2]):
+                wanted = need[m, j, s + 1]
+                year[0, m, j, s] += wanted
+                year[1, m, j, s] += use[m, j, s + 1]
+                year[2, m, j, s] += max(wanted - stock[m, j, s + 1] / months, 0.0)
+                year[3, m, j, s] += taken[m, j, s + 1] * price
+                year[4, m, j, s] += gain[m, j, s]
 
 
 @compiled
@@ -961,3 +1045,193 @@ def raise_markups(
             charged[m, j] = max(usual[m, j] + drift, 0.0) * countervailing[m, j]
         charged[m, home] = 0.0
     return charged
+
+
+@compiled
+def split_taken(taken: np.ndarray) -> np.ndarray:
+    """[2, M, J] the part of users and of the first group in what both took [M, J, G].
+
+    All is the users' where neither took anything; the last group does not count.
+    """
+    markets, countries, groups = taken.shape
+    part = np.zeros((2, markets, countries))
+    for m in range(markets):
+        for j in range(countries):
+            users = 0.0
+            for g in range(1, groups - 1):
+                users += taken[m, j, g]
+            total = users + taken[m, j, 0]
+            part[0, m, j] = users / total if total != 0.0 else 1.0
+            part[1, m, j] = taken[m, j, 0] / total if total != 0.0 else 0.0
+    return part
+
+
+@compiled
+def add_up_held(stock: np.ndarray, at_sea: np.ndarray) -> np.ndarray:
+    """[M, J, G] what is in `stock` and, over the months to arrival, `at_sea` [M, J, G, months]."""
+    held = np.empty(stock.shape)
+    for m in range(stock.shape[0]):
+        for j in range(stock.shape[1]):
+            for g in range(stock.shape[2]):
+                total = stock[m, j, g]
+                for month in range(at_sea.shape[3]):
+                    total += at_sea[m, j, g, month]
+                held[m, j, g] = total
+    return held
+
+
+@compiled
+def limit_by_feed(
+    mined: np.ndarray,
+    refined: np.ndarray,
+    refining_yield: np.ndarray,
+    stock: np.ndarray,
+    feed_price: np.ndarray,
+    reference_price: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M, J] output that the first group's stock of feed allows, and by how much feed is dearer.
+
+    In the rows of `refined` markets, from those of `mined` ones; elsewhere infinite and zero.
+    """
+    limit, rise = np.full(feed_price.shape, np.inf), np.zeros(feed_price.shape)
+    for row in range(mined.size):
+        m, r, share = mined[row], refined[row], refining_yield[row, 0]
+        for j in range(feed_price.shape[1]):
+            limit[r, j] = stock[m, j, 0] * share
+            rise[r, j] = (feed_price[m, j] - reference_price[m, j]) / share
+    return limit, rise
+
+
+@compiled
+def smooth_price(
+    expected: np.ndarray,
+    growth: np.ndarray,
+    seen: np.ndarray,
+    price_memory: float,
+    trend_memory: float,
+    damping: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M, J] next forecast and the growth in it, from the error of the one before."""
+    forecast, factor = np.empty(seen.shape), np.empty(seen.shape)
+    for m in range(seen.shape[0]):
+        for j in range(seen.shape[1]):
+            error = price_memory * (seen[m, j] / expected[m, j] - 1.0)
+            factor[m, j] = (growth[m, j] * (1.0 + trend_memory * error)) ** damping
+            forecast[m, j] = expected[m, j] * (1.0 + error) * factor[m, j]
+    return forecast, factor
+
+
+@compiled
+def follow(level: np.ndarray, seen: np.ndarray, pace: float) -> None:
+    """Move levels [M, J] towards what is seen; where that is NaN nothing is, and they stay."""
+    for m in range(level.shape[0]):
+        for j in range(level.shape[1]):
+            if not np.isnan(seen[m, j]):
+                level[m, j] += pace * (seen[m, j] - level[m, j])
+
+
+@compiled
+def impute_price(seen: np.ndarray, opening: np.ndarray, sold: np.ndarray) -> np.ndarray:
+    """[M, J] price seen; where it is NaN that of the opening, moved as the others on average."""
+    price = seen.copy()
+    for m in range(seen.shape[0]):
+        usual, worth = 0.0, 0.0
+        for j in range(seen.shape[1]):
+            if not np.isnan(seen[m, j]):
+                usual += sold[m, j] * opening[m, j]
+                worth += sold[m, j] * seen[m, j]
+        level = worth / usual if usual > 0.0 else 1.0
+        for j in range(seen.shape[1]):
+            if np.isnan(seen[m, j]):
+                price[m, j] = opening[m, j] * level
+    return price
+
+
+@compiled
+def match_sales(sales: np.ndarray, place: np.ndarray, sold: np.ndarray) -> np.ndarray:
+    """[F] sales of firms with two rows each, scaled to what their place has sold in all."""
+    total = np.zeros(sold.size)
+    for f in range(place.size):
+        total[place[f]] += sales[2 * f] + sales[2 * f + 1]
+    matched = np.empty(place.size)
+    for f in range(place.size):
+        here = place[f]
+        factor = sold[here] / total[here] if total[here] > 0.0 else 1.0
+        matched[f] = (sales[2 * f] + sales[2 * f + 1]) * factor
+    return matched
+
+
+@compiled
+def age_products(in_use: np.ndarray, ageing: np.ndarray, entered: np.ndarray) -> np.ndarray:
+    """[K, J, S] what retires; products [stage, K, J, S] move on a stage by `ageing` [S], in place.
+
+    Those that `entered` [K, J, S] stand in the first stage.
+    """
+    stages, minerals, countries, sectors = in_use.shape
+    retired = np.empty(entered.shape)
+    for k in range(minerals):
+        for j in range(countries):
+            for s in range(sectors):
+                arriving = entered[k, j, s]
+                for stage in range(stages):
+                    leaving = in_use[stage, k, j, s] * ageing[s]
+                    in_use[stage, k, j, s] = in_use[stage, k, j, s] - leaving + arriving
+                    arriving = leaving
+                retired[k, j, s] = arriving
+    return retired
+
+
+@compiled
+def collect_scrap(
+    retired: np.ndarray,
+    made: np.ndarray,
+    collectable: np.ndarray,
+    new_scrap: np.ndarray,
+    rate: np.ndarray,
+    support: np.ndarray,
+    recycled: np.ndarray,
+    part: np.ndarray,
+    route: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[K, J] collected with support, collected in all, and what reaches recyclers.
+
+    Of what retired and of new scrap [K, J, S]: a `rate` of the `collectable` [K], and `support`
+    [K, J] beyond it where recyclers take part. The usual goes by `route` [K, from, to]; the rest
+    to recyclers by what they `recycled`, as far as their countries take `part` [J].
+    """
+    minerals, countries, sectors = retired.shape
+    supported, collected = np.zeros(rate.shape), np.zeros(rate.shape)
+    inflow = np.zeros(rate.shape)
+    for k in range(minerals):
+        able, extra = 0.0, 0.0
+        for j in range(countries):
+            able += recycled[k, j] * part[j]
+        for j in range(countries):
+            old, fresh = 0.0, 0.0
+            for s in range(sectors):
+                old += retired[k, j, s]
+                fresh += made[k, j, s]
+            old *= collectable[k]
+            usual = rate[k, j] * old + new_scrap[k] * fresh
+            if able > 0.0:
+                supported[k, j] = support[k, j] * old
+            extra += supported[k, j]
+            collected[k, j] = usual + supported[k, j]
+            if usual != 0.0:
+                for to in range(countries):
+                    inflow[k, to] += usual * route[k, j, to]
+        if extra > 0.0:
+            for j in range(countries):
+                inflow[k, j] += extra * (recycled[k, j] * part[j] / able)
+    return supported, collected, inflow
+
+
+@compiled
+def move_usual(usual: np.ndarray, flow: np.ndarray, months: float) -> np.ndarray:
+    """[M, I, J] usual flows a month on: a part of the way to this month's."""
+    moved = np.empty(flow.shape)
+    for m in range(flow.shape[0]):
+        for i in range(flow.shape[1]):
+            for j in range(flow.shape[2]):
+                moved[m, i, j] = usual[m, i, j] + (flow[m, i, j] - usual[m, i, j]) / months
+    return moved

@@ -16,7 +16,7 @@ from abm.agents.buyer import Orders
 from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
 from abm.ledger import Account
-from abm.passes import add_aid, wear_out
+from abm.passes import add_aid, impute_price, wear_out
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
@@ -131,12 +131,7 @@ def market_price(model: MineralModel) -> np.ndarray:
 
     Without sales there is no price; what a place would get then follows the prices of all others.
     """
-    seen, opening = model.books.origin_price, model.world.origin_price
-    sold = np.where(np.isnan(seen), 0.0, model.books.sold)
-    usual = (sold * opening).sum(axis=1)
-    worth = (sold * np.nan_to_num(seen)).sum(axis=1)
-    level = np.divide(worth, usual, out=np.ones(usual.size), where=usual > 0)
-    return np.where(np.isnan(seen), opening * level[:, None], seen)
+    return impute_price(model.books.origin_price, model.world.origin_price, model.books.sold)
 
 
 def next_expansion(model: MineralModel) -> np.ndarray:

@@ -20,6 +20,7 @@ from abm.agents.firm import FirmTraits
 from abm.config import Lifetimes, Recycling
 from abm.final_use import FinalUse, by_mineral, dearness
 from abm.ledger import Account
+from abm.passes import age_products, collect_scrap
 from abm.policy.research import collection_support
 from abm.state import STATE
 from abm.trend import Trend
@@ -195,13 +196,9 @@ def retire(scrap: Scrap, traits: ScrapTraits, made: np.ndarray, traded: float) -
     made
         [mineral, country, sector] t that industry used this month.
     """
-    moved = scrap.in_use * traits.ageing
-    scrap.in_use -= moved
-    scrap.in_use[1:] += moved[:-1]
-    scrap.retired = moved[-1]
     into_products = made * (1.0 - traits.new_scrap)[:, None, None]
     scrap.entered = in_place(into_products, traits.placed, traded)
-    scrap.in_use[0] += scrap.entered
+    scrap.retired = age_products(scrap.in_use, traits.ageing, scrap.entered)
 
 
 def collect(scrap: Scrap, traits: ScrapTraits, made: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -215,15 +212,17 @@ def collect(scrap: Scrap, traits: ScrapTraits, made: np.ndarray, part: np.ndarra
     part
         [country] how far each takes part in joint support.
     """
-    retired = traits.collectable[:, None] * scrap.retired.sum(axis=2)
-    usual = scrap.rate * retired + traits.new_scrap[:, None] * made.sum(axis=2)
-    able = traits.opening_output * part
-    total = able.sum(axis=1, keepdims=True)
-    supported = np.where(total > 0, scrap.support * retired, 0.0)
-    towards = np.divide(able, total, out=np.zeros_like(able), where=total > 0)
-    scrap.collected = usual + supported
-    scrap.inflow = np.matmul(usual[:, None], traits.route)[:, 0]
-    scrap.inflow += supported.sum(axis=1, keepdims=True) * towards
+    supported, scrap.collected, scrap.inflow = collect_scrap(
+        scrap.retired,
+        made,
+        traits.collectable,
+        traits.new_scrap,
+        scrap.rate,
+        scrap.support,
+        traits.opening_output,
+        part,
+        traits.route,
+    )
     return supported
 
 

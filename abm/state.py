@@ -10,6 +10,7 @@ from abm.agents.buyer import BuyerTraits
 from abm.agents.firm import FirmTraits
 from abm.agents.producer import dominance, shares_from
 from abm.agents.table import Table
+from abm.passes import add_up_held
 from abm.scenario import DatedControl
 from abm.world import LONGEST_VOYAGE, World
 
@@ -42,10 +43,7 @@ class State:
     @property
     def position(self) -> np.ndarray:
         """[market, country, group] t on hand and at sea."""
-        held = self.stock.copy()
-        for months in range(self.at_sea.shape[3]):
-            held += self.at_sea[..., months]
-        return held
+        return add_up_held(self.stock, self.at_sea)
 
 
 def buyer_traits(world: World) -> BuyerTraits:

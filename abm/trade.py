@@ -108,11 +108,6 @@ class Offers:
         """
         return step_and_ramp(self.quantity, self.low, self.high, self.least)
 
-    @staticmethod
-    def by_firm(sales: np.ndarray) -> np.ndarray:
-        """Sales of a firm from those of its two rows."""
-        return sales[0::2] + sales[1::2]
-
 
 @dataclass(frozen=True)
 class StageRows:
@@ -259,10 +254,10 @@ def build_problem(
         high_ask=high_ask,
         firm_offset=2 * stage.offsets,
         need=floor,
-        reference_price=np.broadcast_to(stage.buyers.reference_price[:, :, None], floor.shape),
+        reference_price=every_group(stage.buyers.reference_price, floor.shape),
         elasticity=stage.buyers.elasticity,
-        backstop_price=np.broadcast_to(backstop[rows, :, None], floor.shape),
-        choke_price=np.broadcast_to(choke[rows, :, None], floor.shape),
+        backstop_price=every_group(backstop[rows], floor.shape),
+        choke_price=every_group(choke[rows], floor.shape),
         bid_quantity=orders.bid_quantity[rows],
         bid_low=orders.bid_low[rows],
         bid_high=orders.bid_high[rows],
@@ -279,6 +274,13 @@ def build_problem(
         market_names=stage.names,
         country_names=world.countries,
     )
+
+
+def every_group(price: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[row, country, group] the same price for every group of buyers."""
+    prices = np.empty(shape)
+    prices[:] = price[:, :, None]
+    return prices
 
 
 def by_weight(problem: Problem, unit: np.ndarray) -> Problem:

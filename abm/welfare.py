@@ -14,7 +14,13 @@ import numpy as np
 from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits
 from abm.ledger import Account
 from abm.measures import mean_price
-from abm.passes import area_below_asks, demand_surplus, split_owners
+from abm.passes import (
+    add_sectors,
+    cost_by_place,
+    demand_surplus,
+    split_owners,
+    split_taken,
+)
 from abm.state import STATE
 
 if TYPE_CHECKING:
@@ -57,23 +63,6 @@ def consumer_surplus(
     )
 
 
-def cost_of_sales(
-    sold: np.ndarray, offered: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray
-) -> np.ndarray:
-    """[firm] thousand USD a month: the area under a firm's asks up to what it sold.
-
-    Asks rise along the ramp from `low` to `high`, but nothing is sold below `least`.
-
-    Parameters
-    ----------
-    sold, offered
-        [firm] t/month.
-    low, high, least
-        [firm] USD/kg.
-    """
-    return area_below_asks(sold, offered, low, high, least)
-
-
 def month_surplus(model: MineralModel) -> np.ndarray:
     """[party, market, country] thousand USD: what the month was worth to each party.
 
@@ -84,9 +73,10 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     books, cash = model.books, model.books.ledger.balances()
     rents = books.rents_received("exporters")
     paid = mean_price(books.spent, books.bought, np.minimum(books.price, model.choke))
-    users, refiners, state = group_shares(books.taken) * cash[
-        Account.buyers
-    ] + model.buyers.reference_price * stock_building(model)
+    users, refiners, state = model.buyers.reference_price * stock_building(model)
+    for owner, part in zip((users, refiners), split_taken(books.taken), strict=True):
+        owner += part * cash[Account.buyers]
+    # What the state buys is paid by its treasury; where nobody else buys, users pay and get.
     surplus = np.empty((len(PARTIES), *paid.shape))
     surplus[0] = users + np.einsum("mjg->mj", model.gain) + paid * np.einsum("mjg->mj", books.use)
     surplus[1] = cash[Account.producers] - rents - sales_cost(model)
@@ -94,19 +84,6 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     surplus[2] = cash[Account.traders] + rents
     surplus[3] = cash[Account.treasury] + cash[Account.fund] + state
     return surplus
-
-
-def group_shares(taken: np.ndarray) -> np.ndarray:
-    """[owner, market, country] part of users and refiners in what buyers pay, by purchases in t.
-
-    What the state buys is paid by its treasury. Where nothing is bought, money that buyers pay is
-    that of the users.
-    """
-    owners = split_owners(taken)
-    owners[2] = 0.0
-    total = owners[0] + owners[1]
-    owners[0] += total == 0.0
-    return owners / np.where(total > 0, total, 1.0)
 
 
 def stock_building(model: MineralModel) -> np.ndarray:
@@ -147,18 +124,23 @@ def users_gain(model: MineralModel) -> np.ndarray:
 def sales_cost(model: MineralModel) -> np.ndarray:
     """[market, country] thousand USD firms ask for what they sell, less mark-ups and support.
 
+    The area under their asks, which rise along the ramp; but nothing is sold below the least price.
     A drift of the mark-up is income and no cost; support lowers the ask but not the cost.
     """
-    firms, traits = model.firms, model.firm_traits
-    drift = firms.markup * model.world.world_price[traits.market] - model.support
-    cost = cost_of_sales(
+    firms, traits, shape = model.firms, model.firm_traits, model.books.price.shape
+    return cost_by_place(
         model.books.sales,
         firms.offered,
-        firms.low_ask - drift,
-        firms.high_ask - drift,
+        firms.low_ask,
+        firms.high_ask,
         traits.least_price,
-    )
-    return traits.by_place(cost, model.books.price.shape)
+        firms.markup,
+        model.world.world_price,
+        traits.market,
+        model.support,
+        traits.place,
+        shape[0] * shape[1],
+    ).reshape(shape)
 
 
 def add_sector_figures(model: MineralModel, year: np.ndarray) -> None:
@@ -167,11 +149,15 @@ def add_sector_figures(model: MineralModel, year: np.ndarray) -> None:
     Uncovered is the need of the coming months (`accounting.uncovered_months`) that the stock on
     hand does not cover, per month.
     """
-    sectors = slice(1, STATE)
-    books, months = model.books, model.config.accounting.uncovered_months
-    need = model.need[:, :, sectors]
-    year[0] += need
-    year[1] += books.use[:, :, sectors]
-    year[2] += np.maximum(need - model.state.stock[:, :, sectors] / months, 0.0)
-    year[3] += books.taken[:, :, sectors] * mean_price(books.spent, books.bought, 0.0)[:, :, None]
-    year[4] += model.gain
+    books = model.books
+    add_sectors(
+        year,
+        model.need,
+        books.use,
+        model.state.stock,
+        books.taken,
+        books.spent,
+        books.bought,
+        model.gain,
+        model.config.accounting.uncovered_months,
+    )

@@ -318,9 +318,9 @@ SMOOTH = Behaviour(price_memory=0.4, trend_memory=0.25, trend_damping=0.9)
 
 def expectations(prices: list[float], behaviour: Behaviour) -> list[float]:
     """What is expected after each of a series of prices, from rest at a price of one."""
-    expected, growth, path = np.ones(1), np.ones(1), []
+    expected, growth, path = np.ones((1, 1)), np.ones((1, 1)), []
     for price in prices:
-        expected, growth = forecast(expected, growth, np.array([price]), behaviour)
+        expected, growth = forecast(expected, growth, np.array([[price]]), behaviour)
         path.append(expected.item())
     return path
 

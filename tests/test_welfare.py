@@ -16,8 +16,9 @@ from abm.config import Instability, Instrument, Rights, Shipping
 from abm.ledger import Account
 from abm.market import Clearing, Problem, clear
 from abm.model import MineralModel
+from abm.passes import cost_by_place
 from abm.recorder import Record, account_table, sector_table
-from abm.welfare import PARTIES, consumer_surplus, cost_of_sales, sales_cost
+from abm.welfare import PARTIES, consumer_surplus, sales_cost
 from abm.world import World
 from experiments.effects import Window
 from experiments.welfare import industry_table, welfare_table
@@ -32,6 +33,16 @@ def traits_of(problem: Problem) -> BuyerTraits:
         elasticity=problem.elasticity,
         cover=np.zeros(problem.need.shape),
         transit=np.zeros(places),
+    )
+
+
+def cost_of_sales(
+    sold: np.ndarray, offered: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """[firm] the area under a firm's asks, each firm in a place of its own."""
+    nothing, place = np.zeros(sold.size), np.arange(sold.size)
+    return cost_by_place(
+        sold, offered, low, high, least, nothing, nothing, place, nothing, place, sold.size
     )
 
 

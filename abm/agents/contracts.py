@@ -15,7 +15,7 @@ import numpy as np
 
 from abm.agents.buyer import Orders
 from abm.config import Contracts
-from abm.passes import firm_up, settle_terms, usual_purchases
+from abm.passes import firm_up, move_usual, settle_terms, usual_purchases
 from abm.world import MONTHS, World
 
 
@@ -67,7 +67,7 @@ class TermContracts:
 
     def remember(self, flow: np.ndarray, price: np.ndarray) -> None:
         """A month has passed; where nothing was sold the index stays as it was."""
-        self.usual_flow = self.usual_flow + (flow - self.usual_flow) / MONTHS
+        self.usual_flow = move_usual(self.usual_flow, flow, float(MONTHS))
         seen = np.where(np.isnan(price), self.index, price)
         self.past_price = np.concatenate([self.past_price[1:], seen[None]])
 

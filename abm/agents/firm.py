@@ -21,7 +21,7 @@ from abm.passes import (
     move_asks,
     restock,
     sell_ramps,
-    share_feed,
+    share_out,
     sum_at,
     sum_where,
     take_where,
@@ -176,7 +176,7 @@ def running_capacity(
     feed_limit
         [market, country] t/month of output the feed on hand allows; infinite where none is needed.
     """
-    return share_feed(planned, availability, traits.feeds, traits.place, feed_limit.ravel())
+    return share_out(planned * availability, traits.feeds, traits.place, feed_limit.ravel())
 
 
 def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTraits) -> np.ndarray:
@@ -189,13 +189,7 @@ def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTrait
     scrap_limit
         [market, country] t/month that scrap allows; infinite where nothing is known of it.
     """
-    rows = np.flatnonzero(traits.recycles)
-    place, limit = traits.place[rows], scrap_limit.ravel()
-    demand = sum_at(place, running[rows], limit.size)
-    part = np.divide(limit, demand, out=np.ones(limit.size), where=demand > 0)
-    kept = running.copy()
-    kept[rows] *= np.minimum(part, 1.0)[place]
-    return kept
+    return share_out(running, traits.recycles, traits.place, scrap_limit.ravel())
 
 
 def offers(
