@@ -209,11 +209,11 @@ class Control:
         3, "months", 0, 60, "90 days at most to secure a licence: Project Blue 2025"
     )
     ramp_months: int = parameter(
-        6,
+        3,
         "months from the first decision until all applications are decided in time; 0: at once",
         0,
         60,
-        "four to nine: Chinese customs on gallium, germanium, graphite, antimony",
+        "three to nine: Chinese customs on gallium, germanium, graphite, antimony",
     )
     licence_validity: float = parameter(
         12.0, "months", 1.0, 120.0, "assumed: China's dual-use licences hold a year at most"

@@ -99,16 +99,19 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
         state.risk,
         traits,
         behaviour,
-        forward_buying(model) + anticipated_cover(state.price_growth, behaviour),
+        forward_buying(model),
+        anticipated_cover(state.price_growth, behaviour),
     )
     return with_stockpile_bids(model, orders, position)
 
 
-def forward_buying(model: MineralModel) -> np.ndarray:
-    """[market, country] extra cover to bridge the wait for licences, share of the target."""
-    months = forward_cover(model.world, model.controls, model.month)
+def forward_buying(model: MineralModel) -> buyer.Bridge:
+    """Extra cover to bridge the wait for licences, and the months in which it is bought."""
+    pace = model.behaviour.adjustment_months
+    months, left = forward_cover(model.world, model.controls, model.month, pace)
     usual = model.world.parameters["buyer_cover_months"][:, None]
-    return np.divide(months, usual, out=np.zeros(months.shape), where=usual > 0)
+    share = np.divide(months, usual, out=np.zeros(months.shape), where=usual > 0)
+    return buyer.Bridge(share, left)
 
 
 def anticipated_cover(growth: np.ndarray, behaviour: Behaviour) -> np.ndarray:

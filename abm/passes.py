@@ -244,6 +244,8 @@ def draw_orders(
     released: np.ndarray,
     cover: np.ndarray,
     extra_cover: np.ndarray,
+    bridge: np.ndarray,
+    bridge_months: np.ndarray,
     transit: np.ndarray,
     growth: np.ndarray,
     expected_price: np.ndarray,
@@ -257,8 +259,8 @@ def draw_orders(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Floor [M, J, G] and quantity, low and high price of both ramps [M, J, 2G] of every order.
 
-    Arrays are [M, J, G]; `extra_cover` (a share), `transit` and `expected_price` are [M, J];
-    `growth` is [M].
+    Arrays are [M, J, G]; `extra_cover` and `bridge` (shares of the cover), `bridge_months`,
+    `transit` and `expected_price` are [M, J]; `growth` is [M].
     """
     markets, countries, groups = need.shape
     floor = np.zeros(need.shape)
@@ -278,7 +280,12 @@ def draw_orders(
                     calm_target = cover[m, j, g] * usual
                     target = calm_target * (1.0 + extra_cover[m, j])
                     gap = target + aboard - position[m, j, g]
-                    closing = gap / adjustment_months + growth[m] * (calm_target + aboard)
+                    due = min(max(gap, 0.0), bridge[m, j] * calm_target)
+                    closing = (
+                        (gap - due) / adjustment_months
+                        + due / bridge_months[m, j]
+                        + growth[m] * (calm_target + aboard)
+                    )
                     held = max(position[m, j, g] - aboard, 0.0)
                     spare = max(held - minimum_cover * target, 0.0)
                     least = least_order * wanted

@@ -271,6 +271,22 @@ def test_a_longer_notice_and_wait_bring_more_purchases_forward(tiny_world: World
     assert notices[1] > 1.2 * notices[0] > 0.0
 
 
+def test_the_bridge_over_a_wait_is_bought_before_it_begins(tiny_world: World) -> None:
+    """With one month of notice nearly all of it in that month; later the wait is lived through."""
+    usual = series(history(tiny_world), tiny_world, "exports_t")[:, CHN]
+
+    def rush(announced: str) -> np.ndarray:
+        terms: dict[str, Any] = {"approval_share": 1.0, "processing_months": 2}
+        held = history(tiny_world, control(Instrument.licence, announced=announced, **terms))
+        early: np.ndarray = series(held, tiny_world, "exports_t")[:START, CHN] / usual[:START]
+        return early
+
+    late, early = rush("2026-12"), rush("2026-09")
+    assert late[-1] > 1.5
+    assert early[-1] < 0.8 * late[-1]
+    assert (early[-4:] - 1.0).sum() > (late[-4:] - 1.0).sum()
+
+
 @pytest.mark.parametrize("instrument", [Instrument.quota, Instrument.ban])
 def test_buyers_rush_between_announcement_and_start_the_more_the_severer(
     tiny_world: World, instrument: Instrument

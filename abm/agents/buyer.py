@@ -128,6 +128,14 @@ def use_scale(
     )
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """Stock wanted by a date, to live off while nothing comes; [market, country]."""
+
+    cover: np.ndarray  # share of the calm target
+    months: np.ndarray  # months in which it is bought, at least 1
+
+
 def place_orders(
     need: np.ndarray,
     trend_need: np.ndarray,
@@ -139,7 +147,8 @@ def place_orders(
     risk: np.ndarray,
     traits: BuyerTraits,
     behaviour: Behaviour,
-    bridge: np.ndarray | float = 0.0,
+    bridge: Bridge | None = None,
+    anticipated: np.ndarray | float = 0.0,
 ) -> Orders:
     """Orders of the private buyers for one month.
 
@@ -162,9 +171,11 @@ def place_orders(
     risk
         [market, country] perceived supply risk, 0 to 1.
     bridge
-        [market, country] cover wanted to bridge a delay that is known beforehand, as a share of
-        the calm target.
+        Cover wanted to bridge a delay that is known beforehand, and when.
+    anticipated
+        [market, country] cover wanted for an expected rise of the price, share of the calm target.
     """
+    bridge = bridge or Bridge(np.zeros(risk.shape), np.ones(risk.shape))
     return Orders(
         *draw_orders(
             need,
@@ -173,7 +184,9 @@ def place_orders(
             position,
             released,
             traits.cover,
-            behaviour.hoarding * risk + bridge,
+            behaviour.hoarding * risk + (bridge.cover + anticipated),
+            bridge.cover,
+            bridge.months,
             traits.transit,
             growth,
             expected_price,

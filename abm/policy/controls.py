@@ -345,21 +345,28 @@ def along_chain(world: World, doubt: np.ndarray) -> np.ndarray:
     return told
 
 
-def forward_cover(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:
-    """[market, destination] months of use that buyers store to bridge the wait for a licence.
+def forward_cover(
+    world: World, controls: tuple[DatedControl, ...], month: int, pace: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """[market, destination] months of use to store for the wait for a licence, and until when.
 
-    From the announcement on they want to own at the start what the exporter would have shipped
-    while they wait; then they live off it until the first decisions come.
+    From the announcement on buyers want to own at the start what the exporter would have shipped
+    while they wait, and buy it in the months that are left; then they live off it until the first
+    decisions come. What is missing when the control has started is bought at the usual `pace`,
+    in months.
     """
     cover = np.zeros((len(world.markets), len(world.countries)))
+    months = np.full(cover.shape, pace)
     for control in controls:
         if control.instrument is Instrument.licence and control.announced <= month < control.end:
             wait = control.start + control.terms.processing_months - max(month, control.start)
             place = np.ix_(control.markets, control.destinations)
             share = supplier_share(world, control)[:, control.destinations]
             withheld = share * (1.0 - control.validated)
+            if month < control.start:
+                months[place] = np.minimum(months[place], control.start - month)
             cover[place] = np.maximum(cover[place], max(wait, 0) * withheld)
-    return cover
+    return cover, months
 
 
 def supplier_share(world: World, control: DatedControl) -> np.ndarray:
