@@ -1,6 +1,10 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 #   PYTHON=/path/to/python3   make the environment from this interpreter
+<<<<<<< HEAD
 #   ARGS="seeds=32 ..."       options passed on by run, validate, bench, stress and figures
+=======
+#   ARGS="seeds=32 ..."       options passed on by run, bench, stress, figures and calibrate
+>>>>>>> 9d4647b (Calibration: tables, figures, page and command; pyABC is pinned)
 
 PYTHON ?=
 ARGS ?=
@@ -17,7 +21,11 @@ HEALTHY := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" && $(PY) -I
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+<<<<<<< HEAD
 .PHONY: help run validate test lint format bench bench-model stress figures pins clean new-venv
+=======
+.PHONY: help run test lint format bench bench-model stress figures calibrate pins clean new-venv
+>>>>>>> 9d4647b (Calibration: tables, figures, page and command; pyABC is pinned)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +60,9 @@ stress: $(STAMP) ## clear 100,000 wild markets, or ARGS="--markets 300", and che
 
 figures: $(STAMP) ## draw the figures of the latest results again
 	@$(PY) -m experiments.figures $(ARGS)
+
+calibrate: $(STAMP) ## estimate behaviour on past episodes, as ARGS="--budget 4000 --seed 0"
+	@$(PY) -m experiments.calibrate $(ARGS)
 
 pins: ## rewrite constraints.txt with the newest versions pyproject.toml allows
 	@rm -rf build/pins

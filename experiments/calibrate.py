@@ -10,7 +10,6 @@ was cut off goes on where it stood when it is made again.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -224,6 +223,7 @@ def _calibrate(
         candidate_at(priors, priors.central(), run_seed(seed, "chance", str(place)))
         for place in range(plan.chance)
     ]
+    runs.wait(names, centre[0])  # alone, so that one process compiles what all of them need
     central = runs.all_of(names, centre, counted)
     figures = observed_figures(problem.episodes).with_chance(central)
     scores = space_filling(plan.wave, len(priors.settings), seed)
@@ -362,15 +362,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"Results: {named}")
     return 0
-
-
-def content_hash(paths: Sequence[Path], root: Path = ROOT) -> str:
-    """SHA-256 over names and bytes of files."""
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":
