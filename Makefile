@@ -1,10 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 #   PYTHON=/path/to/python3   make the environment from this interpreter
-<<<<<<< HEAD
-#   ARGS="seeds=32 ..."       options passed on by run, validate, bench, stress and figures
-=======
-#   ARGS="seeds=32 ..."       options passed on by run, bench, stress, figures and calibrate
->>>>>>> 9d4647b (Calibration: tables, figures, page and command; pyABC is pinned)
+#   ARGS="seeds=32 ..."       options passed on by run, validate, calibrate, bench and others
 
 PYTHON ?=
 ARGS ?=
@@ -21,11 +17,7 @@ HEALTHY := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" && $(PY) -I
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-<<<<<<< HEAD
-.PHONY: help run validate test lint format bench bench-model stress figures pins clean new-venv
-=======
-.PHONY: help run test lint format bench bench-model stress figures calibrate pins clean new-venv
->>>>>>> 9d4647b (Calibration: tables, figures, page and command; pyABC is pinned)
+.PHONY: help run validate calibrate test lint format bench bench-model stress figures pins clean new-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
