@@ -1201,9 +1201,9 @@ class Behaviour:
     )
     anticipation: float = parameter(
         0.0,
-        "extra cover per 10 % of expected rise a month, share of target",
+        "extra cover at full risk per 10 % of expected gain a month, share of target",
         0.0,
-        10.0,
+        20.0,
         "off",
     )
     carrying_cost: float = parameter(

@@ -100,7 +100,7 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
         traits,
         behaviour,
         forward_buying(model),
-        anticipated_cover(state.price_growth, behaviour),
+        anticipated_cover(state.price_growth, state.risk, traits.need.sum(axis=2), behaviour),
     )
     return with_stockpile_bids(model, orders, position)
 
@@ -114,21 +114,33 @@ def forward_buying(model: MineralModel) -> buyer.Bridge:
     return buyer.Bridge(share, left)
 
 
-def anticipated_cover(growth: np.ndarray, behaviour: Behaviour) -> np.ndarray:
+def anticipated_cover(
+    growth: np.ndarray, risk: np.ndarray, need: np.ndarray, behaviour: Behaviour
+) -> np.ndarray:
     """[market, country] extra cover of buyers who expect the price to move, share of the target.
 
     Who expects goods to become dearer by more than it costs to carry them stores more, in
     proportion to the gain (the demand for stocks of Muth 1961); who expects them to become cheaper
-    runs stocks down, at most to half of the calm target.
+    runs stocks down, at most to half of the calm target. A rally is believed in as far as supply is
+    in doubt. One elsewhere counts by contagion: where a control keeps it out, buyers still bet that
+    the price at home will follow.
 
     Parameters
     ----------
     growth
         [market, country] factor by which the price is expected to grow in a month.
+    risk
+        [market, country] perceived supply risk, 0 to 1.
+    need
+        [market, country] t/month, by which countries count in the rally elsewhere.
     """
+    total = need.sum(axis=1, keepdims=True)
+    weight = np.divide(need, total, out=np.zeros(need.shape), where=total > 0)
     rise = growth - 1.0
+    elsewhere = np.maximum((weight * rise).sum(axis=1, keepdims=True) - rise, 0.0)
+    rise = rise + behaviour.contagion * elsewhere
     gain = np.sign(rise) * np.maximum(np.abs(rise) - behaviour.carrying_cost, 0.0)
-    return np.maximum(behaviour.anticipation * gain / NOTABLE_RISE, -LEAST_ANTICIPATED)
+    return risk * np.maximum(behaviour.anticipation * gain / NOTABLE_RISE, -LEAST_ANTICIPATED)
 
 
 def released_goods(model: MineralModel) -> np.ndarray:

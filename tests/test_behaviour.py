@@ -280,16 +280,25 @@ def test_anticipation_feeds_a_rally_and_the_fall_after_it(gallium_world: World) 
 
 
 def test_anticipation_leaves_a_calm_world_alone(gallium_world: World, undisturbed: Record) -> None:
-    """Expected prices that move by less than the carrying cost are no reason to store."""
-    eager = control_run(gallium_world, None, anticipation=4.0)
-    assert_same_history(eager, undisturbed)
+    assert_same_history(control_run(gallium_world, None, anticipation=4.0), undisturbed)
 
 
-def test_gain_pays_for_storing_only_beyond_the_carrying_cost() -> None:
-    behaviour = Behaviour(anticipation=2.0, carrying_cost=0.02)
+def test_gain_pays_for_storing_only_beyond_the_carrying_cost_and_in_doubt() -> None:
+    behaviour = Behaviour(anticipation=2.0, carrying_cost=0.02, contagion=0.0)
     growth = np.array([[0.5, 0.9, 0.985, 1.0, 1.015, 1.12]])
-    found = anticipated_cover(growth, behaviour)
-    np.testing.assert_allclose(found, [[-0.5, -0.5, 0.0, 0.0, 0.0, 2.0]])
+    one = np.ones(growth.shape)
+    expected = np.array([[-0.5, -0.5, 0.0, 0.0, 0.0, 2.0]])
+    for risk in (0.0, 0.5, 1.0):
+        found = anticipated_cover(growth, risk * one, one, behaviour)
+        np.testing.assert_allclose(found, risk * expected, atol=1e-12)
+
+
+def test_a_rally_elsewhere_counts_by_contagion() -> None:
+    """The country in calm buys a quarter; its own price rests while that of the other rises."""
+    behaviour = Behaviour(anticipation=1.0, carrying_cost=0.0, contagion=0.5)
+    growth, need = np.array([[1.0, 1.2]]), np.array([[1.0, 3.0]])
+    found = anticipated_cover(growth, np.ones((1, 2)), need, behaviour)
+    np.testing.assert_allclose(found, [[0.5 * 0.75 * 0.2 / 0.1, 0.2 / 0.1]])
 
 
 # Direction of instruments ---------------------------------------------------------------------
