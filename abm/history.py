@@ -8,12 +8,14 @@ stays as it is:
 - *recycling*: the tonnes of 2024 in step with the primary output of the world;
 - *prices*: `past_prices.csv` in 2024 dollars; a market without its own has the stage ratio of 2024;
 - *demand*: shares of 2024 moved with manufacturing, drawn to the shares that `past_demand.csv` has;
+- *sectors*: the shares that `past_sectors.csv` has, the others in the proportions of 2024;
 - *growth*: that of the years before, from `past_growth.csv` or from world output;
 - *imports*: `past_import_shares.csv`; from 2020 on the partners of 2024; gravity otherwise;
 - *firms*: those that had started; plants that were being built keep their opening date, and later
   ones are candidate projects, beside those of `past_projects.csv`.
 
-Nothing is taken from the years after the one that is opened, except which mines could be built.
+Output, prices and growth never come from later years. Shares of use lie between those of the years
+that are known, 2024 included, and the mines that might be built are those that once were.
 """
 
 from collections.abc import Sequence
@@ -26,9 +28,10 @@ from abm.tables import TableError, Tables, revised
 
 BASE_YEAR = 2024  # which the tables describe
 GROWTH_YEARS = 5  # before the opening, over which growth is taken from output
-GROWTH_RANGE = (0.0, 0.20)  # a year; nobody plans to shrink or to grow faster for long; assumed
+GROWTH_RANGE = (0.0, 0.12)  # a year; nobody plans to shrink or to grow faster for long; assumed
 GROWTH_MARGIN = 0.04  # a year, either side
 UNDER_CONSTRUCTION = 2  # years before its start in which a plant is being built
+FORESIGHT = 10  # years before its start in which a mine that opened later was a candidate; assumed
 IMPORTS_KEPT_FROM = 2020  # year from which the import partners of 2024 stand in
 PROJECTS_KEPT_FROM = 2018  # year from which the candidate projects of 2024 were known
 CAPITAL_SPENT = {"planned": 0.0, "construction": 0.5}  # of the capital by state in projects.csv
@@ -75,6 +78,7 @@ def tables_of_year(tables: Tables, year: int, minerals: Sequence[str]) -> Tables
         import_shares=_import_shares(tables, year, chosen),
         firms=firms,
         projects=_projects(tables, year, chosen),
+        parameters=_parameters(tables, primary, chosen),
     )
 
 
@@ -109,7 +113,7 @@ def _refuse_gaps(tables: Tables, year: int, minerals: Sequence[str]) -> None:
     absent = [mineral for mineral in minerals if year not in known[mineral]]
     if not absent:
         return
-    spans = "; ".join(f"{mineral} has {_spans(known[mineral])}" for mineral in absent)
+    held = "; ".join(f"{mineral} has {spans(known[mineral])}" for mineral in absent)
     left = [mineral for mineral in minerals if mineral not in absent]
     cure = (
         f"leave them out with world.minerals=[{','.join(left)}] or choose another world.year"
@@ -118,12 +122,12 @@ def _refuse_gaps(tables: Tables, year: int, minerals: Sequence[str]) -> None:
     )
     raise TableError(
         f"world.year is {year}, but past_output.csv and past_prices.csv lack that year for "
-        f"{', '.join(absent)} ({spans}); {cure}."
+        f"{', '.join(absent)} ({held}); {cure}."
     )
 
 
-def _spans(years: Sequence[int]) -> str:
-    """Years as ranges: 2009 to 2014, 2020."""
+def spans(years: Sequence[int]) -> str:
+    """Ascending years as ranges: 2009 to 2014, 2020."""
     edges = [0, *(np.flatnonzero(np.diff(years) > 1) + 1), len(years)]
     parts = [years[start:end] for start, end in pairwise(edges)]
     return ", ".join(
@@ -318,22 +322,36 @@ def _market_demand(tables: Tables, rows: pd.DataFrame, year: int, moved: pd.Seri
 
 def _known_share(group: pd.DataFrame, base: pd.Series, year: int) -> tuple[float, float, float]:
     """Share, low and high between the years given and 2024, level before the first."""
+    share, low, high = (
+        _between(group, name, base[name], year) for name in ("share", "low", "high")
+    )
+    return share, low, high
+
+
+def _between(group: pd.DataFrame, name: str, base: float, year: int) -> float:
+    """A column at a year, linear between the years given and the base year."""
     points = group.sort_values("year")
-    years = [*points["year"].astype(float), float(BASE_YEAR)]
-    found = [
-        float(np.interp(year, years, [*points[name], base[name]]))
-        for name in ("share", "low", "high")
-    ]
-    return found[0], found[1], found[2]
+    return float(np.interp(year, [*points["year"], BASE_YEAR], [*points[name], base]))
 
 
 def _sectors(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
-    """Use grows in every sector as it did, all told, in the years before."""
+    """Known shares of the year, others in proportion; all grow as use did in the years before."""
     sectors = tables.sectors.copy()
+    past = tables.past_sectors
     for mineral in minerals:
-        value, low, high = _growth(tables, mineral, year)
         mine = sectors["mineral"] == mineral
-        sectors.loc[mine, ["growth_per_year", "growth_low", "growth_high"]] = value, low, high
+        now = sectors[mine].set_index("sector")["share"]
+        known = {
+            sector: _between(group, "share", now[sector], year)
+            for sector, group in past[past["mineral"] == mineral].groupby("sector")
+        }
+        then = now.copy()
+        free = ~then.index.isin(list(known))
+        then[free] *= (1.0 - sum(known.values())) / then[free].sum()
+        then.update(pd.Series(known, dtype=float))
+        sectors.loc[mine, "share"] = then.array
+        names = ["growth_per_year", "growth_low", "growth_high"]
+        sectors.loc[mine, names] = _growth(tables, mineral, year)
     return sectors
 
 
@@ -366,6 +384,19 @@ def _import_shares(tables: Tables, year: int, minerals: list[str]) -> pd.DataFra
     base = tables.import_shares[tables.import_shares["mineral"].isin(minerals)]
     kept = base[~pd.MultiIndex.from_frame(base[key]).isin(told)]
     return _with(tables.import_shares, pd.concat([kept, past]), minerals)
+
+
+def _parameters(tables: Tables, primary: pd.DataFrame, minerals: list[str]) -> pd.DataFrame:
+    """The ceiling of a by-product stays where it is in tonnes: further above a smaller output."""
+    found = tables.parameters.copy()
+    ceiling = found["parameter"] == "byproduct_ceiling"
+    for mineral in minerals:
+        rows = ceiling & (found["mineral"] == mineral)
+        multiple = found.loc[rows, ["value", "low", "high"]] / _world_ratio(
+            tables, primary, mineral
+        )
+        found.loc[rows, ["value", "low", "high"]] = multiple.clip(lower=1.0)
+    return found
 
 
 # --- Firms and projects ---------------------------------------------------------------------------
@@ -436,9 +467,10 @@ def _projects_known(tables: Tables) -> pd.DataFrame:
 
 
 def _later_plants(tables: Tables, year: int) -> pd.DataFrame:
-    """Plants that opened more than two years later, outside the non-allied countries."""
+    """Plants that opened three to ten years later, outside the non-allied countries."""
     firms = tables.firms
-    later = (firms["start_year"] > year) & firms["state"].isin(["operating", "construction"])
+    later = (firms["start_year"] > year) & (firms["start_year"] <= year + FORESIGHT)
+    later &= firms["state"].isin(["operating", "construction"])
     role = tables.countries.set_index("code")["role"]
     later &= ~_being_built(tables, year) & (firms["country"].map(role) != "non_allied")
     plants = firms[later]

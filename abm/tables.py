@@ -439,6 +439,15 @@ SCHEMAS: dict[str, Schema] = dict(
             optional=True,
         ),
         _schema(
+            "past_sectors",
+            "mineral sector year",
+            _mineral(),
+            _word("sector", *SECTORS),
+            _year("year"),
+            _share("share"),
+            optional=True,
+        ),
+        _schema(
             "past_import_shares",
             "mineral stage importer partner from_year",
             _mineral(),
@@ -534,6 +543,7 @@ class Tables:
     past_prices: pd.DataFrame
     past_demand: pd.DataFrame
     past_growth: pd.DataFrame
+    past_sectors: pd.DataFrame
     past_import_shares: pd.DataFrame
     past_industry: pd.DataFrame
     past_projects: pd.DataFrame

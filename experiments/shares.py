@@ -28,6 +28,7 @@ from abm.config import (
     ProductionCap,
     StatePurchase,
 )
+from abm.history import coverage, spans
 from abm.opening import (
     Opening,
     concentration,
@@ -93,6 +94,7 @@ def stale_documents(root: Path = ROOT) -> dict[str, str]:
     parts: dict[str, dict[str, Callable[[], str]]] = {
         "docs/data.md": {
             "shares table": lambda: shares_section(tables, opening),
+            "coverage table": lambda: coverage_table(tables),
             "concentration table": lambda: published_concentration_table(tables, opening),
         },
         "docs/model.md": {
@@ -176,6 +178,13 @@ def concentration_table(tables: Tables, opening: Opening) -> str:
         )
     head = ("mineral", "stage", "supply t/year", "HHI", "three largest, %", "HHI of imports")
     return markdown(head, rows, right=(2, 3, 5))
+
+
+def coverage_table(tables: Tables) -> str:
+    """Years whose world can be opened, by mineral."""
+    years = coverage(tables)
+    rows = [(mineral, spans(years[mineral])) for mineral in years]
+    return markdown(("mineral", "years"), rows)
 
 
 def published_concentration_table(tables: Tables, opening: Opening) -> str:
