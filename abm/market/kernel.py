@@ -42,6 +42,7 @@ rowwise = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc",
 TANGENT_BELOW = 0.01
 NARROWEST_RAMP = 1e-3  # least width of a ramp of demand, relative to its price
 REDUNDANT = 1e-9  # a pivot below this means that the rights before it do the same work
+RUN = 64  # asks that are sorted by counting
 RIDGE = 1e-13  # least pivot of the normalised derivative
 
 # Entries of `Desk.size`.
@@ -277,12 +278,31 @@ def buy(desk: Desk) -> None:
             slope[d] -= quantity[d] / width if falls else 0.0
 
 
+@rowwise
+def rank(desk: Desk, begin: int, end: int) -> None:
+    """Sort a short run of asks from row 0 of `desk.key` and `desk.event` into row 1.
+
+    Each ask goes to where as many are lower as are, or equal and before it: no branch to guess.
+    """
+    key, event = desk.key, desk.event
+    for n in range(begin, end):
+        ask = key[0, n]
+        place = begin
+        before, after = part(key, 0, begin, n), part(key, 0, n, end)
+        for other in range(before.size):
+            place += before[other] <= ask
+        for other in range(after.size):
+            place += after[other] < ask
+        key[1, place] = ask
+        event[1, place] = event[0, n]
+
+
 @compiled
 def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int]:
     """Sort the asks of firms `first` to `last` in `desk.key` and `desk.event`.
 
     Returns the row that holds them and how many there are. A step has its low ask only. Merge sort
-    from runs of eight; equal asks keep the order of the firms.
+    from runs sorted by `rank`; equal asks keep the order of the firms.
     """
     capacity, low_ask, high_ask = batch.capacity, batch.low_ask, batch.high_ask
     key, event = desk.key, desk.event
@@ -290,17 +310,13 @@ def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int
     for f in range(first, last):
         if capacity[f] > 0.0:
             for end in range(2 if high_ask[f] > low_ask[f] else 1):
-                ask = high_ask[f] if end else low_ask[f]
-                place = count
-                while place % 8 != 0 and key[0, place - 1] > ask:
-                    key[0, place] = key[0, place - 1]
-                    event[0, place] = event[0, place - 1]
-                    place -= 1
-                key[0, place] = ask
-                event[0, place] = 2 * f + end
+                key[0, count] = high_ask[f] if end else low_ask[f]
+                event[0, count] = 2 * f + end
                 count += 1
-    source = 0
-    width = 8
+    for begin in range(0, count, RUN):
+        rank(desk, begin, min(begin + RUN, count))
+    source = 1
+    width = RUN
     while width < count:
         target = 1 - source
         for begin in range(0, count, 2 * width):
@@ -1075,6 +1091,39 @@ def dot(left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
+@compiled
+def follow_on(index: np.ndarray, n: int) -> bool:
+    """Whether the rows of free sellers `n` to `n` + 3 follow each other, for the same places."""
+    k, fourth = index[FREE, n], index[FREE, n + 3]
+    wide = index[LAST_PLACE, k] - index[FIRST_PLACE, k]
+    return (
+        index[FIRST_PLACE, fourth] == index[FIRST_PLACE, k]
+        and index[LAST_PLACE, fourth] == index[LAST_PLACE, k]
+        and index[ROW_START, fourth] == index[ROW_START, k] + 3 * wide
+    )
+
+
+@rowwise
+def four_dots(
+    row: np.ndarray, value: np.ndarray, first: int, wide: int
+) -> tuple[float, float, float, float]:
+    """Sums of products of a row with PULL from `first` on, and three times `wide` further each."""
+    size = row.size
+    one, two = (
+        part(value, PULL, first, first + size),
+        part(value, PULL, first + wide, first + wide + size),
+    )
+    third, fourth = first + 2 * wide, first + 3 * wide
+    three, four = part(value, PULL, third, third + size), part(value, PULL, fourth, fourth + size)
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    for n in range(size):
+        a += row[n] * one[n]
+        b += row[n] * two[n]
+        c += row[n] * three[n]
+        d += row[n] * four[n]
+    return a, b, c, d
+
+
 @rowwise
 def subtract(row: np.ndarray, part: float, other: np.ndarray) -> None:
     """Take a multiple of another row of the same length away from a row."""
@@ -1097,14 +1146,23 @@ def among_sellers(desk: Desk, free: int) -> None:
         rest = part(value, REST, first, last)
         for d in range(row.size):
             row[d] = rest[d] * share[d]
-        for n in range(free):
+        n = 0
+        while n < free:
             m = index[FREE, n]
             after = max(first, index[FIRST_PLACE, m])
             size = max(min(last, index[LAST_PLACE, m]) - after, 0)
             other = index[ROW_START, m] + after - index[FIRST_PLACE, m]
-            matrix[i, n] = -value[BY_PRICE, m] * dot(
-                part(value, ROW, after, after + size), part(value, PULL, other, other + size)
-            )
+            row = part(value, ROW, after, after + size)
+            if n + 3 < free and follow_on(index, n):
+                wide = index[LAST_PLACE, m] - index[FIRST_PLACE, m]
+                a, b, c, d = four_dots(row, value, other, wide)
+                matrix[i, n], matrix[i, n + 1], matrix[i, n + 2], matrix[i, n + 3] = a, b, c, d
+                n += 4
+            else:
+                matrix[i, n] = dot(row, part(value, PULL, other, other + size))
+                n += 1
+        for n in range(free):
+            matrix[i, n] *= -value[BY_PRICE, index[FREE, n]]
         matrix[i, i] = value[EXTRA, i] + value[OWN, k] * value[BY_PRICE, k]
         desk.reduced[0, i] = value[RIGHT, i]
         desk.reduced[1, i] = value[MOST, i]
@@ -1463,54 +1521,36 @@ def solve_batch(
         write_answer(batch, desk, c, iterations, residual, answer)
 
 
-@compiled
-def offered_below(capacity: float, low_ask: float, high_ask: float, price: float) -> float:
-    """One firm's offer just below a price (t/month)."""
-    if price <= low_ask:
-        return 0.0
-    if price > high_ask or high_ask <= low_ask:
-        return capacity
-    return capacity * ((price - low_ask) / (high_ask - low_ask))
+@rowwise
+def share_out(batch: Batch, desk: Desk, k: int, first: int, last: int, answer: Answer) -> None:
+    """Write each firm's sales at HERE: its ramp's offer, and a step pro rata.
 
-
-@compiled
-def offered_above(capacity: float, low_ask: float, high_ask: float, price: float) -> float:
-    """One firm's offer just above a price (t/month)."""
-    if price >= high_ask:
-        return capacity
-    if price <= low_ask:
-        return 0.0
-    return capacity * ((price - low_ask) / (high_ask - low_ask))
-
-
-@compiled
-def share_out(batch: Batch, desk: Desk, k: int, first: int, last: int, sales: np.ndarray) -> None:
-    """Write each firm's sales at HERE: its ramp's offer, and a step pro rata."""
-    capacities, low_asks, high_asks = batch.capacity, batch.low_ask, batch.high_ask
+    Between two points of the supply graph no ramp begins or ends.
+    """
     index, value, point = desk.link, desk.value, desk.point
     piece = index[SELLER_PIECE, k]
     at = index[POINT_START, k] + piece
-    upright = False
-    part = 1.0
-    low = high = 0.0
-    between = piece > 0 and at < index[POINT_START, k + 1]
-    if between:
-        low, high = point[PRICE, at - 1], point[PRICE, at]
-        more = point[QUANTITY, at] - point[QUANTITY, at - 1]
-        part = (value[SELLER_QUANTITY, k] - point[QUANTITY, at - 1]) / more if more > 0.0 else 1.0
-        upright = high <= low
-    for f in range(first, last):
-        capacity, low_ask, high_ask = capacities[f], low_asks[f], high_asks[f]
-        if not between:
-            sales[f] = capacity if piece > 0 else 0.0
-        elif upright:
-            least = offered_below(capacity, low_ask, high_ask, low)
-            most = offered_above(capacity, low_ask, high_ask, high)
-            sales[f] = least + part * (most - least)
-        else:
-            least = offered_above(capacity, low_ask, high_ask, low)
-            most = offered_below(capacity, low_ask, high_ask, high)
-            sales[f] = least + part * (most - least)
+    capacity, low_ask = batch.capacity[first:last], batch.low_ask[first:last]
+    high_ask, sales = batch.high_ask[first:last], answer.sales[first:last]
+    if piece == 0 or at == index[POINT_START, k + 1]:
+        every = 1.0 if piece > 0 else 0.0
+        for f in range(sales.size):
+            sales[f] = every * capacity[f]
+        return
+    low, high = point[PRICE, at - 1], point[PRICE, at]
+    more = point[QUANTITY, at] - point[QUANTITY, at - 1]
+    walked = (value[SELLER_QUANTITY, k] - point[QUANTITY, at - 1]) / more if more > 0.0 else 1.0
+    upright = high <= low
+    for f in range(sales.size):
+        width = high_ask[f] - low_ask[f]
+        safe = width if width > 0.0 else 1.0
+        begun = min(max((low - low_ask[f]) / safe, 0.0), 1.0)
+        done = min(max((high - low_ask[f]) / safe, 0.0), 1.0)
+        step_before = low_ask[f] < low or (low_ask[f] == low and not upright)
+        step_after = low_ask[f] < high or (low_ask[f] == high and upright)
+        least = begun if width > 0.0 else 1.0 if step_before else 0.0
+        most = done if width > 0.0 else 1.0 if step_after else 0.0
+        sales[f] = capacity[f] * (least + walked * (most - least))
 
 
 @compiled
@@ -1533,7 +1573,7 @@ def write_answer(
         b = batch.cluster_market[first_market + index[SELLER_MARKET, k]]
         answer.origin_price[b, name] = here[k]
         first, last = batch.firm_offset[b, name], batch.firm_offset[b, name + 1]
-        share_out(batch, desk, k, first, last, answer.sales)
+        share_out(batch, desk, k, first, last, answer)
     for d in range(count[PLACES]):
         b = batch.cluster_market[first_market + index[PLACE_MARKET, d]]
         j = index[DESTINATION, d]
