@@ -11,7 +11,7 @@ from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.ledger import Account, Ledger
 from abm.market import Clearing
-from abm.passes import add_up_held, match_sales, send_off, sum_at, sum_where
+from abm.passes import add_up_markets, match_sales, send_off, sum_at, sum_where, take_stock
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
 from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Payments, StageRows
@@ -51,7 +51,7 @@ def ship(
 
 def stocks_by_mineral(world: World, state: State, firms: Table) -> np.ndarray:
     """[mineral] all tonnes in stock, at sea and with producers."""
-    held = add_up_held(state.stock, state.at_sea).sum(axis=(1, 2))
+    held = add_up_markets(state.stock, state.at_sea)
     held += sum_at(firms.market, firms.inventory, held.size)
     return np.bincount(world.mineral_of_market, held, len(world.minerals))
 
@@ -196,11 +196,7 @@ class Books:
     def produce(self, made: np.ndarray, firms: Table) -> None:
         """Add output to inventories and take sales out."""
         self.made = made
-        stored = firms.inventory
-        stored += made
-        stored -= self.sales
-        np.maximum(stored, 0.0, out=stored)
-        firms.output[:], firms.sales[:] = made, self.sales
+        take_stock(firms.inventory, made, self.sales, firms.output, firms.sales)
 
     def consume_feed(self, state: State, traits: FirmTraits) -> None:
         """Refiners turn feed into product; what the yield leaves is lost."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 
@@ -1350,6 +1351,7 @@ def month_index(text: str, start: str) -> int:
     return _months(text) - _months(start)
 
 
+@lru_cache(maxsize=4096)
 def month_name(start: str, index: int) -> str:
     """The month `index` months after `start`, as 'YYYY-MM'."""
     months = _months(start) + index

@@ -289,7 +289,7 @@ def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
     planned, availability = firms.capacity[rows], model.availability[rows]
     running = firm.running_capacity(planned, availability, limit, traits)
     running = firm.within_scrap(running, scrap_limit(model), traits)
-    cost = traits.to_feeders(rise) - model.support[rows] - model.premium[rows]
+    cost = firm.rise_of_cost(rise, model.support[rows], model.premium[rows], traits)
     low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)
     able, offered = firm.offers(
         planned, availability, running, firms.inventory[rows], model.behaviour

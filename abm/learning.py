@@ -10,7 +10,7 @@ from abm.agents import firm
 from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
 from abm.config import Behaviour
-from abm.passes import follow, move_familiarity, smooth_price
+from abm.passes import follow, move_familiarity, rest_idle, smooth_price
 from abm.planning import market_price
 from abm.policy.licences import unused_approvals
 from abm.policy.standards import premium_earned
@@ -116,11 +116,10 @@ def relative_size(model: MineralModel) -> np.ndarray:
 def update_firms(model: MineralModel) -> None:
     traits, books, firms = model.firm_traits, model.books, model.firms
     target = traits.stock_months * firms.capacity
-    active = (firms.capacity > 0) & (firms.working > 0)
     drifted = firm.drifted_markup(
         firms.markup, books.sales, firms.offered, firms.inventory, target, traits, model.behaviour
     )
-    firms.markup[:] = np.where(active, drifted, 0.0)
+    rest_idle(firms.markup, drifted, firms.capacity, firms.working)
     plan_feed(model)
 
 

@@ -504,16 +504,6 @@ def sum_at(place: np.ndarray, values: np.ndarray, places: int) -> np.ndarray:
 
 
 @compiled
-def take_where(chosen: np.ndarray, table: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """[F] what a `table` [place] says of the place of the `chosen`; zero for the others."""
-    taken = np.zeros(place.size)
-    for f in range(place.size):
-        if chosen[f]:
-            taken[f] = table[place[f]]
-    return taken
-
-
-@compiled
 def stand_capacity(
     planned: np.ndarray,
     expansion: np.ndarray,
@@ -1242,3 +1232,54 @@ def move_usual(usual: np.ndarray, flow: np.ndarray, months: float) -> np.ndarray
             for j in range(flow.shape[2]):
                 moved[m, i, j] = usual[m, i, j] + (flow[m, i, j] - usual[m, i, j]) / months
     return moved
+
+
+@compiled
+def raise_cost(
+    feeds: np.ndarray,
+    rise: np.ndarray,
+    place: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+) -> np.ndarray:
+    """[F] `rise` [place] of the cost of those who buy feed, less support and premium."""
+    cost = np.empty(place.size)
+    for f in range(place.size):
+        cost[f] = (rise[place[f]] if feeds[f] else 0.0) - support[f] - premium[f]
+    return cost
+
+
+@compiled
+def take_stock(
+    inventory: np.ndarray,
+    made: np.ndarray,
+    sales: np.ndarray,
+    last_output: np.ndarray,
+    last_sales: np.ndarray,
+) -> None:
+    """Add to inventories [F] what was made, take out what was sold, and note both, in place."""
+    for f in range(made.size):
+        inventory[f] = max(inventory[f] + made[f] - sales[f], 0.0)
+        last_output[f], last_sales[f] = made[f], sales[f]
+
+
+@compiled
+def rest_idle(
+    markup: np.ndarray, drifted: np.ndarray, capacity: np.ndarray, working: np.ndarray
+) -> None:
+    """Set mark-ups [F] to the `drifted` ones, and to zero where no capacity works, in place."""
+    for f in range(markup.size):
+        markup[f] = drifted[f] if capacity[f] > 0.0 and working[f] > 0.0 else 0.0
+
+
+@compiled
+def add_up_markets(stock: np.ndarray, at_sea: np.ndarray) -> np.ndarray:
+    """[M] all that is in `stock` [M, J, G] and `at_sea` [M, J, G, months]."""
+    held = np.zeros(stock.shape[0])
+    for m in range(stock.shape[0]):
+        for j in range(stock.shape[1]):
+            for g in range(stock.shape[2]):
+                held[m] += stock[m, j, g]
+                for month in range(at_sea.shape[3]):
+                    held[m] += at_sea[m, j, g, month]
+    return held

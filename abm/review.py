@@ -279,14 +279,18 @@ def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
         for draft in row
         if draft is not None
     }
-    for row in range(trials.market.size):
-        market, exporter = trials.market[row], trials.exporter[row]
+    held = {
+        control: [(limit, limit.markets.tolist()) for limit in found]
+        for control, found in (options | imposed).items()
+    }
+    touched = {control: control.markets.tolist() for control in imposed}
+    places = zip(trials.market.tolist(), trials.exporter.tolist(), strict=True)
+    for row, (market, exporter) in enumerate(places):
         option = review.drafts[trials.case[row]][trials.option[row]]
-        here = [c for c in imposed if c.exporter == exporter and market in c.markets]
+        here = [c for c in imposed if c.exporter == exporter and market in touched[c]]
         for control in [*here, option] if option else here:
             add_to_arcs(control, world, market, tax[row], detour[row])
-            held = imposed[control] if control in imposed else options[control]
-            limits += [(row, limit) for limit in held if market in limit.markets]
+            limits += [(row, limit) for limit, markets in held[control] if market in markets]
     problem = copies(calm_markets(model), trials.market, limits)
     place = (trials.market, trials.exporter)
     asked = (1.0 + model.terms.markup[place]) * (1.0 + model.border.tariff[place])

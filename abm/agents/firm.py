@@ -19,12 +19,12 @@ from abm.passes import (
     approach_capacity,
     drift_markups,
     move_asks,
+    raise_cost,
     restock,
     sell_ramps,
     share_out,
     sum_at,
     sum_where,
-    take_where,
     want_capacity,
 )
 from abm.world import MONTHS, World
@@ -89,10 +89,6 @@ class FirmTraits:
     ) -> np.ndarray:
         """[market, country] sums of a figure of the `chosen` firms."""
         return sum_where(chosen, self.place, values, shape[0] * shape[1]).reshape(shape)
-
-    def to_feeders(self, table: np.ndarray) -> np.ndarray:
-        """[firm] what a [market, country] table says to those who buy feed; zero for others."""
-        return take_where(self.feeds, table.ravel(), self.place)
 
 
 def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
@@ -243,6 +239,21 @@ def within_caps(
     kept = np.where(kept > 0.0, kept, 1.0)
     high = np.where(kept < 1.0, low + kept * (supply.high - low), supply.high)
     return Supply(running, supply.able - (runnable - np.minimum(runnable, ceiling)), offered, high)
+
+
+def rise_of_cost(
+    rise: np.ndarray, support: np.ndarray, premium: np.ndarray, traits: FirmTraits
+) -> np.ndarray:
+    """[firm] rise of the cost per kg of output since the opening, less what else is earned.
+
+    Parameters
+    ----------
+    rise
+        [market, country] USD/kg of product by which feed has become dearer, for those who buy it.
+    support, premium
+        [firm] USD/kg that support and certified goods bring.
+    """
+    return raise_cost(traits.feeds, rise.ravel(), traits.place, support, premium)
 
 
 def asks(
