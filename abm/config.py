@@ -1235,6 +1235,13 @@ class Behaviour:
     market_power: float = parameter(
         0.1, "share of the dominant-firm mark-up charged", 0.0, 1.0, "assumed"
     )
+    rights_reserve: float = parameter(
+        0.0,
+        "share of last month's rent below which exporters leave their rights unused",
+        0.0,
+        0.99,
+        "off",
+    )
     shutdown_price: float = parameter(
         0.2, "share of the opening price below which a firm sells nothing", 0.01, 0.9, "assumed"
     )

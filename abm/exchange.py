@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from abm.market import Clearing, MarketNotCleared, Problem, clear
 from abm.measures import mean_price
 from abm.state import FEED
 from abm.trade import (
+    LimitArcs,
     Offers,
     StageRows,
     build_problem,
@@ -25,6 +27,8 @@ from abm.trade import (
 if TYPE_CHECKING:
     from abm.model import MineralModel
 
+type LimitedTrade = tuple[int, bytes, bytes]  # exporter, markets and destinations under one limit
+
 
 def trade(model: MineralModel, stage: StageRows) -> None:
     """Firms offer, the markets of one stage clear, and their goods set sail.
@@ -35,6 +39,8 @@ def trade(model: MineralModel, stage: StageRows) -> None:
         Naming scenario, month and market, with the residual and what to check.
     """
     problem = stage_problem(model, stage, firm_offers(model, stage))
+    held_out = rents_held_out_for(model, stage)
+    problem = at_least(problem, model.border.limits[stage.refined], held_out)
     try:
         clearing = clear(
             problem,
@@ -44,8 +50,49 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     except MarketNotCleared as failure:
         raise MarketNotCleared(f"{model.label}: {failure}", failure.market) from failure
     model.last_clearing[stage.refined] = clearing
+    if held_out.size:
+        clearing = replace(clearing, rent=clearing.rent + held_out)
+    model.last_rent[stage.refined] = dict(
+        zip(limits_of_stage(model, stage), clearing.rent, strict=True)
+    )
     unit = model.measures.arcs.unit[stage.markets]
     book_trade(model, stage, contained(clearing, problem, unit))
+
+
+def limits_of_stage(model: MineralModel, stage: StageRows) -> list[LimitedTrade]:
+    """What the limits of a stage hold, in their order: exporter, markets and destinations."""
+    limits = [model.measures.limits[n] for n in model.border.limits[stage.refined].number]
+    return [(m.origin, m.markets.tobytes(), m.destinations.tobytes()) for m in limits]
+
+
+def rents_held_out_for(model: MineralModel, stage: StageRows) -> np.ndarray:
+    """[limit] least rent of the month, USD/kg by the weight that limits count.
+
+    Exporters who hold the rights to ship do not give them away as soon as a limit is slack: they
+    hold out for a share of the rent they had last, and leave rights unused. So rents fade instead
+    of vanishing, and a quota may be used in part at a price gap. Treasuries and traders take what
+    the market gives.
+    """
+    share = model.behaviour.rights_reserve
+    limits = [model.measures.limits[n] for n in model.border.limits[stage.refined].number]
+    last = model.last_rent.get(stage.refined, {})
+    keys = limits_of_stage(model, stage)
+    return np.array(
+        [
+            share * last.get(key, 0.0) if limit.holder == "exporters" else 0.0
+            for key, limit in zip(keys, limits, strict=True)
+        ]
+    )
+
+
+def at_least(problem: Problem, limits: LimitArcs, rent: np.ndarray) -> Problem:
+    """The problem in which rents [limit] are charged in any case; what clears comes on top."""
+    if not rent.any():
+        return problem
+    addition = problem.price_addition.copy()
+    places = (limits.market, limits.origin, limits.destination)
+    np.add.at(addition, places, rent[limits.limit])
+    return replace(problem, price_addition=addition)
 
 
 def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Problem:

@@ -16,7 +16,7 @@ from abm.agents.producer import NonAlliedProducer
 from abm.agents.project import Project, project_table, project_traits
 from abm.books import Books
 from abm.config import Config, Planning, month_name
-from abm.exchange import trade
+from abm.exchange import LimitedTrade, trade
 from abm.facts import imposed_facts
 from abm.final_use import opening_final_use
 from abm.intentions import (
@@ -147,6 +147,7 @@ class MineralModel(mesa.Model):
         self.room = growth_room(world, self.firm_traits, self.trend)
         self.border = border_in_force(self, None)
         self.last_clearing: dict[bool, Clearing] = {}
+        self.last_rent: dict[bool, dict[LimitedTrade, float]] = {}
         self.desired = np.zeros(self.buyers.need.shape)
         self.record = empty_record(world, self.months)
         self._create_agents()

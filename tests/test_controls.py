@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import export_ban, model_of, quiet_config, run
+from conftest import assert_same_history, export_ban, model_of, quiet_config, run
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -202,6 +202,39 @@ def test_only_quotas_and_licences_exempt_validated_users(tiny_world: World) -> N
     config.controls = [control(Instrument.ban, validated_share=0.5)]
     with pytest.raises(ConfigError, match="only a quota or a licence exempts"):
         run(config, tiny_world)
+
+
+def rent_per_tonne(record: Record, world: World) -> np.ndarray:
+    """[month] rent of the refined product over what is bought abroad, USD/t."""
+    row = world.market("gallium", "refined")
+    paid = record.measures["rent_paid_usd"][:, row, ABROAD].sum(axis=1)
+    return paid / record.measures["purchases_t"][:, row, ABROAD].sum(axis=1)
+
+
+def test_exporters_who_hold_out_leave_rights_unused_and_the_rent_fades(tiny_world: World) -> None:
+    """A tight quota is followed by one that is no limit any more: at once the rent is gone."""
+    tight = control(Instrument.quota, quota_share=0.6, end="2028-01")
+    loose = control(Instrument.quota, quota_share=2.0, announced="2028-01", start="2028-01")
+    records = []
+    for reserve in (0.0, 0.9):
+        config = quiet_config(years=4)
+        config.controls, config.behaviour.rights_reserve = [tight, loose], reserve
+        records.append(run(config, tiny_world))
+    free, held = (rent_per_tonne(record, tiny_world)[START:] for record in records)
+    loosened = 12
+    assert (free[loosened:] == 0.0).all()
+    assert (held[loosened : loosened + 6] > 0.0).all()
+    assert held[loosened + 6] < held[loosened]
+    shipped = [series(record, tiny_world, "exports_t")[:, CHN] for record in records]
+    assert shipped[1][START + loosened] < shipped[0][START + loosened]
+    # Rents are money that somebody gets: the books have balanced every month.
+    assert max(record.money_gap.max() for record in records) < 1e-9
+
+
+def test_without_a_limit_nobody_holds_out(tiny_world: World) -> None:
+    config = quiet_config(years=2)
+    config.behaviour.rights_reserve = 0.9
+    assert_same_history(run(config, tiny_world), run(quiet_config(years=2), tiny_world))
 
 
 # Licences -------------------------------------------------------------------------------------
