@@ -30,7 +30,7 @@ MONTHS_A_YEAR = 12.0
 OPENING_YEAR = 2024
 BALANCE_TOLERANCE = 1e-13
 NEWTON_STEPS = 10  # after sweeps that came near but not there
-MAX_SWEEPS = 20_000  # the markets of the reference world need tens to hundreds
+MAX_SWEEPS = 2_000  # the markets of the reference world need tens to hundreds
 
 
 class BalanceError(ArithmeticError):
