@@ -7,7 +7,6 @@ out the same whatever the number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,7 +33,7 @@ from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
 from abm.tables import DATA_FOLDER, Tables, read_tables
 from abm.world import MONTHS, World, build_world, select_minerals
-from experiments.workers import Workers, in_order
+from experiments.workers import Workers
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 5.0  # seconds; a month that needs no compiling takes half of one
@@ -77,27 +76,10 @@ def prepare(config: Config, workers: Workers) -> list[Future[None]]:
     return jobs + [workers.submit(first_world, config) for _ in range(workers.count - 1)]
 
 
-def run_all(
-    config: Config, cases: int, workers: Workers, prepared: list[Future[None]]
-) -> Iterator[RunResult]:
-    """Every run of a configuration, seed by seed, scenario by scenario, in this order.
-
-    Parameters
-    ----------
-    cases
-        Number of scenarios.
-    prepared
-        Jobs of `prepare`: a run must not start while another process compiles what it needs.
-
-    Raises
-    ------
-    MarketNotCleared, BooksDoNotBalance
-        From the run that failed; the runs before it have been yielded.
-    """
-    for ready in prepared:
-        ready.result()
-    jobs = ((config, seed, case) for seed in seeds(config) for case in range(cases))
-    yield from in_order(workers, one_run, jobs, config.seeds * cases)
+def ready(prepared: list[Future[None]]) -> None:
+    """Wait for `prepare`: no run may start while a process compiles what it needs."""
+    for job in prepared:
+        job.result()
 
 
 def seeds(config: Config) -> range:

@@ -18,7 +18,7 @@ from experiments.figures import Scene, load_drawing, membership_figures, save
 from experiments.finding import headline
 from experiments.panel import Panel
 from experiments.report import finding, write_report
-from experiments.store import provenance, read_monthly, write_described, write_manifest
+from experiments.store import plain, provenance, read_monthly, write_described, write_manifest
 from experiments.welfare import industry_table, welfare_table
 from experiments.workers import Workers
 
@@ -73,7 +73,6 @@ def describe(
         "config": plain(dataclasses.asdict(config)),
         "scene": scene.to_dict(),
     }
-    write_manifest(folder, manifest)
     report = write_report(
         folder,
         found,
@@ -82,6 +81,7 @@ def describe(
         {"effects": effects, "assumptions": assumptions(tables)},
         scene,
     )
+    write_manifest(folder, manifest)
     print(manifest["finding"])
     return report
 
@@ -146,12 +146,3 @@ def assumptions(tables: Tables) -> pd.DataFrame:
     table = tables.parameters
     columns = ["mineral", "stage", "parameter", "value", "low", "high", "unit", "source"]
     return table.loc[table["status"] == "estimated", columns]
-
-
-def plain(value: Any) -> Any:
-    """Nested settings as words and numbers."""
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [plain(entry) for entry in value]
-    return getattr(value, "value", value)

@@ -26,6 +26,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -35,9 +36,24 @@ from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
 from abm.world import build_world
-from experiments.ensemble import config_opening, prepare, read_config_tables, run_all, worker_count
+from experiments.batch import ensemble_jobs, gather
+from experiments.ensemble import (
+    config_opening,
+    prepare,
+    read_config_tables,
+    ready,
+    worker_count,
+)
+from experiments.parts import (
+    PARTS,
+    claimed,
+    completed,
+    finished,
+    finished_report,
+    forget_parts,
+    plan_of,
+)
 from experiments.settings_file import expanded
-from experiments.store import ResultTables, claimed
 from experiments.workers import start_workers
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -73,15 +89,28 @@ def command(settings: DictConfig) -> None:
         assert isinstance(config, Config)
         for name in stray_settings(config):
             raise ConfigError(_unknown(name))
-        print(f"Report: {run_experiment(config, folder)}")
+        overrides = list(HydraConfig.get().overrides.task)
+        print(f"Report: {run_experiment(config, folder, overrides)}")
     except REFUSED as error:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it; only an empty one goes
-        raise SystemExit(refuse(error)) from None
+        raise SystemExit(refuse(error, kept(folder))) from None
 
 
-def run_experiment(config: Config, folder: Path) -> Path:
+def kept(folder: Path) -> str:
+    """What to do with what a run has finished before it failed."""
+    if not any((folder / PARTS).glob("[!.]*")):
+        return ""
+    sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+    cure = f"hydra.sweep.dir={folder.parent}" if sweep else f"hydra.run.dir={folder}"
+    return f"; what was finished is kept, and the same command with {cure} completes it"
+
+
+def run_experiment(config: Config, folder: Path, overrides: Sequence[str] = ()) -> Path:
     """Run, write the tables, draw the figures and state the finding.
+
+    In a folder that holds a part of the same run only what is missing is computed, and nothing
+    where all of it is there. `overrides` are kept to tell runs of a sweep apart.
 
     Returns
     -------
@@ -98,24 +127,25 @@ def run_experiment(config: Config, folder: Path) -> Path:
         from experiments.studies import STUDIES
         from experiments.study import run_study
 
-        return run_study(config, folder, STUDIES[config.question])
+        return run_study(config, folder, STUDIES[config.question], overrides)
     check(config)
     tables = read_config_tables(config)
     world = build_world(tables, config.world, opening=config_opening(config))
     cases = scenarios(config, world)
     refuse_same_names(cases)
-    names = list(dict.fromkeys(case.membership for case in cases))
-    shocks = list(dict.fromkeys(case.shock for case in cases))
     count = worker_count(config, config.seeds * len(cases))
-    with claimed(folder), start_workers(count) as workers:
+    with claimed(folder, plan_of(config, tables, overrides)), start_workers(count) as workers:
+        if finished(folder):
+            return finished_report(folder)
         prepared = prepare(config, workers)
         # Loaded while the workers start; above, every worker would load what draws for nothing.
         from experiments.outcome import describe
 
-        with ResultTables(folder, names, shocks) as results:
-            for result in run_all(config, len(cases), workers, prepared):
-                results.add(result)
-        return describe(config, folder, world, tables, cases, workers)
+        jobs = ensemble_jobs(config, cases)
+        gather(completed(workers, jobs, folder, lambda: ready(prepared)), folder)
+        report = describe(config, folder, world, tables, cases, workers)
+        forget_parts(folder)
+        return report
 
 
 def refuse_same_names(cases: list[Scenario]) -> None:
@@ -190,16 +220,17 @@ def composed(words: Sequence[str]) -> Config:
     return config
 
 
-def refuse(error: BaseException) -> int:
+def refuse(error: BaseException, more: str = "") -> int:
     """Print one plain sentence to the error stream."""
-    print(" ".join(sentence(error).split()).rstrip(".") + ".", file=sys.stderr)
+    said = " ".join(sentence(error).split()).rstrip(".") + more
+    print(f"{said}.", file=sys.stderr)
     return MISUSE
 
 
 def sentence(error: BaseException) -> str:
     """What went wrong and what to do about it."""
     if isinstance(error, KeyboardInterrupt):
-        return "Stopped by the user; finished runs stay in the *.part.parquet files"
+        return "Stopped by the user"
     if isinstance(error, BrokenProcessPool):
         return "A worker process was ended from outside, as when memory runs out; try workers=1"
     if isinstance(error, (HydraException, OmegaConfBaseException)):

@@ -91,6 +91,7 @@ def sensitivity_study(config: Config, world: World) -> Study:
         measure=sensitivity_outcomes,
         answer=lambda outcomes, world: answer(outcomes, config, factors, design),
         following=following,
+        together=len(WORLDS),
         job=run_cell_or_not,
     )
 

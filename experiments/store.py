@@ -6,7 +6,6 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -134,53 +133,23 @@ class ResultsFolderError(OSError):
     """The results folder cannot take a run."""
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Keep a folder for one run; two that start at the same time cannot both get it.
-
-    Raises
-    ------
-    ResultsFolderError
-        If the folder holds the results of an earlier run, finished or not, or another run has it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    cure = "give another folder with hydra.run.dir=FOLDER"
-    mark = folder / "running"
-    try:
-        mark.open("x").close()
-    except FileExistsError:
-        raise ResultsFolderError(
-            f"{folder} belongs to another run, or to one that was cut off; {cure}"
-        ) from None
-    try:
-        if (folder / "manifest.json").exists() or any(folder.glob("*.parquet")):
-            raise ResultsFolderError(f"{folder} holds the results of an earlier run; {cure}")
-        yield
-    finally:
-        mark.unlink()
-
-
 @dataclass
 class ResultTables:
-    """Writes runs as they finish; a table gets its name only when all of it is there."""
+    """Gathers runs into whole tables; a table gets its name only when all of it is there."""
 
     folder: Path
-    memberships: list[str]
-    shocks: list[str]
     _writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
-    _health: list[dict[str, Any]] = field(default_factory=list)
 
     def __enter__(self) -> ResultTables:
         return self
 
-    def add(self, result: RunResult) -> None:
-        """Append one run to the tables, as a row group of its own."""
-        for name in RUN_TABLES:
-            table = getattr(result, name)
-            if len(table):
-                self._append(name, self._labelled(table, result))
-        key = {"membership": result.membership, "shock": result.shock, "seed": result.seed}
-        self._health.append(key | result.health)
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows to a table, as a row group of their own."""
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(
+                self._part(name), rows.schema, compression="zstd", **encoding(rows.schema)
+            )
+        self._writers[name].write_table(rows)
 
     def __exit__(
         self,
@@ -188,35 +157,49 @@ class ResultTables:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the tables; an interrupted ensemble keeps what it has under the name *.part."""
+        """Close the tables, and name them unless something failed."""
         for writer in self._writers.values():
             writer.close()
-        if self._health:
-            write_described(pd.DataFrame(self._health), self._part("runs"))
         if kind is None:
-            for name in (*self._writers, "runs"):
+            for name in self._writers:
                 self._part(name).replace(self.folder / f"{name}.parquet")
-
-    def _labelled(self, table: pd.DataFrame, result: RunResult) -> pd.DataFrame:
-        labelled = table.copy(deep=False)
-        count = len(table)
-        membership = pd.Categorical([result.membership], categories=self.memberships)
-        shock = pd.Categorical([result.shock], categories=self.shocks)
-        labelled.insert(0, "seed", pd.Series(result.seed, index=table.index, dtype="int32"))
-        labelled.insert(0, "shock", shock.take([0] * count))
-        labelled.insert(0, "membership", membership.take([0] * count))
-        return labelled
-
-    def _append(self, name: str, table: pd.DataFrame) -> None:
-        rows = described(table)
-        if name not in self._writers:
-            self._writers[name] = pq.ParquetWriter(
-                self._part(name), rows.schema, compression="zstd", **encoding(rows.schema)
-            )
-        self._writers[name].write_table(rows)
+        else:
+            for name in self._writers:
+                self._part(name).unlink(missing_ok=True)
 
     def _part(self, name: str) -> Path:
         return self.folder / f"{name}.part.parquet"
+
+
+def run_tables(
+    result: RunResult, memberships: Sequence[str], shocks: Sequence[str]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables of a run that are not empty, by name, with its labels; its health comes last.
+
+    Parameters
+    ----------
+    memberships, shocks
+        Names of all scenarios of the experiment, the categories of the labels.
+    """
+    for name in RUN_TABLES:
+        table = getattr(result, name)
+        if len(table):
+            yield name, _labelled(table, result, memberships, shocks)
+    key = {"membership": result.membership, "shock": result.shock, "seed": result.seed}
+    yield "runs", pd.DataFrame([key | result.health])
+
+
+def _labelled(
+    table: pd.DataFrame, result: RunResult, memberships: Sequence[str], shocks: Sequence[str]
+) -> pd.DataFrame:
+    labelled = table.copy(deep=False)
+    count = len(table)
+    membership = pd.Categorical([result.membership], categories=list(memberships))
+    shock = pd.Categorical([result.shock], categories=list(shocks))
+    labelled.insert(0, "seed", pd.Series(result.seed, index=table.index, dtype="int32"))
+    labelled.insert(0, "shock", shock.take([0] * count))
+    labelled.insert(0, "membership", membership.take([0] * count))
+    return labelled
 
 
 def described(table: pd.DataFrame) -> pa.Table:
@@ -245,11 +228,24 @@ def read_monthly(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> Path:
     """Write manifest.json whole or not at all."""
-    path = folder / "manifest.json"
+    return write_json(folder / "manifest.json", content)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a JSON file whole or not at all."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
     part.replace(path)
     return path
+
+
+def plain(value: Any) -> Any:
+    """Nested settings as words and numbers."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
+    return getattr(value, "value", value)
 
 
 def provenance() -> dict[str, Any]:

@@ -7,7 +7,8 @@ Every cell is run under every seed, so that any two cells can be compared pair b
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,21 +24,37 @@ from abm.model import MineralModel
 from abm.posterior import drawn_config
 from abm.scenario import Scenario, scenarios
 from abm.tables import Tables
-from abm.world import World, build_world
+from abm.world import MONTHS, World, build_world
 from experiments.ensemble import (
     config_opening,
+    one_run,
     prepare,
     read_config_tables,
+    ready,
     replication,
     seeds,
     worker_count,
 )
 from experiments.figures import load_drawing, save
-from experiments.outcome import assumptions, plain
+from experiments.outcome import assumptions
+from experiments.parts import (
+    Job,
+    batches,
+    claimed,
+    completed,
+    disk_errors,
+    finished,
+    finished_report,
+    forget_parts,
+    plan_of,
+    read_part,
+)
 from experiments.report import Answer, write_study_report
-from experiments.store import claimed, provenance, write_described, write_manifest
-from experiments.workers import Workers, in_order, start_workers
+from experiments.store import plain, provenance, write_described, write_manifest
+from experiments.workers import Workers, start_workers
 
+OUTCOMES = "outcomes"
+MANY = 200  # runs whose cost is said before they start
 FAILED = "failed"  # the measure of a world that could not be run
 
 
@@ -67,7 +84,7 @@ class Cell:
 
 
 Measure = Callable[[Any, Cell], pd.DataFrame]  # of a finished model, or of what a job makes of it
-Job = Callable[[Cell, Measure, int], pd.DataFrame]
+CellJob = Callable[[Cell, Measure, int], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -84,14 +101,17 @@ class Study:
         What is done for a cell and a seed; by default its world is run, then measured.
     following
         Further worlds, chosen after the outcomes of the first ones.
+    together
+        Cells that follow each other in the same world, which one process had better run.
     """
 
     title: str
     cells: Sequence[Cell]
     measure: Measure
     answer: Callable[[pd.DataFrame, World], Answer]
-    job: Job = field(default_factory=lambda: run_cell)
+    job: CellJob = field(default_factory=lambda: run_cell)
     following: Callable[[pd.DataFrame], Sequence[Cell]] | None = None
+    together: int = 1
 
 
 def with_settings(config: Config, changes: Mapping[str, Any]) -> Config:
@@ -126,8 +146,15 @@ def cell_scenario(cell: Cell, world: World) -> Scenario:
     raise ConfigError(f"The study needs a {missing}; choose one, such as shock=export_ban")
 
 
-def run_study(config: Config, folder: Path, study_of: Callable[[Config, World], Study]) -> Path:
+def run_study(
+    config: Config,
+    folder: Path,
+    study_of: Callable[[Config, World], Study],
+    overrides: Sequence[str] = (),
+) -> Path:
     """Run a study, write its outcomes, draw its figures and state what was found.
+
+    In a folder that holds a part of the same study only what is missing is computed.
 
     Returns
     -------
@@ -143,26 +170,86 @@ def run_study(config: Config, folder: Path, study_of: Callable[[Config, World], 
     tables = read_config_tables(config)
     world = build_world(tables, config.world, opening=config_opening(config))
     study = study_of(config, world)
-    for cell in study.cells:
-        check(cell.config)
-        cell_scenario(cell, world)
+    check_cells(study.cells, world)
     count = worker_count(config, config.seeds * len(study.cells))
-    with claimed(folder), start_workers(count) as workers:
-        outcomes = run_cells(config, study, workers)
+    with claimed(folder, plan_of(config, tables, overrides)), start_workers(count) as workers:
+        if finished(folder):
+            return finished_report(folder)
+        outcomes = run_cells(config, study, workers, folder)
         if study.following is not None:
             further = dataclasses.replace(study, cells=study.following(outcomes))
-            outcomes = pd.concat([outcomes, run_cells(config, further, workers)])
-        write_described(outcomes, folder / "outcomes.parquet")
-        return describe_study(config, folder, study, study.answer(outcomes, world), tables, workers)
+            check_cells(further.cells, world)
+            found = run_cells(config, further, workers, folder, "further_")
+            outcomes = pd.concat([outcomes, found], ignore_index=True)
+        with disk_errors(folder):
+            write_described(outcomes, folder / "outcomes.parquet")
+        found = study.answer(outcomes, world)
+        report = describe_study(config, folder, study, found, tables, workers)
+        forget_parts(folder)
+        return report
 
 
-def run_cells(config: Config, study: Study, workers: Workers) -> pd.DataFrame:
-    """The outcomes of every cell under every seed, in this order: seed, then cell."""
-    for ready in prepare(config, workers):
-        ready.result()
-    jobs = ((cell, study.measure, seed) for seed in seeds(config) for cell in study.cells)
-    total = config.seeds * len(study.cells)
-    return pd.concat(in_order(workers, study.job, jobs, total), ignore_index=True)
+def check_cells(cells: Sequence[Cell], world: World) -> None:
+    """Refuse cells that could not be run, before anything is computed."""
+    for cell in cells:
+        check(cell.config)
+    kinds = {(repr(cell.config), cell.membership, cell.shocked): cell for cell in cells[:MANY]}
+    for cell in kinds.values():
+        cell_scenario(cell, world)
+
+
+def run_cells(
+    config: Config, study: Study, workers: Workers, folder: Path, name: str = ""
+) -> pd.DataFrame:
+    """The outcomes of every cell under every seed, in this order: seed, then cell.
+
+    Parameters
+    ----------
+    folder
+        The results folder, where finished jobs leave their parts; `name` is the prefix of these.
+    """
+    runs = [(cell, seed) for seed in seeds(config) for cell in study.cells]
+    jobs = [
+        Job(run_batch, (study.job, study.measure, batch), len(batch))
+        for batch in batches(runs, study.together)
+    ]
+    parts = completed(workers, jobs, folder, lambda: begin(config, len(runs), workers), name)
+    return pd.concat((outcomes_of(part) for part in parts), ignore_index=True)
+
+
+def begin(config: Config, runs: int, workers: Workers) -> None:
+    """Have the processes ready, and say what a large study will cost before it starts."""
+    ready(prepare(config, workers))
+    if runs < MANY:
+        return
+    year = min(workers.submit(seconds_of_a_year, config).result() for _ in range(2))
+    minutes = year * config.horizon.years * runs / max(workers.count, 1) / 60.0
+    print(
+        f"{runs:,} worlds of {config.horizon.years} years: about {minutes:,.0f} minutes on "
+        f"{workers.count} processes, if nothing was done before.",
+        flush=True,
+    )
+
+
+def seconds_of_a_year(config: Config) -> float:
+    """Time that a year of the first scenario takes here."""
+    start = time.perf_counter()
+    one_run(config, config.first_seed, 0, months=MONTHS)
+    return time.perf_counter() - start
+
+
+def run_batch(
+    job: CellJob, measure: Measure, batch: Sequence[tuple[Cell, int]]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The outcomes of some cells, each under its seed."""
+    yield OUTCOMES, pd.concat([job(cell, measure, seed) for cell, seed in batch], ignore_index=True)
+
+
+def outcomes_of(part: Path) -> pd.DataFrame:
+    """The outcomes that a job has left."""
+    found = read_part(part, OUTCOMES)
+    assert found is not None, "every cell has outcomes"
+    return found
 
 
 def run_cell(cell: Cell, measure: Measure, seed: int) -> pd.DataFrame:
@@ -223,7 +310,7 @@ def describe_study(
         **provenance(),
         "config": plain(dataclasses.asdict(config)),
     }
-    write_manifest(folder, manifest)
     report = write_study_report(folder, study.title, answer, manifest, assumptions(tables))
+    write_manifest(folder, manifest)
     print(manifest["finding"])
     return report

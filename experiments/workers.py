@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
+from threading import Thread
 from typing import Any
 
 from tqdm import tqdm
@@ -39,24 +42,31 @@ class Workers:
 
 
 def in_order[Result](
-    workers: Workers, work: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], total: int
+    workers: Workers,
+    work: Callable[..., Result],
+    jobs: Iterable[tuple[Any, ...]],
+    total: int,
+    sizes: Sequence[int] | None = None,
 ) -> Iterator[Result]:
     """The results of many jobs, in the order of the jobs, with a progress bar on a terminal.
 
     A short queue bounds memory: results wait for their turn, not for the end. What has not begun
-    when the caller stops, or when a job fails, is not done.
+    when the caller stops, or when a job fails, is not done. `sizes` are the runs of each job, one
+    each by default; what is missing of the `total` was done before.
     """
     waiting: deque[Future[Result]] = deque()
-    with tqdm(total=total, unit="run", disable=None, desc="Running") as bar:
+    ahead = iter(repeat(1) if sizes is None else sizes)
+    before = 0 if sizes is None else total - sum(sizes)
+    with tqdm(total=total, initial=before, unit="run", disable=None, desc="Running") as bar:
         try:
             for arguments in jobs:
                 waiting.append(workers.submit(work, *arguments))
                 if len(waiting) > workers.ahead:
                     yield waiting.popleft().result()
-                    bar.update()
+                    bar.update(next(ahead))
             while waiting:
                 yield waiting.popleft().result()
-                bar.update()
+                bar.update(next(ahead))
         finally:
             for job in waiting:
                 job.cancel()
@@ -70,10 +80,18 @@ def start_workers(count: int) -> Iterator[Workers]:
         return
     # A forked process could inherit a lock that a thread of this one holds.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=end_when_interrupted) as pool:
+    with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_the_command) as pool:
         yield Workers(count, pool)
 
 
-def end_when_interrupted() -> None:
-    """An interrupt from the keyboard ends a worker without a word; the command answers for all."""
+def end_with_the_command() -> None:
+    """A worker ends without a word when the keyboard interrupts, or its command is no more."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
