@@ -102,7 +102,8 @@ class Plan:
 def plan_of(config: Config, tables: Tables, overrides: Sequence[str] = ()) -> Plan:
     """The plan of a run."""
     settings = {k: v for k, v in plain(asdict(config)).items() if k not in NOT_RESULTS}
-    files = sorted(DATA_FOLDER.rglob("*.csv")) + sorted(_named_tables(settings))
+    beside = [path for home in (DATA_FOLDER, PROJECT / "conf") for path in home.rglob("*.csv")]
+    files = [*sorted(beside), *sorted(_named_tables(settings))]
     return Plan(
         settings=_digest([json.dumps(settings, sort_keys=True, default=str).encode()]),
         code=_code(),

@@ -24,7 +24,8 @@ from abm.review import calm_markets, cost_of_change, draft_options, trial_market
 from abm.scenario import NEVER
 from abm.world import World
 from experiments.ensemble import RunResult
-from experiments.store import ResultTables
+from experiments.parts import PartWriter
+from experiments.store import run_tables
 
 USA, CHN, AUS, ROW = range(4)
 LATE = 500  # months: no second review within a test
@@ -466,6 +467,7 @@ def test_every_review_leaves_its_reasons(tiny_world: World, tmp_path: Any) -> No
     empty = {item.name: pd.DataFrame() for item in fields(RunResult)}
     labels = {"membership": "none", "shock": "none", "seed": 0, "health": {}}
     result = RunResult(**{**empty, **labels, "decisions": table})
-    with ResultTables(tmp_path, ["none"], ["none"]) as results:
-        results.add(result)
-    assert pd.read_parquet(tmp_path / "decisions.parquet")["chosen"].sum() == 6
+    with PartWriter(tmp_path / "part") as part:
+        for name, rows in run_tables(result, ["none"], ["none"]):
+            part.add(name, rows)
+    assert pd.read_parquet(tmp_path / "part" / "decisions.parquet")["chosen"].sum() == 6

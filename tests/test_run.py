@@ -32,8 +32,9 @@ from abm.market import MarketNotCleared
 from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
-from experiments import ensemble, figures, outcome, run
-from experiments.store import COLUMNS, RUN_TABLES, ResultsFolderError, claimed
+from experiments import batch, ensemble, figures, outcome, run
+from experiments.parts import PARTS, Plan, claimed
+from experiments.store import COLUMNS, RUN_TABLES, ResultsFolderError
 from experiments.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -278,17 +279,22 @@ def test_earlier_results_are_never_written_over(
 
 def test_a_folder_has_room_for_one_run(tmp_path: Path, command: Callable[..., Answer]) -> None:
     """A second run finds the first at work; afterwards the folder is free if nothing was kept."""
-    with claimed(tmp_path):
+    plan = Plan("settings", "code", "data")
+    with claimed(tmp_path, plan):
         before = files_below(tmp_path)
         sentence = command(*SHORT, f"hydra.run.dir={tmp_path}").sentence()
         assert str(tmp_path) in sentence
         assert "another folder" in sentence
         assert files_below(tmp_path) == before
-    with claimed(tmp_path):
+    assert files_below(tmp_path) == {}
+    with claimed(tmp_path, plan):
         (tmp_path / "manifest.json").write_text("{}\n")
-    with pytest.raises(ResultsFolderError, match="earlier run"), claimed(tmp_path):
+    other = dataclasses.replace(plan, code="other code")
+    with pytest.raises(ResultsFolderError, match="other code"), claimed(tmp_path, other):
         pass
-    assert set(files_below(tmp_path)) == {"manifest.json"}
+    with claimed(tmp_path, plan):
+        pass
+    assert set(files_below(tmp_path)) == {"manifest.json", "plan.json"}
 
 
 def test_runs_of_the_same_second_have_folders_of_their_own() -> None:
@@ -332,9 +338,8 @@ def test_command_prints_the_report_and_no_bar(finished: tuple[Path, Answer]) -> 
 def test_results_folder_holds_what_is_promised(finished: tuple[Path, Answer]) -> None:
     folder, _ = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {*(f"{table}.parquet" for table in TABLES), "manifest.json", "report.html"} | {
-        "figures"
-    }
+    tables = {f"{table}.parquet" for table in TABLES}
+    assert names == tables | {"manifest.json", "plan.json", "report.html", "figures"}
     drawn = sorted((folder / "figures").iterdir())
     stems = {path.stem for path in drawn}
     assert stems >= {"price_paths", "dependence_heatmap", "membership_effect"}
@@ -552,25 +557,47 @@ def test_finished_runs_outlive_a_failure(
     monkeypatch: pytest.MonkeyPatch,
     command: Callable[..., Answer],
 ) -> None:
-    """The second run fails: the tables of the first stay readable under the name *.part."""
+    """The second run fails: that of the first stays readable, and is completed by the next."""
     whole = ensemble.one_run
+    done = []
 
     def failing(config: Config, seed: int, case: int, months: int | None = None):  # type: ignore[no-untyped-def]
-        if months is None and case == 1:
+        if months is None and case == 1 and not done.count(1):
             raise failure
+        done.extend([case] if months is None else [])
         return whole(config, seed, case, months)
 
-    monkeypatch.setattr(ensemble, "one_run", failing)
-    sentence = command(*SHORT, f"hydra.run.dir={tmp_path / 'results'}").sentence()
+    monkeypatch.setattr(batch, "one_run", failing)
+    folder = tmp_path / "results"
+    sentence = command(*SHORT, f"hydra.run.dir={folder}").sentence()
     assert sentence.startswith(str(failure) or "Stopped by the user")
-    left = {path.name: path for path in (tmp_path / "results").iterdir()}
-    assert left.keys() == {
-        f"{name}.part.parquet" for name in {*RUN_TABLES, "runs"} - {"decisions", "projects"}
+    assert f"hydra.run.dir={folder} completes it" in sentence
+    left = {path.name for path in folder.iterdir()}
+    assert left - {"failed.json"} == {"parts", "plan.json"}
+    assert ("failed.json" in left) == isinstance(failure, Exception)
+    (part,) = (folder / PARTS).iterdir()
+    assert {path.stem for path in part.iterdir()} == {*RUN_TABLES, "runs"} - {
+        "decisions",
+        "projects",
     }
-    for path in left.values():
+    for path in part.iterdir():
         table = pd.read_parquet(path)
         assert len(table) > 0
         assert set(table["shock"]) == {"none"}
+
+    sentence = command(*SHORT, "seeds=2", f"hydra.run.dir={folder}").sentence()
+    assert "other settings" in sentence
+    done.append(1)
+    monkeypatch.setattr(outcome, "membership_figures", lambda *arguments: [])
+    answer = command(*SHORT, f"hydra.run.dir={folder}")
+    assert answer.code == 0, answer.complained
+    assert done.count(0) == 1, "what was finished is not done again"
+    assert {path.name for path in folder.iterdir()}.isdisjoint({"parts", "failed.json", "running"})
+    assert len(pd.read_parquet(folder / "runs.parquet")) == 2
+    done.clear()
+    again = command(*SHORT, f"hydra.run.dir={folder}")
+    assert again.said == answer.said
+    assert done == []
 
 
 @pytest.mark.parametrize(
