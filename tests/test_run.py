@@ -99,12 +99,16 @@ worlds: dict[tuple[object, ...], World] = {}
 
 
 def build_once(
-    tables: Tables, config: WorldConfig, seed: int | None = None, opening: Opening | None = None
+    tables: Tables,
+    config: WorldConfig,
+    seed: int | None = None,
+    opening: Opening | None = None,
+    with_projects: bool = False,
 ) -> World:
     """Building worlds takes most of these small runs, so those of this process are shared."""
-    key = (tables.data_hash(), repr(config), seed)
+    key = (tables.data_hash(), repr(config), seed, with_projects)
     if key not in worlds:
-        worlds[key] = build_world(tables, config, seed, opening)
+        worlds[key] = build_world(tables, config, seed, opening, with_projects)
     return worlds[key]
 
 
