@@ -20,9 +20,11 @@ import pandas as pd
 
 from abm.config import Config, ConfigError, Control, named_controls
 from abm.streams import stream
+from abm.world import UNCERTAIN
 
 POSTERIOR = Path(__file__).parent / "data" / "posterior.csv"
 CONTROLS = "controls"  # settings of every dated control
+POSITIONS = "world.positions"  # quantiles of the stated ranges of parameters by mineral
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def about_setting(name: str) -> About:
         If there is no such setting, or it is no number with a range.
     """
     *path, last = name.split(".")
+    if ".".join(path) == POSITIONS and last in UNCERTAIN:
+        return About(0.5, "quantile of its stated range", 0.0, 1.0)
     node: Any = Config()
     for part in path:
         node = Control() if node and part == CONTROLS else getattr(node, part, None)
@@ -108,6 +112,9 @@ def with_draw(config: Config, draw: Mapping[str, float]) -> Config:
     changed = deepcopy(config)
     for name, value in draw.items():
         about = about_setting(name)
+        if name.startswith(POSITIONS):
+            changed.world.positions.setdefault(name.rpartition(".")[2], float(value))
+            continue
         fitting = round(value) if isinstance(about.default, int) else float(value)
         *path, last = name.split(".")
         for node in _nodes(changed, path):

@@ -220,10 +220,9 @@ def _calibrate(
 
     priors = problem.priors
     centre = [
-        candidate_at(priors, priors.central(), run_seed(seed, "chance", str(place)))
-        for place in range(plan.chance)
+        Candidate((), {}, run_seed(seed, "chance", str(place))) for place in range(plan.chance)
     ]
-    runs.wait(names, centre[0])  # alone, so that one process compiles what all of them need
+    runs.wait(names[:1], centre[0])  # alone, so that one process compiles what all of them need
     central = runs.all_of(names, centre, counted)
     figures = observed_figures(problem.episodes).with_chance(central)
     scores = space_filling(plan.wave, len(priors.settings), seed)

@@ -89,8 +89,8 @@ def seeds(config: Config) -> range:
 
 def one_run(config: Config, seed: int, case: int, months: int | None = None) -> RunResult:
     """One scenario under one seed; `months` cuts it short."""
-    shared = replication(config, seed)
     config = drawn_config(config, seed)
+    shared = replication(config, seed)
     world = shared.world
     scenario = scenarios(config, world)[case]
     model = MineralModel(world, scenario, shared.events, config)

@@ -64,11 +64,6 @@ class Priors:
         """The settings at one point."""
         return dict(zip(self.settings, self.values(scores).tolist(), strict=True))
 
-    def central(self) -> np.ndarray:
-        """``[setting]`` scores of the defaults of the schema."""
-        defaults = np.array([float(about_setting(name).default) for name in self.settings])
-        return self.scores(defaults)
-
 
 def read_priors(path: Path = PRIORS, settings: Sequence[str] = ()) -> Priors:
     """Read and check the table of priors; only the settings named, where some are.

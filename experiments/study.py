@@ -261,8 +261,8 @@ def run_cell(cell: Cell, measure: Measure, seed: int) -> pd.DataFrame:
 
 def cell_model(cell: Cell, seed: int) -> MineralModel:
     """The world of a cell under a seed, in its opening month."""
-    shared = replication(cell.config, seed)
     cell = dataclasses.replace(cell, config=drawn_config(cell.config, seed))
+    shared = replication(cell.config, seed)
     scenario = cell_scenario(cell, shared.world)
     return MineralModel(shared.world, scenario, shared.events, cell.config)
 

@@ -110,6 +110,18 @@ def test_a_missing_table_and_a_strange_name_are_one_sentence(table: Path, tmp_pa
         drawn_config(uncertain(table, keep=["behaviour.hording"]), 0)
 
 
+def test_a_position_holds_for_the_world_that_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "positions.csv"
+    path.write_text("world.positions.demand_elasticity\n0.25\n")
+    config = uncertain(path)
+    assert drawn_config(config, 0).world.positions == {"demand_elasticity": 0.25}
+    config.world.positions = {"demand_elasticity": 0.9}
+    assert drawn_config(config, 0).world.positions == {"demand_elasticity": 0.9}
+    assert about_setting("world.positions.supply_elasticity").high == 1.0
+    with pytest.raises(ConfigError, match=r"world.positions.charm is no setting"):
+        about_setting("world.positions.charm")
+
+
 def test_settings_of_controls_are_found() -> None:
     assert about_setting("controls.enforcement").unit == "share stopped"
     assert about_setting("planning.entry.decision_months").default == 6.0

@@ -21,10 +21,10 @@ POWERS = {"first": (1.0, 0.5), "second": (-0.7, 1.5)}
 
 def simulate(config: str, draw: Mapping[str, float], seed: int) -> pd.DataFrame:
     """Multiples that follow hoarding and nothing else; very high risk decay does not clear."""
-    if draw["behaviour.risk_decay"] > 0.195:
+    if draw.get("behaviour.risk_decay", 0.0) > 0.195:
         raise MarketNotCleared("gallium, refined, 2025-01: residual 1 above tolerance", (0,))
     noise = np.random.default_rng(seed).normal(0.0, NOISE, len(POWERS[config]))
-    hoarding = np.array(draw["behaviour.hoarding"])
+    hoarding = np.array(draw.get("behaviour.hoarding", TRUTH))
     return pd.DataFrame({"simulated": hoarding ** np.array(POWERS[config]) * np.exp(noise)})
 
 
