@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -24,6 +25,7 @@ from tqdm import tqdm
 
 from abm.config import ConfigError
 from abm.streams import stream
+from abm.tables import TableError
 from experiments.candidates import Candidate, Episode, Runs, RunStore, Simulate
 from experiments.emulator import Emulator, fit_emulator
 from experiments.inference import (
@@ -356,7 +358,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_results(found, named)
         if given.ship:
             publish(found, named, ROOT)
-    except (ConfigError, OSError) as error:
+    except KeyboardInterrupt:
+        print("Stopped by the user; the same command goes on from here.", file=sys.stderr)
+        return 2
+    except BrokenProcessPool:
+        print(
+            "A worker process was ended from outside; the same command goes on from here, "
+            "with less memory under --workers 1.",
+            file=sys.stderr,
+        )
+        return 2
+    except (ConfigError, TableError, OSError) as error:
         print(f"{' '.join(str(error).split()).rstrip('.')}.", file=sys.stderr)
         return 2
     print(f"Results: {named}")
