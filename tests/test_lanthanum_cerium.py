@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import bloc_price, quiet_config, run
 
-from abm.config import Config
+from abm.config import Config, Control, Instrument, Stage, Weight
 from abm.tables import read_tables
 from abm.world import World, build_world
 from experiments.ensemble import read_config_tables
@@ -47,3 +48,31 @@ def test_cheap_and_heavy(world: World) -> None:
     exporter = world.country("CHN")
     shipped = world.flow[refined, exporter].sum(axis=1) - world.flow[refined, exporter, exporter]
     assert shipped[2] > shipped[0] + shipped[1]
+
+
+def test_a_family_quota_of_2010_raises_the_cheap_price_by_the_largest_multiple() -> None:
+    """All pay the same rent a tonne: most beside the price of cerium, least beside dysprosium."""
+    config = quiet_config(years=1, minerals=FAMILY)
+    config.world.tables, config.world.year = ["lanthanum_cerium"], 2009
+    config.horizon.start = "2010-01"
+    config.controls = [
+        Control(
+            name="quota",
+            instrument=Instrument.quota,
+            targets=["world"],
+            family="rare_earths",
+            weight=Weight.gross,
+            stages=[Stage.refined],
+            announced="2010-07",
+            start="2010-07",
+            quota_tonnes=14040.0,
+        )
+    ]
+    world = build_world(read_config_tables(config), config.world)
+    record = run(config, world)
+    abroad = [code for code in world.countries if code != "CHN"]
+    light, heavy, cheap = (
+        price[8] / price[0]
+        for price in (bloc_price(record, world, (k, "refined"), abroad) for k in FAMILY)
+    )
+    assert cheap > light > heavy > 1.0
