@@ -20,6 +20,7 @@ from abm.config import Circle, Config, Control, check
 from abm.opening import Opening, opening_balance
 from abm.tables import PARAMETERS, SCHEMAS, Tables, read_tables
 from experiments import shares
+from experiments.settings_file import expanded
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -236,7 +237,7 @@ def compose_run(overrides: tuple[str, ...], folder: Path) -> None:
     # What experiments.run does on import, without the seconds that its figures take to load.
     ConfigStore.instance().store(name="schema", node=Config)
     with initialize_config_dir(str(folder), version_base="1.3"):
-        settings = OmegaConf.to_object(compose("config", list(overrides)))
+        settings = OmegaConf.to_object(compose("config", expanded(overrides)))
     assert isinstance(settings, Config)
     check(settings)
 
