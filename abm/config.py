@@ -1146,6 +1146,16 @@ class Entry:
     cancel_share: float = parameter(
         0.1, "share of such projects given up a month", 0.0, 1.0, "assumed: boards meet quarterly"
     )
+    brownfield_share: float = parameter(
+        0.0, "share of new capacity that expands running sites", 0.0, 1.0, "off"
+    )
+    brownfield_time: float = parameter(
+        0.35,
+        "lead time of such an expansion over that of a new site",
+        0.05,
+        1.0,
+        "assumed: one to two years where a new mine takes five, as in lithium in 2021-23",
+    )
 
 
 @dataclass

@@ -368,7 +368,7 @@ class MineralModel(mesa.Model):
         reserves = plant.opening_reserves(self.world, self.firm_traits, planning.depletion)
         self.firms = firm_table(self.world, self.firm_traits, reserves)
         self.plant_lives = plant.plant_lives(self.world, self.firm_traits, planning)
-        self.pipeline = plant.Pipeline.empty(self.firm_traits, planning.entry.active)
+        self.pipeline = plant.Pipeline.empty(self.firm_traits, planning.entry)
         self.contracts = TermContracts.opening(self.world, planning.contracts)
 
     def _create_agents(self) -> None:

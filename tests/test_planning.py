@@ -358,7 +358,7 @@ def test_the_break_even_price_has_no_net_present_value(tiny_world: World, rate: 
 def grown(world: World, ratio: float, months: int, settings: Entry) -> np.ndarray:
     """[month, firm] capacity over plan while producers expect one price all the time."""
     traits = firm_traits(world, quiet_config().behaviour)
-    pipeline = plant.Pipeline.empty(traits, active=True)
+    pipeline = plant.Pipeline.empty(traits, Entry(active=True))
     expansion, room = np.ones(traits.capacity.size), np.full(traits.capacity.size, np.inf)
     flexibility = np.full(len(world.markets), 0.6)
     path = []
@@ -414,7 +414,7 @@ def test_projects_are_given_up_when_prices_collapse_but_finished_when_nearly_bui
 ) -> None:
     traits = firm_traits(tiny_world, quiet_config().behaviour)
     settings = Entry(active=True, cancel_share=1.0, cancel_trigger=1.0)
-    pipeline = plant.Pipeline.empty(traits, active=True)
+    pipeline = plant.Pipeline.empty(traits, Entry(active=True))
     lead = int(traits.lead_months[0])
     share = np.where(traits.expansion > 0, 0.1, 0.0)
     pipeline.start(0, share)
@@ -432,6 +432,21 @@ def test_projects_are_given_up_when_prices_collapse_but_finished_when_nearly_bui
     np.testing.assert_allclose(pipeline.building, share)
     np.testing.assert_allclose(pipeline.complete(lead), share)
     assert not pipeline.building.any()
+
+
+def test_running_sites_grow_sooner_than_new_ones_are_built(tiny_world: World) -> None:
+    traits = firm_traits(tiny_world, quiet_config().behaviour)
+    settings = Entry(active=True, brownfield_share=0.4, brownfield_time=0.25)
+    pipeline = plant.Pipeline.empty(traits, settings)
+    share = np.where(traits.expansion > 0, 0.1, 0.0)
+    pipeline.start(0, share)
+    lead, soon = pipeline.lead[0], pipeline.soon[0]
+    assert soon == np.rint(0.25 * lead)
+    of_first = share * (pipeline.lead == lead)
+    ready = {month: pipeline.complete(month) for month in range(1, lead + 1)}
+    np.testing.assert_allclose(ready[soon] * (of_first > 0), 0.4 * of_first)
+    np.testing.assert_allclose(ready[lead] * (of_first > 0), 0.6 * of_first)
+    np.testing.assert_allclose(sum(ready.values()) * (of_first > 0), of_first)
 
 
 def test_a_boom_ends_a_lead_time_later_in_a_run(tiny_world: World) -> None:

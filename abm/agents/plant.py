@@ -289,18 +289,25 @@ class Pipeline:
     coming: np.ndarray  # [month of completion, firm]
     lead: np.ndarray  # [firm] whole months from decision to output
     building: np.ndarray  # [firm] sum of all cohorts
+    soon: np.ndarray  # [firm] whole months to output where a running site is expanded
+    brownfield: float  # share of new capacity that expands running sites
 
     @classmethod
-    def empty(cls, traits: FirmTraits, active: bool) -> Pipeline:
+    def empty(cls, traits: FirmTraits, settings: Entry) -> Pipeline:
         """Nothing under construction; no room either where nothing will ever be."""
         lead = np.maximum(np.rint(traits.lead_months), 1.0).astype(np.int64)
-        rows = int(lead.max(initial=1)) if active else 0
-        return cls(np.zeros((rows, lead.size)), lead, np.zeros(lead.size))
+        soon = np.maximum(np.rint(settings.brownfield_time * lead), 1.0).astype(np.int64)
+        rows = int(lead.max(initial=1)) if settings.active else 0
+        nothing = np.zeros(lead.size)
+        return cls(np.zeros((rows, lead.size)), lead, nothing, soon, settings.brownfield_share)
 
     def start(self, month: int, share: np.ndarray) -> None:
-        """Decide on new capacity in this month; it produces `lead` months later."""
+        """Decide on new capacity: it produces `lead` months later, at running sites `soon`."""
         begun = np.flatnonzero(share)
-        self.coming[(month + self.lead[begun]) % len(self.coming), begun] += share[begun]
+        rows, there = len(self.coming), self.brownfield * share[begun]
+        self.coming[(month + self.lead[begun]) % rows, begun] += share[begun] - there
+        if self.brownfield > 0.0:
+            self.coming[(month + self.soon[begun]) % rows, begun] += there
         self.building = self.building + share
 
     def complete(self, month: int) -> np.ndarray:
