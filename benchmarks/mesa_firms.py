@@ -82,7 +82,8 @@ def array_month(
     traits, behaviour = given.traits, given.behaviour
     capacity = traits.capacity * state["expansion"]
     running = firm.running_capacity(capacity, given.availability[month], given.feed[month], traits)
-    cost = traits.to_feeders(given.feed_cost[month])
+    nothing = np.zeros(traits.place.size)
+    cost = firm.rise_of_cost(given.feed_cost[month], nothing, nothing, traits)
     low, high = firm.asks(state["markup"], cost, given.world.world_price, traits)
     offered = running + behaviour.inventory_offer * state["inventory"]
     sales = firm.sold_at(given.price[month], offered, low, high, traits)
