@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -40,7 +41,7 @@ from experiments.workers import Workers, in_order
 
 PARTS, PLAN, FAILURE, MARK = "parts", "plan.json", "failed.json", "running"
 JOBS = 400  # about so many at most: what a thousand small runs cost is then the runs
-CURE = "give another folder with hydra.run.dir=FOLDER"
+ANOTHER_FOLDER = "give another folder with hydra.run.dir=FOLDER"
 NOT_RESULTS = ("workers", "results")  # settings that change nothing in a table
 MATCHED = ("settings", "code", "data")
 
@@ -125,7 +126,9 @@ def _named_tables(settings: Any) -> Iterator[Path]:
                 yield path
 
 
+@cache
 def _code() -> str:
+    """Of the files as they were when this process first asked."""
     folders = [PROJECT / name for name in ("abm", "experiments")]
     sources = [path for folder in folders for path in sorted(folder.rglob("*"))]
     kept = [path.read_bytes() for path in sources if path.suffix in (".py", ".html", ".css")]
@@ -174,7 +177,9 @@ def _hold(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ResultsFolderError(f"{folder} belongs to another run, at work; {CURE}") from None
+            raise ResultsFolderError(
+                f"{folder} belongs to another run, at work; {ANOTHER_FOLDER}"
+            ) from None
         try:
             yield
         finally:
@@ -188,7 +193,7 @@ def _match(folder: Path, plan: Plan) -> None:
     except FileNotFoundError:
         if (folder / "manifest.json").exists() or any(folder.glob("*.parquet")):
             raise ResultsFolderError(
-                f"{folder} holds the results of an earlier run; {CURE}"
+                f"{folder} holds the results of an earlier run; {ANOTHER_FOLDER}"
             ) from None
         return
     except ValueError:
@@ -197,7 +202,7 @@ def _match(folder: Path, plan: Plan) -> None:
     if differ:
         raise ResultsFolderError(
             f"{folder} holds the results of an earlier run with other {' and '.join(differ)}, "
-            f"which this one cannot complete; {CURE}"
+            f"which this one cannot complete; {ANOTHER_FOLDER}"
         )
 
 
@@ -349,7 +354,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
             ) from None
         if not folder.is_dir() or not (folder / PARTS).is_dir():
             raise ResultsFolderError(
-                f"{folder} or its parts have vanished while they were written; {CURE}"
+                f"{folder} or its parts have vanished while they were written; {ANOTHER_FOLDER}"
             ) from None
         raise
 

@@ -45,6 +45,7 @@ from experiments.ensemble import (
     worker_count,
 )
 from experiments.parts import (
+    ANOTHER_FOLDER,
     PARTS,
     claimed,
     completed,
@@ -94,7 +95,9 @@ def command(settings: DictConfig) -> None:
     except REFUSED as error:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it; only an empty one goes
-        raise SystemExit(refuse(error, kept(folder))) from None
+        # Where another folder is needed, what this one holds is of no use to the command.
+        more = "" if ANOTHER_FOLDER in str(error) else kept(folder)
+        raise SystemExit(refuse(error, more)) from None
 
 
 def kept(folder: Path) -> str:

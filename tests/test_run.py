@@ -591,6 +591,7 @@ def test_finished_runs_outlive_a_failure(
 
     sentence = command(*SHORT, "seeds=2", f"hydra.run.dir={folder}").sentence()
     assert "other settings" in sentence
+    assert "completes it" not in sentence
     done.append(1)
     monkeypatch.setattr(outcome, "membership_figures", lambda *arguments: [])
     answer = command(*SHORT, f"hydra.run.dir={folder}")
