@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,15 @@ import toy_history
 from scipy.stats import kstest, norm
 
 from abm.config import ConfigError
-from abm.posterior import about_setting
+from abm.posterior import about_setting, read_posterior
 from experiments.calibrate import Calibration, calibrate, planned
+from experiments.calibration_report import publish, write_results
+from experiments.calibration_tables import (
+    correlation_table,
+    left_out_table,
+    predictive_table,
+    setting_table,
+)
 from experiments.candidates import RunStore
 from experiments.emulator import fit_emulator
 from experiments.inference import Sample, equal_draws, named_draws
@@ -238,3 +247,50 @@ def test_named_draws_leave_the_shared_generator_as_it_was() -> None:
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     assert drawn("a", "1") == drawn("a", "1") != drawn("a", "2")
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+# --- What is written ------------------------------------------------------------------------------
+
+
+def test_results_are_the_same_bytes_and_the_model_can_read_the_posterior(
+    found: Calibration, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        write_results(found, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
+    assert {path.suffix for path in files} == {".csv", ".json", ".md", ".png", ".pdf"}
+    for path in files:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+    posterior = read_posterior(tmp_path / "one" / "posterior.csv")
+    assert posterior.settings == toy_history.SETTINGS
+    np.testing.assert_allclose(posterior.draws, found.draws, rtol=1e-5)
+    about = json.loads((tmp_path / "one" / "posterior.json").read_text())
+    assert about["episodes"] == ["first", "second"]
+    assert about["distance"]["posterior"] < about["distance"]["prior"]
+    (tmp_path / "root" / "abm" / "data").mkdir(parents=True)
+    publish(found, tmp_path / "one", tmp_path / "root")
+    page = (tmp_path / "root" / "docs" / "calibration.md").read_text()
+    for picture in re.findall(r"\]\((figures/[\w.]+)\)", page):
+        assert (tmp_path / "root" / "docs" / picture).is_file()
+    assert page.count("![") == 4
+    assert "nan" not in page
+    assert (tmp_path / "root" / "abm" / "data" / "posterior.csv").is_file()
+
+
+def test_tables_agree_with_what_was_run(found: Calibration) -> None:
+    predictive = predictive_table(found)
+    assert list(predictive["episode"]) == ["first"] * 2 + ["second"] * 2
+    powers = np.concatenate(list(toy_history.POWERS.values()))
+    np.testing.assert_allclose(predictive["observed"], toy_history.TRUTH**powers)
+    np.testing.assert_allclose(predictive["high"] / predictive["observed"], 1.1, rtol=1e-6)
+    np.testing.assert_allclose(predictive["default_median"], predictive["observed"], rtol=0.1)
+    assert predictive["inside"].all()
+    assert (predictive["posterior_p90"] < predictive["prior_p90"]).all()
+    settings = setting_table(found).set_index("setting")
+    assert settings.loc["behaviour.hoarding", "narrowed"] > 0.5
+    assert abs(settings.loc["controls.enforcement", "narrowed"]) < 0.35
+    left_out = left_out_table(found).set_index("episode")
+    assert (left_out["without"] < left_out["prior"]).all()
+    matrix = correlation_table(found).pivot(index="setting", columns="other", values="correlation")
+    np.testing.assert_allclose(np.diag(matrix), 1.0)
+    np.testing.assert_allclose(matrix, matrix.T)
