@@ -1217,6 +1217,13 @@ class Behaviour:
         20.0,
         "off",
     )
+    momentum: float = parameter(
+        0.0,
+        "anticipation where supply is in no doubt, share of that at full risk",
+        0.0,
+        1.0,
+        "off",
+    )
     carrying_cost: float = parameter(
         0.01,
         "a month: expected rise or fall that makes no buyer store more or less",

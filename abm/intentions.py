@@ -122,7 +122,7 @@ def anticipated_cover(
     Who expects goods to become dearer by more than it costs to carry them stores more, in
     proportion to the gain (the demand for stocks of Muth 1961); who expects them to become cheaper
     runs stocks down, at most to half of the calm target. A rally is believed in as far as supply is
-    in doubt. One elsewhere counts by contagion: where a control keeps it out, buyers still bet that
+    in doubt, and a little without any doubt (`momentum`). One elsewhere counts by contagion: where a control keeps it out, buyers still bet that
     the price at home will follow.
 
     Parameters
@@ -140,7 +140,8 @@ def anticipated_cover(
     elsewhere = np.maximum((weight * rise).sum(axis=1, keepdims=True) - rise, 0.0)
     rise = rise + behaviour.contagion * elsewhere
     gain = np.sign(rise) * np.maximum(np.abs(rise) - behaviour.carrying_cost, 0.0)
-    return risk * np.maximum(behaviour.anticipation * gain / NOTABLE_RISE, -LEAST_ANTICIPATED)
+    belief = np.maximum(risk, behaviour.momentum)
+    return belief * np.maximum(behaviour.anticipation * gain / NOTABLE_RISE, -LEAST_ANTICIPATED)
 
 
 def released_goods(model: MineralModel) -> np.ndarray:

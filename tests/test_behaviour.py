@@ -293,6 +293,14 @@ def test_gain_pays_for_storing_only_beyond_the_carrying_cost_and_in_doubt() -> N
         np.testing.assert_allclose(found, risk * expected, atol=1e-12)
 
 
+def test_momentum_believes_in_a_rally_that_no_control_began() -> None:
+    behaviour = Behaviour(anticipation=2.0, momentum=0.25, carrying_cost=0.02, contagion=0.0)
+    growth, need = np.array([[0.9, 1.0, 1.12]]), np.ones((1, 3))
+    for risk, belief in ((0.0, 0.25), (0.1, 0.25), (0.5, 0.5)):
+        found = anticipated_cover(growth, risk * need, need, behaviour)
+        np.testing.assert_allclose(found, [[-0.5 * belief, 0.0, 2.0 * belief]], atol=1e-12)
+
+
 def test_a_rally_elsewhere_counts_by_contagion() -> None:
     """The country in calm buys a quarter; its own price rests while that of the other rises."""
     behaviour = Behaviour(anticipation=1.0, carrying_cost=0.0, contagion=0.5)
