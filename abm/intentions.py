@@ -122,8 +122,8 @@ def anticipated_cover(
     Who expects goods to become dearer by more than it costs to carry them stores more, in
     proportion to the gain (the demand for stocks of Muth 1961); who expects them to become cheaper
     runs stocks down, at most to half of the calm target. A rally is believed in as far as supply is
-    in doubt, and a little without any doubt (`momentum`). One elsewhere counts by contagion: where a control keeps it out, buyers still bet that
-    the price at home will follow.
+    in doubt, and a little without any doubt (`momentum`). One elsewhere counts by contagion: where
+    a control keeps it out, buyers still bet that the price at home will follow.
 
     Parameters
     ----------

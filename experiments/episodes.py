@@ -19,7 +19,7 @@ from experiments.hindcast import HINDCASTS, observed_figures, observed_path, sim
 from experiments.priors import PRIORS, read_priors
 from experiments.run import SETTINGS
 
-FITTED = ("rare_earths_2010", "gallium_germanium_2023", "lithium_2021")
+FITTED = ("rare_earths_2010", "gallium_germanium_2023", "lithium_2021", "quiet_2016")
 # What runs depend on: the model, its tables, and how figures are read off. The posterior is not
 # part of it, nor are the priors, which decide where runs are made and not what they give.
 CODE = ("abm/**/*.py", "abm/data/**/*.csv", "conf/**/*.yaml")

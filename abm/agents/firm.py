@@ -231,14 +231,16 @@ def within_caps(
         [firm] USD/kg: the lowest ask.
     """
     running = np.minimum(supply.running, ceiling)
-    offered = supply.offered - (supply.running - running)
+    # What is left of a firm that is stopped altogether may be below zero by a rounding error.
+    offered = np.maximum(supply.offered - (supply.running - running), 0.0)
     kept = np.divide(
         offered, supply.offered, out=np.ones(offered.size), where=supply.offered > offered
     )
     # Where all is withheld the ramp keeps its ends: nothing stands on it.
     kept = np.where(kept > 0.0, kept, 1.0)
     high = np.where(kept < 1.0, low + kept * (supply.high - low), supply.high)
-    return Supply(running, supply.able - (runnable - np.minimum(runnable, ceiling)), offered, high)
+    able = np.maximum(supply.able - (runnable - np.minimum(runnable, ceiling)), 0.0)
+    return Supply(running, able, offered, high)
 
 
 def rise_of_cost(
