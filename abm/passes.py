@@ -466,7 +466,8 @@ def share_out(
     kept = running.copy()
     for f in range(running.size):
         if chosen[f] and limit[place[f]] < demand[place[f]]:
-            kept[f] *= limit[place[f]] / demand[place[f]]
+            # What is left of a stock may be below zero by a rounding error.
+            kept[f] *= max(limit[place[f]], 0.0) / demand[place[f]]
     return kept
 
 
