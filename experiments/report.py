@@ -20,6 +20,7 @@ from markupsafe import Markup
 from experiments.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
 from experiments.figures import NEGLIGIBLE, SHORT_LABELS, Drawn, Scene, mineral_label
 from experiments.finding import Headline, MembershipFinding
+from experiments.store import drawn_from
 
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS, DASH = "−", "–"
@@ -414,9 +415,12 @@ def _embedded(folder: Path, name: str) -> Markup:
 
 
 def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Label and text of every scalar or flat entry of the manifest but the configuration."""
+    """Label and text of every scalar or flat entry of the manifest but the configuration.
+
+    The posterior is among them where behaviour is drawn.
+    """
     rows = []
-    for key, value in manifest.items():
+    for key, value in {**manifest, **drawn_from(manifest)}.items():
         if key in {"config", "scene", "tables"}:
             continue
         if isinstance(value, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -16,10 +17,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from abm.posterior import POSTERIOR, read_posterior
 from experiments.ensemble import RunResult
 
 SCHEMA_VERSION = 1
 PACKAGES = ("chokepoint", "mesa", "numpy", "scipy", "numba", "pandas", "pyarrow", "hydra-core")
+# What a manifest repeats of the calibration that left a table of draws.
+CALIBRATION = ("command", "figures_fitted", "code_and_data_sha256", "commit")
 # One part a run; decisions only where somebody reviews a policy.
 RUN_TABLES = ("monthly", "flows", "accounts", "surplus", "sectors", "decisions", "projects")
 
@@ -227,8 +231,8 @@ def read_monthly(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> Path:
-    """Write manifest.json whole or not at all."""
-    return write_json(folder / "manifest.json", content)
+    """Write manifest.json whole or not at all, with where draws of behaviour come from."""
+    return write_json(folder / "manifest.json", {**content, **drawn_from(content)})
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
@@ -257,6 +261,34 @@ def provenance() -> dict[str, Any]:
         except PackageNotFoundError:  # run from a checkout that was not installed
             versions[name] = "not installed"
     return {"schema_version": SCHEMA_VERSION, "versions": versions, "commit": _commit()}
+
+
+def drawn_from(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The posterior that the settings of a manifest draw behaviour from, to be added to it.
+
+    Its hash, and what the calibration wrote about itself in the JSON file beside the table. Empty
+    where nothing is drawn, or where the manifest holds it already.
+    """
+    uncertainty = manifest.get("config", {}).get("uncertainty", {})
+    if not uncertainty.get("active") or "posterior" in manifest:
+        return {}
+    path = Path(uncertainty["table"] or POSTERIOR)
+    posterior = read_posterior(path)
+    about = {
+        "table": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "draws": len(posterior.draws),
+        "settings": len(posterior.settings),
+    }
+    return {"posterior": about | _calibration(path.with_suffix(".json"))}
+
+
+def _calibration(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"calibration": f"unknown: there is no readable {path.name} beside the table"}
+    return {name: told[name] for name in CALIBRATION if name in told}
 
 
 def _commit() -> str:

@@ -1,5 +1,8 @@
 """Ensembles that draw behaviour: which draw, what it changes, and what is left alone."""
 
+import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ from conftest import export_ban, quiet_config
 from abm.config import Config, ConfigError, check
 from abm.posterior import about_setting, drawn_config, read_posterior, with_draw
 from experiments.ensemble import one_run
+from experiments.report import Answer, write_study_report
+from experiments.store import drawn_from, plain, write_manifest
 
 DRAWS = {
     "behaviour.hoarding": [0.5, 1.0, 4.0],
@@ -125,3 +130,41 @@ def test_a_position_holds_for_the_world_that_is_built(tmp_path: Path) -> None:
 def test_settings_of_controls_are_found() -> None:
     assert about_setting("controls.enforcement").unit == "share stopped"
     assert about_setting("planning.entry.decision_months").default == 6.0
+
+
+# What a results folder says of the draws -----------------------------------------------------
+
+
+def manifest_of(config: Config) -> dict[str, object]:
+    return {"finding": "none", "config": plain(dataclasses.asdict(config))}
+
+
+def test_manifest_and_report_name_the_posterior_and_its_calibration(
+    table: Path, tmp_path: Path
+) -> None:
+    about = {"command": "calibrate --seed 3", "commit": "abc1234", "distance": {"prior": 1.0}}
+    table.with_suffix(".json").write_text(json.dumps(about))
+    manifest = manifest_of(uncertain(table))
+    found = json.loads(write_manifest(tmp_path, manifest).read_text())
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    assert found["posterior"] == {
+        "table": "posterior.csv",
+        "sha256": digest,
+        "draws": 3,
+        "settings": 3,
+        "command": "calibrate --seed 3",
+        "commit": "abc1234",
+    }
+    assert drawn_from(found) == {}, "a manifest read again is not read twice"
+    page = write_study_report(tmp_path, "A study", Answer([], [], {}), manifest, pd.DataFrame())
+    assert digest in page.read_text()
+
+
+def test_a_table_without_its_calibration_says_so(table: Path) -> None:
+    found = drawn_from(manifest_of(uncertain(table)))["posterior"]
+    assert "no readable posterior.json" in found["calibration"]
+
+
+def test_without_draws_the_manifest_is_as_given(tmp_path: Path) -> None:
+    manifest = manifest_of(Config())
+    assert json.loads(write_manifest(tmp_path, manifest).read_text()) == manifest
