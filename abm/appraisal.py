@@ -16,7 +16,6 @@ from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.config import Producers
 from abm.market import Clearing, Problem, no_bids, no_limits
 from abm.passes import demand_surplus
-from abm.policy.controls import Limit
 
 CAPACITY_RANGE = (0.3, 4.0)  # of rivals' capacity over today's; as firms' own long-run answer
 
@@ -73,6 +72,17 @@ class Trials:
 
 
 @dataclass(frozen=True)
+class RowLimit:
+    """A limit on one row of the trials: a cap on flows from an origin to some destinations."""
+
+    row: int
+    origin: int
+    destinations: np.ndarray
+    tonnes: float  # a month
+    levied: bool  # its rent stays in the exporting country; with traders otherwise
+
+
+@dataclass(frozen=True)
 class Appraisal:
     """What each option brings over doing nothing, [case, option], thousand USD a month."""
 
@@ -96,7 +106,7 @@ class Stakes:
 
     markup: np.ndarray  # [market, origin, destination] fraction over the home price
     tax: np.ndarray  # [row, destination] export tax of the exporter; negative where it dumps
-    limits: list[tuple[int, Limit]]  # row and limit
+    limits: list[RowLimit]
     tension: np.ndarray  # [origin, destination] of a country towards another, 0 to 1
     pending: np.ndarray  # [market, country] t/month of plants that are not yet open
     elasticity: np.ndarray  # [market] of rivals' capacity in the long run
@@ -141,20 +151,12 @@ def joined(problems: list[Problem]) -> Problem:
     )
 
 
-def copies(problem: Problem, market: np.ndarray, limits: list[tuple[int, Limit]]) -> Problem:
-    """One market a row, as often as asked for, under limits of its own.
-
-    Parameters
-    ----------
-    market
-        [row] of the problem.
-    limits
-        Rows and the limit that holds there; the limit's own number of a market is not read.
-    """
+def copies(problem: Problem, market: np.ndarray, limits: list[RowLimit]) -> Problem:
+    """One market [row] of the problem a row, as often as asked for, under limits of its own."""
     first, last = problem.firm_offset[market, 0], problem.firm_offset[market, -1]
     begin = np.concatenate([[0], np.cumsum(last - first)])
     firms = np.arange(begin[-1]) + np.repeat(first - begin[:-1], last - first)
-    sizes = np.array([limit.destinations.size for _, limit in limits], dtype=np.int64)
+    sizes = np.array([limit.destinations.size for limit in limits], dtype=np.int64)
     none = np.zeros(0, dtype=np.int64)
     arrays: dict[str, Any] = {name: getattr(problem, name)[market] for name in BY_MARKET}
     arrays |= {name: getattr(problem, name)[firms] for name in BY_FIRM}
@@ -162,13 +164,11 @@ def copies(problem: Problem, market: np.ndarray, limits: list[tuple[int, Limit]]
         problem,
         **arrays,
         firm_offset=problem.firm_offset[market] + (begin[:-1] - first)[:, None],
-        limit=np.array([limit.tonnes for _, limit in limits], dtype=float),
-        limit_market=np.repeat(np.array([row for row, _ in limits], dtype=np.int64), sizes),
+        limit=np.array([limit.tonnes for limit in limits], dtype=float),
+        limit_market=np.repeat(np.array([limit.row for limit in limits], dtype=np.int64), sizes),
         limit_offset=np.concatenate([[0], np.cumsum(sizes)]),
-        limit_origin=np.repeat(
-            np.array([limit.origin for _, limit in limits], dtype=np.int64), sizes
-        ),
-        limit_destination=np.concatenate([none, *(limit.destinations for _, limit in limits)]),
+        limit_origin=np.repeat(np.array([limit.origin for limit in limits], dtype=np.int64), sizes),
+        limit_destination=np.concatenate([none, *(limit.destinations for limit in limits)]),
         market_names=[problem.market(b) for b in market],
     )
 
@@ -240,9 +240,9 @@ def _books(trials: Trials, problem: Problem, clearing: Clearing, stakes: Stakes)
     price = np.nan_to_num(clearing.origin_price[rows, exporter])
     income = price[:, None] * (1.0 + stakes.markup[trials.market, exporter]) * flow
     levies = (income * stakes.tax).sum(axis=1)
-    for (row, limit), rent in zip(stakes.limits, clearing.rent, strict=True):
-        if limit.origin == exporter[row] and limit.holder != "traders":
-            levies[row] += rent * flow[row, limit.destinations].sum()
+    for limit, rent in zip(stakes.limits, clearing.rent.tolist(), strict=True):
+        if rent > 0.0 and limit.levied and limit.origin == exporter[limit.row]:
+            levies[limit.row] += rent * flow[limit.row, limit.destinations].sum()
     cost = variable_cost(problem, clearing)[rows, exporter]
     sold, home = flow.sum(axis=1), flow[rows, exporter]
     exports = sold - home
@@ -289,9 +289,10 @@ def lost_earnings(
     others = np.ones(clearing.origin_price.shape, dtype=bool)
     others[trials.rows, trials.exporter] = False
     elasticity = stakes.elasticity[market]
-    ratio = rivals_price_ratio(clearing, before, others)
+    sold = clearing.flow.sum(axis=2)[before]
+    ratio = rivals_price_ratio(clearing, before, others, sold)
     answer = np.clip(ratio ** elasticity[:, None], *CAPACITY_RANGE)
-    rivals = np.where(others, clearing.flow[before].sum(axis=2) + stakes.pending[market], 0.0)
+    rivals = np.where(others, sold + stakes.pending[market], 0.0)
     added = (rivals * (answer - 1.0)).sum(axis=1)
     abroad = np.where(others, clearing.demand[before], 0.0)
     paid = price_abroad(clearing.landed_price, abroad)
@@ -312,15 +313,17 @@ def price_abroad(landed_price: np.ndarray, bought: np.ndarray) -> np.ndarray:
     return np.divide(spent, total, out=np.ones(total.size), where=total > 0.0)
 
 
-def rivals_price_ratio(clearing: Clearing, before: np.ndarray, others: np.ndarray) -> np.ndarray:
+def rivals_price_ratio(
+    clearing: Clearing, before: np.ndarray, others: np.ndarray, sold: np.ndarray
+) -> np.ndarray:
     """[row, origin] price of rivals over what it is where the producer does nothing.
 
-    Who sells nothing yet looks at the mean price of those who do, by their sales.
+    Who sells nothing yet looks at the mean price of those who do, by what they `sold` there.
     """
     price, usual = clearing.origin_price, clearing.origin_price[before]
     seen = others & np.isfinite(price) & np.isfinite(usual)
     ratio = np.divide(price, usual, out=np.ones(price.shape), where=seen)
-    weight = np.where(seen, clearing.flow[before].sum(axis=2), 0.0)
+    weight = np.where(seen, sold, 0.0)
     total = weight.sum(axis=1)
     mean = np.divide(
         (weight * ratio).sum(axis=1), total, out=np.ones(total.size), where=total > 0.0

@@ -13,7 +13,16 @@ import numpy as np
 
 from abm.agents import firm
 from abm.agents.buyer import Orders
-from abm.appraisal import Appraisal, Stakes, Trials, appraise, copies, joined, steady_demand
+from abm.appraisal import (
+    Appraisal,
+    RowLimit,
+    Stakes,
+    Trials,
+    appraise,
+    copies,
+    joined,
+    steady_demand,
+)
 from abm.config import Config, Instrument, Producers
 from abm.intentions import feed_at_hand
 from abm.market import Clearing, MarketNotCleared, Problem, clear, no_bids
@@ -35,6 +44,22 @@ class Minutes:
     appraisal: Appraisal
     possible: np.ndarray  # [case, option] bool: the option has somebody to act on
     chosen: np.ndarray  # [case] option
+
+
+@dataclass(frozen=True)
+class Docket:
+    """What is put on the exporters' arcs in the trials; the same while the same is tried."""
+
+    drafts: list[list[DatedControl | None]]  # [case][option]
+    imposed: dict[DatedControl, tuple[Scope, ...]]  # by others than the review, with their scopes
+    traced: np.ndarray  # [destination] for which the scopes hold
+    tax: np.ndarray  # [row, destination] fraction of the export price
+    detour: np.ndarray  # [row, destination] USD/kg
+    held: list[tuple[int, DatedControl]]  # rows, and the controls that hold there
+    # Limits of a draft in a row in the tonnes of the opening, at the price gap of that place.
+    opening_limits: dict[tuple[int, DatedControl], tuple[float, list[Limit]]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass
@@ -60,6 +85,7 @@ class Review:
     archive: dict[tuple[int, str, float, bytes], DatedControl] = field(default_factory=dict)
     traced: np.ndarray | None = None  # [destination] for which `scopes` hold
     scopes: dict[DatedControl, tuple[Scope, ...]] = field(default_factory=dict)  # of drafts
+    docket: Docket | None = None
     last: Clearing | None = None  # of the trials, to start the next from
     minutes: list[Minutes] = field(default_factory=list)
 
@@ -260,46 +286,18 @@ def cost_of_change(model: MineralModel) -> np.ndarray:
 
 def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
     """One row a market of a trial, and what producers look at beside it."""
-    review, trials, world = model.review, model.review.trials, model.world
-    terms = model.border.terms
-    tax, detour = np.zeros((2, trials.market.size, len(world.countries)))
-    limits = foreign_limits(model)
-    imposed = {
-        control: at_full_pace(model, control, scopes)
-        for control, scopes in zip(terms.controls.controls, terms.controls.scopes, strict=True)
-        if control not in review.own
-    }
-    options = {
-        draft: at_full_pace(
-            model,
-            at_present(draft, model.growth),
-            review.scopes_of(draft, terms.controls.traced),
-        )
-        for row in review.drafts
-        for draft in row
-        if draft is not None
-    }
-    held = {
-        control: [(limit, limit.markets.tolist()) for limit in found]
-        for control, found in (options | imposed).items()
-    }
-    touched = {control: control.markets.tolist() for control in imposed}
-    places = zip(trials.market.tolist(), trials.exporter.tolist(), strict=True)
-    for row, (market, exporter) in enumerate(places):
-        option = review.drafts[trials.case[row]][trials.option[row]]
-        here = [c for c in imposed if c.exporter == exporter and market in touched[c]]
-        for control in [*here, option] if option else here:
-            add_to_arcs(control, world, market, tax[row], detour[row])
-            limits += [(row, limit) for limit, markets in held[control] if market in markets]
+    trials, world, border = model.review.trials, model.world, model.border
+    docket = docket_of(model)
+    limits = foreign_limits(model) + limits_of_trials(model, docket)
     problem = copies(calm_markets(model), trials.market, limits)
     place = (trials.market, trials.exporter)
-    asked = (1.0 + model.terms.markup[place]) * (1.0 + model.border.tariff[place])
-    problem.price_factor[trials.rows, trials.exporter] = asked * (1.0 + tax)
-    added = model.border.addition[place] - terms.controls.detour[place] + detour
+    asked = (1.0 + model.terms.markup[place]) * (1.0 + border.tariff[place])
+    problem.price_factor[trials.rows, trials.exporter] = asked * (1.0 + docket.tax)
+    added = border.addition[place] - border.terms.controls.detour[place] + docket.detour
     problem.price_addition[trials.rows, trials.exporter] = added
     stakes = Stakes(
         markup=model.terms.markup,
-        tax=tax,
+        tax=docket.tax,
         limits=limits,
         tension=tension(model),
         pending=pending_plants(model),
@@ -307,6 +305,83 @@ def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
         lead_years=world.parameters["lead_time_years"],
     )
     return problem, stakes
+
+
+def docket_of(model: MineralModel) -> Docket:
+    """The docket of this review; the last one where it tries the same."""
+    review, arcs = model.review, model.border.terms.controls
+    pairs = zip(arcs.controls, arcs.scopes, strict=True)
+    imposed = {control: scopes for control, scopes in pairs if control not in review.own}
+    last = review.docket
+    if (
+        last is None
+        or last.drafts != review.drafts
+        or list(last.imposed) != list(imposed)
+        or not np.array_equal(last.traced, arcs.traced)
+    ):
+        review.docket = new_docket(model, imposed)
+    assert review.docket is not None
+    return review.docket
+
+
+def new_docket(model: MineralModel, imposed: dict[DatedControl, tuple[Scope, ...]]) -> Docket:
+    review, trials = model.review, model.review.trials
+    tax, detour = np.zeros((2, trials.market.size, len(model.world.countries)))
+    touched = {control: control.markets.tolist() for control in imposed}
+    held: list[tuple[int, DatedControl]] = []
+    places = zip(trials.market.tolist(), trials.exporter.tolist(), strict=True)
+    for row, (market, exporter) in enumerate(places):
+        option = review.drafts[trials.case[row]][trials.option[row]]
+        here = [c for c in imposed if c.exporter == exporter and market in touched[c]]
+        for control in [*here, option] if option else here:
+            add_to_arcs(control, model.world, market, tax[row], detour[row])
+            held.append((row, control))
+    traced = model.border.terms.controls.traced
+    return Docket(review.drafts, imposed, traced, tax, detour, held)
+
+
+def limits_of_trials(model: MineralModel, docket: Docket) -> list[RowLimit]:
+    """The limits that producers' own controls and drafts set on the rows of the trials."""
+    trials = model.review.trials
+    markets, growth = trials.market.tolist(), model.growth[trials.market].tolist()
+    gaps = model.state.price_gap[trials.market, trials.exporter].tolist()
+    imposed = {
+        control: at_full_pace(model, control, scopes, model.growth)
+        for control, scopes in docket.imposed.items()
+    }
+    limits = []
+    for row, control in docket.held:
+        if control in imposed:
+            here, grown = [x for x in imposed[control] if markets[row] in x.markets], 1.0
+        else:
+            here, grown = opening_limits(model, docket, row, control, gaps[row]), growth[row]
+        limits += [
+            RowLimit(row, x.origin, x.destinations, grown * x.tonnes, levied(x)) for x in here
+        ]
+    return limits
+
+
+def levied(limit: Limit) -> bool:
+    """Whether the rent of a limit stays in the exporting country."""
+    return limit.holder != "traders"
+
+
+def opening_limits(
+    model: MineralModel, docket: Docket, row: int, draft: DatedControl, gap: float
+) -> list[Limit]:
+    """The limits of a draft in a row, at full pace and in the tonnes of the opening.
+
+    A draft holds every market alone and its quotas are shares, so tonnes grow with normal trade;
+    limits are worked out anew only where the price gap has moved.
+    """
+    known = docket.opening_limits.get((row, draft))
+    if known is None or known[0] != gap:
+        market = model.review.trials.market[row]
+        scopes = model.review.scopes_of(draft, docket.traced)
+        limits = at_full_pace(model, draft, scopes, np.ones(model.growth.size))
+        known = gap, [limit for limit in limits if limit.markets[0] == market]
+        docket.opening_limits[row, draft] = known
+    return known[1]
 
 
 def calm_markets(model: MineralModel) -> Problem:
@@ -347,32 +422,36 @@ def calm_offers(model: MineralModel, stage: StageRows) -> Offers:
     return Offers(running + stored, firms.low_ask[rows], firms.high_ask[rows], traits.least_price)
 
 
-def foreign_limits(model: MineralModel) -> list[tuple[int, Limit]]:
-    """Rows, and the limits of other producers that are in force there.
+def foreign_limits(model: MineralModel) -> list[RowLimit]:
+    """The limits of other producers that are in force in the rows of the trials.
 
     Of a limit that holds several markets together, each keeps the tonnes it had last month.
     """
     trials, found = model.review.trials, []
     for limit in model.measures.limits:
-        here = np.isin(trials.market, limit.markets) & (trials.exporter != limit.origin)
-        for row in np.flatnonzero(here).tolist():
-            market = trials.market[row]
+        for market in limit.markets.tolist():
             tonnes = limit.tonnes
             if limit.markets.size > 1:
                 tonnes = float(model.last_flow[market, limit.origin, limit.destinations].sum())
-            found.append((row, replace(limit, markets=np.array([market]), tonnes=tonnes)))
+            here = (trials.market == market) & (trials.exporter != limit.origin)
+            found += [
+                RowLimit(row, limit.origin, limit.destinations, tonnes, levied(limit))
+                for row in np.flatnonzero(here).tolist()
+            ]
     return found
 
 
 def at_full_pace(
-    model: MineralModel, control: DatedControl, scopes: tuple[Scope, ...]
+    model: MineralModel, control: DatedControl, scopes: tuple[Scope, ...], growth: np.ndarray
 ) -> list[Limit]:
-    """The limits of a control once licences come and detours go at the usual pace."""
+    """The limits of a control once licences come and detours go at the usual pace.
+
+    `growth` [market] is normal trade over opening trade.
+    """
     terms = control.terms
     month = control.start + terms.processing_months + terms.ramp_months
     month += terms.detour_months + 1
-    gap = model.state.price_gap
-    return list(limits_of(control, scopes, month, model.growth, gap, NOTHING))
+    return list(limits_of(control, scopes, month, growth, model.state.price_gap, NOTHING))
 
 
 def pending_plants(model: MineralModel) -> np.ndarray:
