@@ -11,7 +11,7 @@ from abm.config import Config
 from experiments.run import SETTINGS
 
 # Groups that choose what is asked or of which world: nothing of theirs can be switched off.
-ALWAYS = {"world", "experiment"}
+ALWAYS = {"world", "experiment", "experiment/hindcast"}
 OPTIONS = sorted(SETTINGS.glob("*/**/*.yaml"))
 GROUPS = sorted({path.parent for path in OPTIONS})
 
