@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -62,6 +63,7 @@ SETTINGS = Path(__file__).resolve().parent.parent / "conf"
 # Hydra would write its own files into a folder before we can refuse it; the manifest has them all.
 QUIET = ["hydra.output_subdir=null", "hydra/job_logging=none"]
 MISUSE = 2  # exit code of a wrong input
+PAGE_WIDTH = 110  # signs in a line of the help
 
 
 # What a user or a machine can cause: answered with one sentence. Anything else is a defect.
@@ -171,12 +173,32 @@ def main(run: Callable[[], None] = command) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         sys.argv[1:] = quietly(arranged(sys.argv[1:]))
-        run()
+        if {"-h", "--help"} & set(sys.argv):
+            print_wrapped(run)
+        else:
+            run()
     except REFUSED as error:
         return refuse(error)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
+
+
+def print_wrapped(run: Callable[[], None]) -> None:
+    """Print what a command prints; a long line, as of a group with many options, goes on below."""
+    said = io.StringIO()
+    fold = textwrap.TextWrapper(
+        PAGE_WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
+    try:
+        with contextlib.redirect_stdout(said):
+            run()
+    finally:  # Hydra ends the process after its page
+        page = [
+            line if len(line) <= PAGE_WIDTH else fold.fill(line)
+            for line in said.getvalue().splitlines()
+        ]
+        sys.stdout.write("".join(f"{line}\n" for line in page))
 
 
 def arranged(words: list[str]) -> list[str]:
