@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from abm.scenario import scenarios
 from abm.world import build_world
 from experiments import run, settings_file, validate
 from experiments.ensemble import config_opening, read_config_tables
+from experiments.figures import save
 from experiments.hindcast import (
     HINDCASTS,
     MODEL,
@@ -165,8 +168,15 @@ def test_the_textbook_changes_settings_that_exist() -> None:
 
 @pytest.fixture(scope="module")
 def played(invented: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In one process, but with figures that another process could draw."""
+
+    def sent(figure: Any, *where: Any) -> None:
+        save(pickle.loads(pickle.dumps(figure)), *where)
+
     folder = tmp_path_factory.mktemp("hindcast") / "run"
-    run_study(invented, folder, hindcast_study)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.study.save", sent)
+        run_study(invented, folder, hindcast_study)
     return folder
 
 
