@@ -18,8 +18,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from abm.config import Closure, Config, ConfigError, DemandScenario, Instrument
-from abm.scenario import members_of
+from abm.config import Closure, Config, DemandScenario
 from abm.world import World
 from experiments.effects import CRISIS_MONTHS, NO_MEMBERSHIP, estimate, month_after
 from experiments.figures import (
@@ -35,7 +34,7 @@ from experiments.figures import (
 )
 from experiments.indicators import CALM, CRISIS, monthly_outcomes
 from experiments.report import Answer, interval, number
-from experiments.study import Cell, Study, with_settings
+from experiments.study import Cell, Study, circle_under_shock, with_settings
 
 AS_CONFIGURED = "none"
 ALLIED, ALONE = "members", "no alliance"
@@ -159,13 +158,7 @@ def mechanisms_study(config: Config, world: World) -> Study:
     ConfigError
         Unless there is one circle and a shock.
     """
-    if len(config.membership.circles) != 1 or config.shock.instrument is Instrument.none:
-        raise ConfigError(
-            "The study of mechanisms needs one circle of members and a shock; give some such as "
-            "membership=washington shock=export_ban"
-        )
-    ((circle, members),) = config.membership.circles.items()
-    group = tuple(members_of(members, circle, world))
+    circle, group = circle_under_shock(config, world)
     known = mechanisms(config)
 
     def cell(name: str, state: str, changed: Config, alliance: str, shocked: bool) -> Cell:

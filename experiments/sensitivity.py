@@ -16,9 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from abm.config import Config, ConfigError, Instrument, month_index
+from abm.config import Config, month_index
 from abm.model import MineralModel
-from abm.scenario import members_of
 from abm.world import World
 from experiments.ensemble import read_config_tables
 from experiments.factors import POSITIONS, Factor, changes, factor_table, factors_of
@@ -39,7 +38,7 @@ from experiments.indices import (
     variance_shares,
 )
 from experiments.report import Answer, number
-from experiments.study import Cell, Study, run_cell_or_not, with_settings
+from experiments.study import Cell, Study, circle_under_shock, run_cell_or_not, with_settings
 
 SCREENING, VARIANCE = "screening", "variance"
 ALLIED, ALONE = "members", "no alliance"
@@ -69,13 +68,7 @@ def sensitivity_study(config: Config, world: World) -> Study:
     ConfigError
         Unless there is one circle and a shock.
     """
-    if len(config.membership.circles) != 1 or config.shock.instrument is Instrument.none:
-        raise ConfigError(
-            "The study of sensitivity needs one circle of members and a shock; give some such as "
-            "membership=washington shock=export_ban"
-        )
-    ((circle, members),) = config.membership.circles.items()
-    group = tuple(members_of(members, circle, world))
+    circle, group = circle_under_shock(config, world)
     factors = factors_of(config, world, read_config_tables(config))
     design = trajectories(len(factors), config.sensitivity.trajectories)
 

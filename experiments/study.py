@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from abm.books import BooksDoNotBalance
-from abm.config import Config, ConfigError, check
+from abm.config import Config, ConfigError, Instrument, check
 from abm.market import MarketNotCleared
 from abm.model import MineralModel
 from abm.posterior import drawn_config
-from abm.scenario import Scenario, scenarios
+from abm.scenario import Scenario, members_of, scenarios
 from abm.tables import Tables
 from abm.world import MONTHS, World, build_world
 from experiments.ensemble import (
@@ -129,6 +129,23 @@ def with_settings(config: Config, changes: Mapping[str, Any]) -> Config:
             raise ConfigError(f"There is no setting {name}; see all settings with --help")
         setattr(node, last, value)
     return changed
+
+
+def circle_under_shock(config: Config, world: World) -> tuple[str, tuple[str, ...]]:
+    """The one circle whose membership a study compares under a shock, and its members.
+
+    Raises
+    ------
+    ConfigError
+        Unless there is one circle and a shock.
+    """
+    if len(config.membership.circles) != 1 or config.shock.instrument is Instrument.none:
+        raise ConfigError(
+            f"The study of {config.question.value} needs one circle of members and a shock; give "
+            "some such as membership=washington shock=export_ban"
+        )
+    ((name, circle),) = config.membership.circles.items()
+    return name, tuple(members_of(circle, name, world))
 
 
 def cell_scenario(cell: Cell, world: World) -> Scenario:
