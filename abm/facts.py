@@ -23,7 +23,7 @@ from abm.config import (
     Weight,
     month_index,
 )
-from abm.scenario import NEVER, named_countries, named_markets, related_minerals
+from abm.scenario import NEVER, check_country, named_countries, named_markets, related_minerals
 from abm.state import STATE
 from abm.world import MONTHS, World
 
@@ -190,11 +190,7 @@ def states_buying(facts: Facts, month: int, shape: tuple[int, int]) -> np.ndarra
 
 
 def _country(path: str, code: str, world: World) -> int:
-    if code not in world.countries:
-        raise ConfigError(
-            f"{path}.by names the country {code!r}, which countries.csv does not list; "
-            f"choose from {', '.join(world.countries)}"
-        )
+    check_country(code, f"{path}.by", world)
     return world.country(code)
 
 

@@ -204,7 +204,7 @@ def scenarios(config: Config, world: World) -> list[Scenario]:
     membership = config.membership
     cases = membership.cases or {name: [name] for name in membership.circles}
     for code in config.accession.candidates:
-        _check_country(code, "accession.candidates", world)
+        check_country(code, "accession.candidates", world)
     with_shock = [False] + [True] * (config.shock.instrument is not Instrument.none)
     blocs = {name: _bloc(config, world, name) for name in membership.circles}
     return [
@@ -231,7 +231,7 @@ def members_of(circle: Circle, name: str, world: World) -> list[str]:
             )
         listed = list(world.circles[circle.table])
     for code in [*circle.add, *circle.drop]:
-        _check_country(code, f"membership.circles.{name}", world)
+        check_country(code, f"membership.circles.{name}", world)
     chosen = {*listed, *circle.add} - set(circle.drop)
     return [code for code in world.countries if code in chosen]
 
@@ -242,7 +242,7 @@ def _bloc(config: Config, world: World, name: str) -> Bloc:
     members, count = members_of(circle, name, world), len(world.countries)
     for part in ("joins", "exits", "share"):
         for code in getattr(circle, part):
-            _check_country(code, f"{path}.{part}", world)
+            check_country(code, f"{path}.{part}", world)
             if code not in members:
                 raise ConfigError(
                     f"{path}.{part} names {code}, which is not in the circle; put it into add, "
@@ -283,7 +283,7 @@ def _joining_date(config: Config, world: World, circle: Circle, code: str) -> st
 def _partners(circle: Circle, path: str, members: list[str], world: World) -> dict[str, np.ndarray]:
     partners: dict[str, np.ndarray] = {}
     for code, instruments in circle.partners.items():
-        _check_country(code, f"{path}.partners", world)
+        check_country(code, f"{path}.partners", world)
         if code in members:
             raise ConfigError(
                 f"{path}.partners names {code}, which is a member; take it out of one of the two"
@@ -332,7 +332,7 @@ def _check_weights(controls: list[DatedControl], world: World) -> None:
 def _dated(
     path: str, control: Control, config: Config, world: World, members: np.ndarray
 ) -> DatedControl:
-    _check_country(control.by, f"{path}.by", world)
+    check_country(control.by, f"{path}.by", world)
     exporter = world.country(control.by)
     start = config.horizon.start
     begins = month_index(control.start, start)
@@ -438,7 +438,7 @@ def _validated(
 ) -> np.ndarray:
     """[control market, destination] share of the need of each target that validated users have."""
     for code in control.validated_countries:
-        _check_country(code, f"{path}.validated_countries", world)
+        check_country(code, f"{path}.validated_countries", world)
     for sector in control.validated_sectors:
         if sector not in world.sectors:
             raise ConfigError(
@@ -550,7 +550,14 @@ def named_countries(
     return chosen
 
 
-def _check_country(code: str, path: str, world: World) -> None:
+def check_country(code: str, path: str, world: World) -> None:
+    """Refuse a country code that no table knows.
+
+    Raises
+    ------
+    ConfigError
+        Naming the setting, the code and the codes there are.
+    """
     if code not in world.countries:
         raise ConfigError(
             f"{path} names the country {code!r}, which countries.csv does not list; "

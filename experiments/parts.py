@@ -32,7 +32,7 @@ from experiments.store import (
     SCHEMA_VERSION,
     ResultsFolderError,
     described,
-    encoding,
+    parquet_writer,
     plain,
     provenance,
     write_json,
@@ -302,9 +302,7 @@ class PartWriter:
             if name not in self._writers:
                 file = (self.hidden / f"{name}.parquet").open("wb")
                 self._files.append(file)
-                self._writers[name] = pq.ParquetWriter(
-                    file, rows.schema, compression="zstd", **encoding(rows.schema)
-                )
+                self._writers[name] = parquet_writer(file, rows.schema)
             self._writers[name].write_table(rows)
 
     def __exit__(

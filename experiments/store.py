@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -133,6 +133,11 @@ COLUMNS = {
 }
 
 
+def parquet_writer(sink: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of result tables: how they are packed is settled here alone."""
+    return pq.ParquetWriter(sink, schema, compression="zstd", **encoding(schema))
+
+
 class ResultsFolderError(OSError):
     """The results folder cannot take a run."""
 
@@ -150,9 +155,7 @@ class ResultTables:
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows to a table, as a row group of their own."""
         if name not in self._writers:
-            self._writers[name] = pq.ParquetWriter(
-                self._part(name), rows.schema, compression="zstd", **encoding(rows.schema)
-            )
+            self._writers[name] = parquet_writer(self._part(name), rows.schema)
         self._writers[name].write_table(rows)
 
     def __exit__(
