@@ -27,6 +27,7 @@ import pandas as pd
 from abm.tables import TableError, Tables, revised
 
 BASE_YEAR = 2024  # which the tables describe
+SUBSTITUTE_PRICES = ("backstop_price_multiple", "choke_price_multiple")
 GROWTH_YEARS = 5  # before the opening, over which growth is taken from output
 GROWTH_RANGE = (0.0, 0.12)  # a year; nobody plans to shrink or to grow faster for long; assumed
 GROWTH_MARGIN = 0.04  # a year, either side
@@ -66,19 +67,20 @@ def tables_of_year(tables: Tables, year: int, minerals: Sequence[str]) -> Tables
     recycling = _recycling(tables, primary, chosen)
     output = _output(tables, primary, recycling, year, chosen)
     firms = _firms(tables, output, year, chosen)
+    prices = _prices(tables, output, year, chosen)
     return revised(
         tables,
         f"of {year}",
         countries=_countries(tables, year),
         output=output,
         recycling=recycling,
-        prices=_prices(tables, output, year, chosen),
+        prices=prices,
         demand=_demand(tables, year, chosen),
         sectors=_sectors(tables, year, chosen),
         import_shares=_import_shares(tables, year, chosen),
         firms=firms,
         projects=_projects(tables, year, chosen),
-        parameters=_parameters(tables, primary, chosen),
+        parameters=_parameters(tables, primary, prices, chosen),
     )
 
 
@@ -386,17 +388,37 @@ def _import_shares(tables: Tables, year: int, minerals: list[str]) -> pd.DataFra
     return _with(tables.import_shares, pd.concat([kept, past]), minerals)
 
 
-def _parameters(tables: Tables, primary: pd.DataFrame, minerals: list[str]) -> pd.DataFrame:
-    """The ceiling of a by-product stays where it is in tonnes: further above a smaller output."""
+def _parameters(
+    tables: Tables, primary: pd.DataFrame, prices: pd.DataFrame, minerals: list[str]
+) -> pd.DataFrame:
+    """What is stated as a multiple of 2024 and stays where it is in tonnes or real dollars.
+
+    The ceiling of a by-product is further above a smaller output; what a substitute costs is
+    further above a lower price, and never below the least multiple that is stated.
+    """
     found = tables.parameters.copy()
+    numbers = ["value", "low", "high"]
     ceiling = found["parameter"] == "byproduct_ceiling"
+    substitute = found["parameter"].isin(SUBSTITUTE_PRICES)
     for mineral in minerals:
-        rows = ceiling & (found["mineral"] == mineral)
-        multiple = found.loc[rows, ["value", "low", "high"]] / _world_ratio(
-            tables, primary, mineral
-        )
-        found.loc[rows, ["value", "low", "high"]] = multiple.clip(lower=1.0)
+        here = found["mineral"] == mineral
+        multiple = found.loc[ceiling & here, numbers] / _world_ratio(tables, primary, mineral)
+        found.loc[ceiling & here, numbers] = multiple.clip(lower=1.0)
+        rows = substitute & here
+        multiple = found.loc[rows, numbers] / _price_ratio(tables, prices, mineral)
+        least = np.maximum(found.loc[rows, "low"], 1.0)
+        found.loc[rows, numbers] = multiple.clip(lower=least, axis=0)
     return found
+
+
+def _price_ratio(tables: Tables, prices: pd.DataFrame, mineral: str) -> float:
+    """World price of the last stage over that of 2024, both in dollars of 2024."""
+    stage = tables.stages_of(mineral)[-1]
+    then, now = (
+        frame.set_index(["mineral", "stage", "market"]) for frame in (prices, tables.prices)
+    )
+    key = (mineral, stage, "world")
+    return _price(then, key) / _price(now, key)
 
 
 # --- Firms and projects ---------------------------------------------------------------------------

@@ -142,6 +142,31 @@ def test_prices_are_those_of_the_year_in_dollars_of_2024(world_of: Callable[[int
     assert abroad / home == pytest.approx(1.15 * 1.17, rel=1e-3)
 
 
+def test_a_substitute_costs_the_same_real_dollars(tables: Tables) -> None:
+    minerals = ("rare_earths_light", "lithium")
+
+    def dollars(found: Tables) -> np.ndarray:
+        """World price in dollars of 2024 at which substitutes take over, then end demand."""
+        price = found.prices.set_index(["mineral", "stage", "market"])["price_usd_per_kg"]
+        multiple = found.parameters.set_index(["mineral", "parameter"])["value"]
+        kinds = ("backstop_price_multiple", "choke_price_multiple")
+        return np.array(
+            [
+                [multiple[name, kind] * price[name, "refined", "world"] for kind in kinds]
+                for name in minerals
+            ]
+        )
+
+    for year in (2009, 2016, 2020):
+        then = tables_of_year(tables, year, minerals)
+        np.testing.assert_allclose(dollars(then), dollars(tables), rtol=1e-12)
+    # In the boom of 2022 lithium cost nearly what the substitute does: never below the range.
+    stated = tables.parameters.set_index(["mineral", "parameter"])
+    held = tables_of_year(tables, 2022, minerals).parameters.set_index(["mineral", "parameter"])
+    key = ("lithium", "backstop_price_multiple")
+    assert held.loc[key, "value"] == stated.loc[key, "low"]
+
+
 def test_japan_buys_its_rare_earths_in_china_in_2009(world_of: Callable[[int], World]) -> None:
     world = world_of(2009)
     market = world.market("rare_earths_light", "refined")
