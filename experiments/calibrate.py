@@ -26,9 +26,9 @@ from tqdm import tqdm
 from abm.config import ConfigError
 from abm.streams import stream
 from abm.tables import TableError
-from experiments.candidates import Candidate, Episode, Runs, RunStore, Simulate
-from experiments.emulator import Emulator, fit_emulator
-from experiments.inference import (
+from experiments.calibration.candidates import Candidate, Episode, Runs, RunStore, Simulate
+from experiments.calibration.emulator import Emulator, fit_emulator
+from experiments.calibration.inference import (
     Sample,
     Search,
     candidate_at,
@@ -36,9 +36,9 @@ from experiments.inference import (
     run_seed,
     sequential_sample,
 )
-from experiments.misfit import Figures, observed_figures
-from experiments.priors import Priors
-from experiments.workers import start_workers
+from experiments.calibration.misfit import Figures, observed_figures
+from experiments.calibration.priors import Priors
+from experiments.engine.workers import start_workers
 
 COMMAND = "python -m experiments.calibrate"
 ROOT = Path(__file__).parent.parent
@@ -345,8 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     # Loaded when asked for: what draws and what reads episodes takes long to load.
-    from experiments.calibration_report import publish, write_results
-    from experiments.episodes import hindcast_problem
+    from experiments.calibration.episodes import hindcast_problem
+    from experiments.calibration.report import publish, write_results
 
     try:
         problem = hindcast_problem(given.episodes)

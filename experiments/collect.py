@@ -21,8 +21,8 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from experiments.parts import PARTS, PLAN, failure_of, finished
-from experiments.store import SCHEMA_VERSION, ResultsFolderError
+from experiments.engine.parts import PARTS, PLAN, failure_of, finished
+from experiments.engine.store import SCHEMA_VERSION, ResultsFolderError
 
 FINISHED, UNFINISHED, FAILED, MISSING = "finished", "unfinished", "failed", "missing"
 CHOICES = ("outcomes", "effects")  # the table collected unless another is named: the first there is

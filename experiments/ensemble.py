@@ -33,7 +33,7 @@ from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
 from abm.tables import DATA_FOLDER, Tables, read_tables
 from abm.world import MONTHS, World, build_world, select_minerals
-from experiments.workers import Workers
+from experiments.engine.workers import Workers
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 5.0  # seconds; a month that needs no compiling takes half of one

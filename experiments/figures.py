@@ -27,7 +27,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from experiments.effects import (
+from experiments.engine.store import read_monthly
+from experiments.measures.effects import (
     ALL,
     HOME,
     MEASURES,
@@ -47,9 +48,8 @@ from experiments.effects import (
     price_series,
     seed_bands,
 )
-from experiments.panel import Panel
-from experiments.store import read_monthly
-from experiments.welfare import PARTIES, TOTAL
+from experiments.measures.panel import Panel
+from experiments.measures.welfare import PARTIES, TOTAL
 
 SINGLE, DOUBLE = 3.5, 7.2
 SMALL, NORMAL = 7.0, 8.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.effects import (
+from experiments.measures.effects import (
     CRISIS_MONTHS,
     HOME_PRICE,
     MEMBERS,
@@ -27,7 +27,7 @@ from experiments.effects import (
     opening_basket,
     paired_effects,
 )
-from experiments.panel import Array, Panel
+from experiments.measures.panel import Array, Panel
 
 
 @dataclass(frozen=True)

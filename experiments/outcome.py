@@ -13,14 +13,26 @@ from abm.opening import concentration
 from abm.scenario import Scenario
 from abm.tables import Tables
 from abm.world import World
-from experiments.effects import Window, calm_window, crisis_window, effects_columns, effects_table
+from experiments.engine.store import (
+    plain,
+    provenance,
+    read_monthly,
+    write_described,
+    write_manifest,
+)
+from experiments.engine.workers import Workers
 from experiments.figures import Scene, load_drawing, membership_figures, save
 from experiments.finding import headline
-from experiments.panel import Panel
+from experiments.measures.effects import (
+    Window,
+    calm_window,
+    crisis_window,
+    effects_columns,
+    effects_table,
+)
+from experiments.measures.panel import Panel
+from experiments.measures.welfare import industry_table, welfare_table
 from experiments.report import finding, write_report
-from experiments.store import plain, provenance, read_monthly, write_described, write_manifest
-from experiments.welfare import industry_table, welfare_table
-from experiments.workers import Workers
 
 
 def describe(

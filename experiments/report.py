@@ -17,10 +17,10 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from experiments.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
+from experiments.engine.store import drawn_from
 from experiments.figures import NEGLIGIBLE, SHORT_LABELS, Drawn, Scene, mineral_label
 from experiments.finding import Headline, MembershipFinding
-from experiments.store import drawn_from
+from experiments.measures.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS, DASH = "−", "–"

@@ -37,15 +37,8 @@ from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
 from abm.world import build_world
-from experiments.batch import ensemble_jobs, gather
-from experiments.ensemble import (
-    config_opening,
-    prepare,
-    read_config_tables,
-    ready,
-    worker_count,
-)
-from experiments.parts import (
+from experiments.engine.batch import ensemble_jobs, gather
+from experiments.engine.parts import (
     ANOTHER_FOLDER,
     PARTS,
     claimed,
@@ -55,8 +48,15 @@ from experiments.parts import (
     forget_parts,
     plan_of,
 )
+from experiments.engine.workers import start_workers
+from experiments.ensemble import (
+    config_opening,
+    prepare,
+    read_config_tables,
+    ready,
+    worker_count,
+)
 from experiments.settings_file import expanded
-from experiments.workers import start_workers
 
 ConfigStore.instance().store(name="schema", node=Config)
 SETTINGS = Path(__file__).resolve().parent.parent / "conf"
@@ -129,7 +129,7 @@ def run_experiment(config: Config, folder: Path, overrides: Sequence[str] = ()) 
     """
     if config.question is not Question.membership:
         # Loaded when asked for: what draws takes long to load.
-        from experiments.studies import STUDIES
+        from experiments.studies.registry import STUDIES
         from experiments.study import run_study
 
         return run_study(config, folder, STUDIES[config.question], overrides)

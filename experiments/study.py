@@ -25,6 +25,20 @@ from abm.posterior import drawn_config
 from abm.scenario import Scenario, members_of, scenarios
 from abm.tables import Tables
 from abm.world import MONTHS, World, build_world
+from experiments.engine.parts import (
+    Job,
+    batches,
+    claimed,
+    completed,
+    disk_errors,
+    finished,
+    finished_report,
+    forget_parts,
+    plan_of,
+    read_part,
+)
+from experiments.engine.store import plain, provenance, write_described, write_manifest
+from experiments.engine.workers import Workers, start_workers
 from experiments.ensemble import (
     config_opening,
     one_run,
@@ -37,21 +51,7 @@ from experiments.ensemble import (
 )
 from experiments.figures import load_drawing, save
 from experiments.outcome import assumptions
-from experiments.parts import (
-    Job,
-    batches,
-    claimed,
-    completed,
-    disk_errors,
-    finished,
-    finished_report,
-    forget_parts,
-    plan_of,
-    read_part,
-)
 from experiments.report import Answer, write_study_report
-from experiments.store import plain, provenance, write_described, write_manifest
-from experiments.workers import Workers, start_workers
 
 OUTCOMES = "outcomes"
 MANY = 200  # runs whose cost is said before they start

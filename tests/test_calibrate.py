@@ -17,18 +17,18 @@ from scipy.stats import kstest, norm
 from abm.config import ConfigError
 from abm.posterior import about_setting, read_posterior
 from experiments.calibrate import Calibration, calibrate, planned
-from experiments.calibration_report import publish, write_results
-from experiments.calibration_tables import (
+from experiments.calibration.candidates import RunStore
+from experiments.calibration.emulator import fit_emulator
+from experiments.calibration.inference import Sample, equal_draws, named_draws
+from experiments.calibration.misfit import CAP, observed_figures
+from experiments.calibration.priors import PRIORS, read_priors
+from experiments.calibration.report import publish, write_results
+from experiments.calibration.tables import (
     correlation_table,
     left_out_table,
     predictive_table,
     setting_table,
 )
-from experiments.candidates import RunStore
-from experiments.emulator import fit_emulator
-from experiments.inference import Sample, equal_draws, named_draws
-from experiments.misfit import CAP, observed_figures
-from experiments.priors import PRIORS, read_priors
 
 
 def calibrated(folder: Path, budget: int = 100, seed: int = 0, count: int = 1) -> Calibration:

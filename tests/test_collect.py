@@ -15,9 +15,18 @@ import pytest
 
 from experiments import collect as collecting
 from experiments.collect import collect, job_table, jobs_below
-from experiments.parts import PARTS, Job, PartWriter, Plan, batches, claimed, completed, read_part
-from experiments.store import ResultsFolderError, write_json
-from experiments.workers import Workers
+from experiments.engine.parts import (
+    PARTS,
+    Job,
+    PartWriter,
+    Plan,
+    batches,
+    claimed,
+    completed,
+    read_part,
+)
+from experiments.engine.store import ResultsFolderError, write_json
+from experiments.engine.workers import Workers
 
 PLAN = Plan("settings", "code", "data", ("shock.enforcement=0.5",))
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.effects import (
+from experiments.finding import headline
+from experiments.measures.effects import (
     Window,
     blocs,
     calm_window,
@@ -20,8 +21,7 @@ from experiments.effects import (
     seed_bands,
     yearly,
 )
-from experiments.finding import headline
-from experiments.panel import Panel
+from experiments.measures.panel import Panel
 from tests.synthetic_monthly import (
     CALM_EFFECT,
     CIRCLES,

@@ -13,13 +13,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments import figures as drawing
-from experiments.effects import (
-    Estimate,
-    calm_window,
-    crisis_window,
-    effects_table,
-    estimate,
-)
 from experiments.figures import (
     Drawn,
     Scene,
@@ -29,7 +22,14 @@ from experiments.figures import (
     save,
 )
 from experiments.finding import Headline, headline
-from experiments.panel import Panel
+from experiments.measures.effects import (
+    Estimate,
+    calm_window,
+    crisis_window,
+    effects_table,
+    estimate,
+)
+from experiments.measures.panel import Panel
 from experiments.report import effect_clause, finding, number, write_report
 from tests.synthetic_monthly import COUNTRIES, SHOCK, SHOCKED, START, synthetic_monthly
 

@@ -7,10 +7,15 @@ from test_run import configuration
 
 from abm.tables import read_tables
 from abm.world import World, build_world
-from experiments import sensitivity
-from experiments.factors import Factor, changes, factors_of
-from experiments.indices import elementary_effects, exchanges, trajectories, variance_shares
-from experiments.sensitivity import (
+from experiments.sensitivity import study as sensitivity
+from experiments.sensitivity.factors import Factor, changes, factors_of
+from experiments.sensitivity.indices import (
+    elementary_effects,
+    exchanges,
+    trajectories,
+    variance_shares,
+)
+from experiments.sensitivity.study import (
     RESULTS,
     SCREENING,
     VARIANCE,

@@ -12,9 +12,9 @@ from conftest import export_ban, quiet_config
 
 from abm.config import Config, ConfigError, check
 from abm.posterior import about_setting, drawn_config, read_posterior, with_draw
+from experiments.engine.store import drawn_from, plain, write_manifest
 from experiments.ensemble import one_run
 from experiments.report import Answer, write_study_report
-from experiments.store import drawn_from, plain, write_manifest
 
 DRAWS = {
     "behaviour.hoarding": [0.5, 1.0, 4.0],

@@ -23,9 +23,9 @@ from abm.recorder import decision_table
 from abm.review import calm_markets, cost_of_change, draft_options, trial_markets
 from abm.scenario import NEVER
 from abm.world import World
+from experiments.engine.parts import PartWriter
+from experiments.engine.store import run_tables
 from experiments.ensemble import RunResult
-from experiments.parts import PartWriter
-from experiments.store import run_tables
 
 USA, CHN, AUS, ROW = range(4)
 LATE = 500  # months: no second review within a test

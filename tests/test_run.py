@@ -32,10 +32,11 @@ from abm.market import MarketNotCleared
 from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
-from experiments import batch, ensemble, figures, outcome, run
-from experiments.parts import PARTS, Plan, claimed
-from experiments.store import COLUMNS, RUN_TABLES, ResultsFolderError
-from experiments.workers import Workers
+from experiments import ensemble, figures, outcome, run
+from experiments.engine import batch
+from experiments.engine.parts import PARTS, Plan, claimed
+from experiments.engine.store import COLUMNS, RUN_TABLES, ResultsFolderError
+from experiments.engine.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [

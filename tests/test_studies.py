@@ -10,10 +10,17 @@ from test_run import configuration
 from abm.config import ConfigError
 from abm.tables import read_tables
 from abm.world import build_world
-from experiments import instruments, mechanisms, sensitivity, standoff
-from experiments.instruments import NAMES, contributions, cost_effectiveness, summary, variants
-from experiments.mechanisms import ablation, headline_effects
-from experiments.studies import STUDIES
+from experiments.sensitivity import study as sensitivity
+from experiments.studies import instruments, mechanisms, standoff
+from experiments.studies.instruments import (
+    NAMES,
+    contributions,
+    cost_effectiveness,
+    summary,
+    variants,
+)
+from experiments.studies.mechanisms import ablation, headline_effects
+from experiments.studies.registry import STUDIES
 from experiments.study import Cell, run_cell, run_study, with_settings
 
 TINY = [

@@ -20,8 +20,8 @@ from abm.passes import cost_by_place
 from abm.recorder import Record, account_table, sector_table
 from abm.welfare import PARTIES, consumer_surplus, sales_cost
 from abm.world import World
-from experiments.effects import Window
-from experiments.welfare import industry_table, welfare_table
+from experiments.measures.effects import Window
+from experiments.measures.welfare import industry_table, welfare_table
 
 
 def traits_of(problem: Problem) -> BuyerTraits:

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 COMMAND = """
 import os, time
-from experiments.workers import start_workers
+from experiments.engine.workers import start_workers
 if __name__ == "__main__":
     with start_workers(2) as workers:
         print(workers.submit(os.getpid).result(), flush=True)

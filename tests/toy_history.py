@@ -10,8 +10,8 @@ import pandas as pd
 
 from abm.market import MarketNotCleared
 from experiments.calibrate import Problem
-from experiments.candidates import Episode
-from experiments.priors import Priors
+from experiments.calibration.candidates import Episode
+from experiments.calibration.priors import Priors
 
 TRUTH = 2.0  # of hoarding; the multiples are its powers
 NOISE = 0.05

@@ -7,8 +7,8 @@ import pandas as pd
 
 from abm.posterior import about_setting
 from experiments.calibrate import BAND, Calibration, Fit
-from experiments.inference import equal_draws
-from experiments.misfit import Figures
+from experiments.calibration.inference import equal_draws
+from experiments.calibration.misfit import Figures
 from experiments.scores import TOLERANCE, Scale
 
 OVERSHOOT = 1000  # equally weighted rows that stand in for a weighted sample

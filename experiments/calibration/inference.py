@@ -20,9 +20,9 @@ import pyabc
 from scipy.stats import norm
 
 from abm.streams import stream
-from experiments.candidates import Candidate, Runs
-from experiments.misfit import Figures
-from experiments.priors import Priors
+from experiments.calibration.candidates import Candidate, Runs
+from experiments.calibration.misfit import Figures
+from experiments.calibration.priors import Priors
 
 Plausible = Callable[[np.ndarray], bool]
 KEPT = 0.4  # share of a generation below whose distance the next one must lie

@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from abm.config import Config, ConfigError, check
 from abm.world import build_world
 from experiments.calibrate import Problem
-from experiments.candidates import Episode
+from experiments.calibration.candidates import Episode
+from experiments.calibration.priors import PRIORS, read_priors
 from experiments.ensemble import PROJECT, config_opening, read_config_tables
 from experiments.hindcast import HINDCASTS, observed_figures, observed_path, simulate
-from experiments.priors import PRIORS, read_priors
 from experiments.run import SETTINGS
 
 FITTED = ("rare_earths_2010", "gallium_germanium_2023", "lithium_2021", "quiet_2016")

@@ -21,7 +21,7 @@ import pandas as pd
 
 from abm.books import BooksDoNotBalance
 from abm.market import MarketNotCleared
-from experiments.workers import Workers
+from experiments.engine.workers import Workers
 
 Simulate = Callable[[Any, Mapping[str, float], int], pd.DataFrame]
 

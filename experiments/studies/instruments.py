@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from abm.config import Config, ConfigError, Instrument, Instruments
 from abm.scenario import members_of
 from abm.world import World
-from experiments.effects import Estimate, estimate
 from experiments.figures import BLUE, DOUBLE, SMALL, VERMILION, Drawn, style
-from experiments.indicators import CALM, CRISIS, window_outcomes
+from experiments.measures.effects import Estimate, estimate
+from experiments.measures.indicators import CALM, CRISIS, window_outcomes
 from experiments.report import Answer, interval, number
 from experiments.study import Cell, Study, with_settings
 

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import calibration_tables as tables
 from experiments.calibrate import COMMAND, CUTOFF, Calibration
-from experiments.calibration_figures import (
+from experiments.calibration import tables
+from experiments.calibration.figures import (
     correlation_figure,
     left_out_figure,
     predictive_figure,
     settings_figure,
 )
+from experiments.calibration.misfit import CAP, Figures
+from experiments.engine.store import provenance
 from experiments.figures import save
-from experiments.misfit import CAP, Figures
-from experiments.store import provenance
 
 PAGE = "calibration.md"
 FIGURES = {

@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 from abm.config import Config, ConfigError
 from abm.scenario import members_of
 from abm.world import World
-from experiments.effects import estimate
 from experiments.figures import (
     DOUBLE,
     GREY,
@@ -26,7 +25,8 @@ from experiments.figures import (
     style,
     years_axis,
 )
-from experiments.indicators import standing_outcomes
+from experiments.measures.effects import estimate
+from experiments.measures.indicators import standing_outcomes
 from experiments.report import Answer, effect_clause, number
 from experiments.study import Cell, Study
 

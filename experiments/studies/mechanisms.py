@@ -20,7 +20,6 @@ from matplotlib.ticker import MaxNLocator
 
 from abm.config import Closure, Config, DemandScenario
 from abm.world import World
-from experiments.effects import CRISIS_MONTHS, NO_MEMBERSHIP, estimate, month_after
 from experiments.figures import (
     BLUE,
     DOUBLE,
@@ -32,7 +31,8 @@ from experiments.figures import (
     style,
     years_axis,
 )
-from experiments.indicators import CALM, CRISIS, monthly_outcomes
+from experiments.measures.effects import CRISIS_MONTHS, NO_MEMBERSHIP, estimate, month_after
+from experiments.measures.indicators import CALM, CRISIS, monthly_outcomes
 from experiments.report import Answer, interval, number
 from experiments.study import Cell, Study, circle_under_shock, with_settings
 

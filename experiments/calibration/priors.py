@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 from abm.config import ConfigError
 from abm.posterior import about_setting
 
-PRIORS = Path(__file__).parent.parent / "abm" / "data" / "priors.csv"
+PRIORS = Path(__file__).parents[2] / "abm" / "data" / "priors.csv"
 COLUMNS = ("setting", "low", "high", "scale", "source", "status")
 SCALES = ("linear", "log")
 DIGITS = 6  # of a drawn value, so that a table of draws holds exactly what was run

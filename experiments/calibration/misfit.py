@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from experiments.candidates import Episode
+from experiments.calibration.candidates import Episode
 from experiments.scores import TOLERANCE, USUAL_ERROR, Scale
 
 RANGE = 3.29  # an observed range is read as the 90 % interval of a normal: this many deviations

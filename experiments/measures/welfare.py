@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from abm.welfare import PARTIES
-from experiments.effects import NO_MEMBERSHIP, NO_SHOCK, Window, estimate
+from experiments.measures.effects import NO_MEMBERSHIP, NO_SHOCK, Window, estimate
 
 TOTAL = "total"
 MEMBERSHIP, SHOCK = "membership", "shock"  # what differs between the two runs of a pair

@@ -27,7 +27,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.panel import KEYS, Array, Panel
+from experiments.measures.panel import KEYS, Array, Panel
 
 NO_SHOCK = "none"
 NO_MEMBERSHIP = "none"

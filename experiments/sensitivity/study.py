@@ -20,9 +20,8 @@ from abm.config import Config, month_index
 from abm.model import MineralModel
 from abm.world import World
 from experiments.ensemble import read_config_tables
-from experiments.factors import POSITIONS, Factor, changes, factor_table, factors_of
 from experiments.figures import BLUE, DOUBLE, GREY, SMALL, VERMILION, Drawn, style
-from experiments.indicators import (
+from experiments.measures.indicators import (
     CALM,
     CRISIS,
     basket_price,
@@ -30,14 +29,15 @@ from experiments.indicators import (
     price_gap,
     window_months,
 )
-from experiments.indices import (
+from experiments.report import Answer, number
+from experiments.sensitivity.factors import POSITIONS, Factor, changes, factor_table, factors_of
+from experiments.sensitivity.indices import (
     elementary_effects,
     exchanges,
     missing_blocks,
     trajectories,
     variance_shares,
 )
-from experiments.report import Answer, number
 from experiments.study import Cell, Study, circle_under_shock, run_cell_or_not, with_settings
 
 SCREENING, VARIANCE = "screening", "variance"

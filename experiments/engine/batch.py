@@ -12,9 +12,9 @@ import pandas as pd
 
 from abm.config import Config
 from abm.scenario import Scenario
+from experiments.engine.parts import Job, batches, disk_errors, read_part, row_groups
+from experiments.engine.store import RUN_TABLES, ResultTables, run_tables, write_described
 from experiments.ensemble import one_run, seeds
-from experiments.parts import Job, batches, disk_errors, read_part, row_groups
-from experiments.store import RUN_TABLES, ResultTables, run_tables, write_described
 
 
 def ensemble_jobs(config: Config, cases: Sequence[Scenario]) -> list[Job]:

@@ -11,7 +11,7 @@ from abm.config import month_index, month_name
 from abm.model import MineralModel
 from abm.welfare import PARTIES
 from abm.world import KG, MONTHS, World
-from experiments.effects import CRISIS_MONTHS
+from experiments.measures.effects import CRISIS_MONTHS
 from experiments.study import Cell
 
 CALM, CRISIS = "calm", "crisis"

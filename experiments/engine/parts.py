@@ -27,8 +27,7 @@ import pyarrow.parquet as pq
 
 from abm.config import Config
 from abm.tables import DATA_FOLDER, Tables
-from experiments.ensemble import PROJECT
-from experiments.store import (
+from experiments.engine.store import (
     SCHEMA_VERSION,
     ResultsFolderError,
     described,
@@ -37,7 +36,8 @@ from experiments.store import (
     provenance,
     write_json,
 )
-from experiments.workers import Workers, in_order
+from experiments.engine.workers import Workers, in_order
+from experiments.ensemble import PROJECT
 
 PARTS, PLAN, FAILURE, MARK = "parts", "plan.json", "failed.json", "running"
 JOBS = 400  # about so many at most: what a thousand small runs cost is then the runs

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from abm.config import Config, Question
 from abm.world import World
 from experiments.hindcast import hindcast_study
-from experiments.instruments import instruments_study
-from experiments.mechanisms import mechanisms_study
-from experiments.sensitivity import sensitivity_study
-from experiments.standoff import standoff_study
+from experiments.sensitivity.study import sensitivity_study
+from experiments.studies.instruments import instruments_study
+from experiments.studies.mechanisms import mechanisms_study
+from experiments.studies.standoff import standoff_study
 from experiments.study import Study
 
 STUDIES: dict[Question, Callable[[Config, World], Study]] = {

@@ -1,0 +1,1 @@
+"""What the calibration of behaviour on history is made of."""

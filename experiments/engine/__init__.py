@@ -1,0 +1,1 @@
+"""How runs are made and kept: worker processes, parts that resume, stored tables."""

@@ -1,0 +1,1 @@
+"""What is measured on runs: panels, effects of membership, welfare, indicators."""

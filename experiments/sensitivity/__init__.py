@@ -1,0 +1,1 @@
+"""Which settings the results hang on: Morris screening and Sobol indices."""

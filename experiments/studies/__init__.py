@@ -1,0 +1,1 @@
+"""The questions besides membership: one module a study, and their registry."""
