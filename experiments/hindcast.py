@@ -29,7 +29,6 @@ from experiments.figures import (
     BLUE,
     DOUBLE,
     GREY,
-    NO_MEMBERSHIP,
     ORANGE,
     VERMILION,
     Drawn,
@@ -38,6 +37,7 @@ from experiments.figures import (
     style,
     years_axis,
 )
+from experiments.measures.effects import NO_MEMBERSHIP
 from experiments.report import Answer
 from experiments.scores import (
     ABROAD,

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import figures as drawing
 from experiments.figures import (
     Drawn,
     Scene,
@@ -21,6 +20,7 @@ from experiments.figures import (
     mineral_label,
     save,
 )
+from experiments.figures import again as drawing
 from experiments.finding import Headline, headline
 from experiments.measures.effects import (
     Estimate,

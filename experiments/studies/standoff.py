@@ -18,14 +18,13 @@ from experiments.figures import (
     DOUBLE,
     GREY,
     MEMBERSHIP_LABELS,
-    NO_MEMBERSHIP,
     Drawn,
     circle_style,
     dates,
     style,
     years_axis,
 )
-from experiments.measures.effects import estimate
+from experiments.measures.effects import NO_MEMBERSHIP, estimate
 from experiments.measures.indicators import standing_outcomes
 from experiments.report import Answer, effect_clause, number
 from experiments.study import Cell, Study

@@ -1,0 +1,47 @@
+"""A figure with the table behind it, and how both are saved."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.figures.look import style
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with the table behind it, its title, caption and alternative text."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Figure
+    table: pd.DataFrame
+
+
+def load_drawing() -> None:
+    """Let a process load what draws and writes before its first figure comes."""
+    for kind in ("png", "pdf"):
+        Figure(figsize=(1.0, 1.0)).savefig(io.BytesIO(), format=kind)
+
+
+def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame) -> Path:
+    """Write name.png (220 dpi), name.pdf and the table behind as name.csv; the PNG's path.
+
+    No creation date or program name is written: the same figure gives the same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for axes in figure.axes:
+        for drawn in (*axes.lines, *axes.collections):
+            drawn.set_in_layout(False)  # inside its axes, and slow to measure
+    with style():
+        figure.savefig(folder / f"{name}.png", dpi=220, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the PDF is laid out as the PNG was
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+    table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    return folder / f"{name}.png"
