@@ -66,6 +66,22 @@ class Question(Enum):
     mechanisms = "mechanisms"
     hindcast = "hindcast"
     sensitivity = "sensitivity"
+    phase = "phase"
+    resilience = "resilience"
+
+
+class Ordering(Enum):
+    """Who comes first where an alliance grows country by country."""
+
+    use = "use"
+    accession = "accession"
+
+
+class Cut(Enum):
+    """How a supplier fails: it ships to nobody abroad, or it makes nothing."""
+
+    ban = "ban"
+    outage = "outage"
 
 
 class Rights(Enum):
@@ -1333,6 +1349,47 @@ class Sensitivity:
 
 
 @dataclass
+class Phase:
+    """The grid of the study of phases: how severe a control is, and how wide the alliance.
+
+    The circles are nested. They hold the countries of all circles of the run in an order: by their
+    use of the minerals under control, or by the month in which they join, then by use.
+    """
+
+    severities: list[float] = parameter(
+        [0.2, 0.4, 0.6, 0.8, 1.0], "share of normal trade at stake", 0.001, 1.0, "choice"
+    )
+    steps: int = parameter(6, "nested circles, at most", 1, 100, "choice")
+    order: Ordering = Ordering.use
+
+
+@dataclass
+class Resilience:
+    """How suppliers are cut off one at a time, and when a user has survived and recovered.
+
+    Every country that ships at least `least_share` of the foreign trade in some mineral at some
+    stage is cut, in all its minerals at once; `suppliers` names others instead. A user survives
+    while its use keeps to `availability` of the undisturbed run, and has recovered when use and
+    price stay within that and `price_band` of it until the end, for `settled_months` at least.
+    """
+
+    cut: Cut = Cut.ban
+    suppliers: list[str] = field(default_factory=list)
+    least_share: float = parameter(
+        0.2, "share of the foreign trade in a mineral", 0.001, 1.0, "choice"
+    )
+    start: str = "2027-01"
+    months: int = parameter(24, "months a cut lasts", 1, 1200, "choice")
+    availability: float = parameter(
+        0.95, "share of undisturbed use", 0.01, 1.0, "choice: one in twenty goes without"
+    )
+    price_band: float = parameter(
+        0.1, "share of the undisturbed price, up or down", 0.0, 10.0, "choice"
+    )
+    settled_months: int = parameter(6, "months", 1, 120, "choice: shorter is a pause")
+
+
+@dataclass
 class Config:
     """One run of the command."""
 
@@ -1364,6 +1421,8 @@ class Config:
     randomness: Randomness = field(default_factory=Randomness)
     uncertainty: Uncertainty = field(default_factory=Uncertainty)
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
+    phase: Phase = field(default_factory=Phase)
+    resilience: Resilience = field(default_factory=Resilience)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
     first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")
@@ -1407,6 +1466,7 @@ def check(config: Config) -> None:
     _check_month("instruments.standards.since", config.instruments.standards.since)
     _check_shipping(config.shipping)
     _check_instability(config.instability)
+    _check_month("resilience.start", config.resilience.start)
     base = config.sensitivity.base_samples
     if base & (base - 1):
         raise ConfigError(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from abm.config import Config, Question
 from abm.world import World
 from experiments.hindcast import hindcast_study
+from experiments.phase.study import phase_study
 from experiments.sensitivity.study import sensitivity_study
 from experiments.studies.instruments import instruments_study
 from experiments.studies.mechanisms import mechanisms_study
@@ -19,4 +20,5 @@ STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.mechanisms: mechanisms_study,
     Question.hindcast: hindcast_study,
     Question.sensitivity: sensitivity_study,
+    Question.phase: phase_study,
 }

@@ -1,0 +1,1 @@
+"""Severity of a control against coverage of the alliance, and where retaliation pays no more."""
