@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -102,7 +103,7 @@ def check_grid(config: Config) -> None:
             "shock.instrument is dumping, which withholds nothing; give ban, quota, licence or tax"
         )
     severities = config.phase.severities
-    if len(severities) < 2 or any(b <= a for a, b in zip(severities, severities[1:], strict=False)):
+    if len(severities) < 2 or any(b <= a for a, b in pairwise(severities)):
         raise ConfigError(
             f"phase.severities is {severities}; give at least two that rise, such as [0.5,1.0]"
         )
@@ -414,8 +415,8 @@ def _notes(config: Config, world: World) -> list[str]:
         "The producer’s gain is the objective of its review, taken of what happened: income of its "
         "firms and levies, surplus of its own users (weight "
         f"{settings.home_users:g}), loss of others’ users times the tension towards them (weight "
-        f"{settings.leverage:g}), less the earnings abroad that rivals’ capacity, built or begun by "
-        f"the end of the run, takes from the lead time on (weight {settings.future_share:g}). "
+        f"{settings.leverage:g}), less the earnings abroad that rivals’ capacity, built or begun "
+        f"by the end of the run, takes from the lead time on (weight {settings.future_share:g}). "
         "The rent of goods that pass a ban stays with traders abroad. The cost of changing policy "
         "is left out.",
         "Bands of the frontier: seeds are resampled 2,000 times, all cells of a seed together.",

@@ -46,7 +46,7 @@ class AgainstCalm:
         return labelled(found, cell, seed)
 
     def undisturbed(self, membership: str, seed: int) -> MineralModel:
-        """The finished run without a shock; a process keeps the last, as its cells come in a row."""
+        """The finished run without a shock; a process keeps the last: its cells come in a row."""
         key = (repr(self.config), membership, seed)
         if key not in _kept:
             calm = cell_model(Cell({}, self.config, membership, shocked=False), seed)
