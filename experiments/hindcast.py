@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from abm.config import Config, ConfigError, month_name, named_controls
 from abm.facts import imposed_facts
-from abm.posterior import with_draw
+from abm.posterior import POSTERIOR, read_posterior, with_draw
 from abm.world import World
 from experiments.ensemble import PROJECT
 from experiments.figures import (
@@ -71,6 +72,7 @@ TEXTBOOK_SETTINGS: dict[str, float | bool] = {
     "behaviour.qualification_months": 1.0,
     "planning.contracts.active": False,
 }
+TEXTBOOK_OFF = ("behaviour.anticipation", "behaviour.momentum", "behaviour.rights_reserve")
 FORECASTS = {
     MODEL: "the model",
     PERSISTENCE: "persistence",
@@ -157,13 +159,22 @@ def hindcast_study(config: Config, world: World) -> Study:
 
 
 def _cell(forecast: str, config: Config) -> Cell:
-    changes = TEXTBOOK_SETTINGS if forecast == TEXTBOOK else {}
+    changes = _textbook_settings(config) if forecast == TEXTBOOK else {}
     return Cell(
         labels={"forecast": forecast},
         config=with_settings(config, changes),
         membership=NO_MEMBERSHIP,
         shocked=config.shock.instrument.value != "none",
     )
+
+
+def _textbook_settings(config: Config) -> dict[str, Any]:
+    """What a textbook leaves out, also where behaviour is drawn: there, what is off stays off."""
+    kept = list(config.uncertainty.keep)
+    if config.uncertainty.active:
+        drawn = read_posterior(Path(config.uncertainty.table or POSTERIOR)).settings
+        kept += [name for name in TEXTBOOK_OFF if name in drawn and name not in kept]
+    return {**TEXTBOOK_SETTINGS, "uncertainty.keep": kept}
 
 
 def play(cell: Cell, measure: Measure, seed: int) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import yaml
 
 from abm.config import Config, ConfigError, Question, check
 from abm.facts import imposed_facts
+from abm.posterior import drawn_config
 from abm.scenario import scenarios
 from abm.world import build_world
 from experiments import run, settings_file, validate
@@ -39,6 +40,24 @@ SHIPPED = sorted(path.stem for path in HINDCASTS.glob("*.yaml"))
 @pytest.fixture(scope="module")
 def invented() -> Config:
     return run.composed([f"experiment={EXAMPLE}", "workers=1", "seeds=2"])
+
+
+def test_a_textbook_leaves_out_what_is_drawn_too(invented: Config, tmp_path: Path) -> None:
+    table = tmp_path / "posterior.csv"
+    draw = {"behaviour.anticipation": 5.0, "behaviour.hoarding": 3.0, "behaviour.distress": 4.0}
+    pd.DataFrame([draw]).to_csv(table, index=False)
+    changes = {"uncertainty.active": True, "uncertainty.table": str(table)}
+    config = with_settings(invented, changes)
+    study = hindcast_study(
+        config,
+        build_world(read_config_tables(config), config.world, opening=config_opening(config)),
+    )
+    drawn = {
+        cell.labels["forecast"]: drawn_config(cell.config, 0).behaviour for cell in study.cells
+    }
+    assert (drawn[MODEL].anticipation, drawn[MODEL].hoarding) == (5.0, 3.0)
+    assert (drawn[TEXTBOOK].anticipation, drawn[TEXTBOOK].hoarding) == (0.0, 0.0)
+    assert drawn[TEXTBOOK].distress == 4.0, "what a textbook does not speak of is drawn"
 
 
 # A file of settings ---------------------------------------------------------------------------
