@@ -22,6 +22,7 @@ from experiments.engine.store import (
 )
 from experiments.engine.workers import Workers
 from experiments.figures import Scene, load_drawing, membership_figures, save
+from experiments.figures.flows import read_flows
 from experiments.finding import headline
 from experiments.measures.effects import (
     Window,
@@ -67,7 +68,8 @@ def describe(
         roles=scene.roles,
     )
     figures, saved = [], []
-    for drawn in membership_figures(panel, effects, scene, welfare):
+    flows = read_flows(folder, scene)
+    for drawn in membership_figures(panel, effects, scene, welfare, flows):
         figures.append(drawn)
         shown = (drawn.figure, folder / "figures", drawn.name, drawn.table)
         saved.append(workers.submit(save, *shown))

@@ -23,6 +23,7 @@ def membership_figures(
     effects: pd.DataFrame,
     scene: Scene,
     welfare: pd.DataFrame | None = None,
+    flows: pd.DataFrame | None = None,
 ) -> Iterator[Drawn]:
     """Every figure that the runs of the experiment allow, in the order of the report."""
     panel = Panel.of(monthly)
@@ -31,6 +32,8 @@ def membership_figures(
         yield drawn_gap(panel, scene)
     if core_members(panel):
         yield drawn_dependence(panel, scene)
+    if flows is not None and len(flows):
+        yield from drawn_trade(flows, panel, scene)
     if len(effects):
         yield drawn_effects(effects, scene)
         yield drawn_blocs(effects, scene)
