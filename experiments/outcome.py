@@ -84,6 +84,7 @@ def describe(
         "largest_imbalance_of_payments": f"{runs['money_gap_max'].max():.2g}",
         "data_hash": tables.data_hash(),
         **provenance(),
+        "figures": {drawn.name: drawn.words for drawn in figures},
         "config": plain(dataclasses.asdict(config)),
         "scene": scene.to_dict(),
     }

@@ -421,7 +421,7 @@ def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     rows = []
     for key, value in {**manifest, **drawn_from(manifest)}.items():
-        if key in {"config", "scene", "tables"}:
+        if key in {"config", "scene", "tables", "figures"}:
             continue
         if isinstance(value, Mapping):
             text = ", ".join(f"{name} {entry}" for name, entry in value.items())

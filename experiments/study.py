@@ -325,6 +325,7 @@ def describe_study(
         "worlds": len(study.cells),
         "data_hash": tables.data_hash(),
         **provenance(),
+        "figures": {drawn.name: drawn.words for drawn in answer.figures},
         "config": plain(dataclasses.asdict(config)),
     }
     report = write_study_report(folder, study.title, answer, manifest, assumptions(tables))

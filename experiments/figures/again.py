@@ -1,21 +1,49 @@
-"""Draw the figures of a results folder again, from its saved tables."""
+"""Draw the figures of a results folder again, each from the table that was saved beside it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from experiments.engine.store import read_monthly
+from experiments.figures.dependence import dependence_heatmap
 from experiments.figures.drawn import save
-from experiments.figures.membership import membership_figures
+from experiments.figures.effects import bloc_effects, membership_effect
+from experiments.figures.flows import bloc_flows, flow_map
+from experiments.figures.prices import home_gap, price_paths
 from experiments.figures.scene import Scene
-from experiments.measures.effects import (
-    effects_columns,
-)
+from experiments.figures.welfare import welfare_bars
+from experiments.hindcast import scatter_figure
+from experiments.phase.figures import frontier_figure, phase_figure
+from experiments.sensitivity.study import screening_figure, shares_figure
+from experiments.studies.instruments import instruments_figure
+from experiments.studies.standoff import standoff_figure
+
+# By the name under which a figure is saved; those of a scene need to know what was run.
+OF_SCENE: dict[str, Callable[[pd.DataFrame, Scene], Figure]] = {
+    "price_paths": price_paths,
+    "home_gap": home_gap,
+    "dependence_heatmap": dependence_heatmap,
+    "bloc_flows": bloc_flows,
+    "flow_map": flow_map,
+    "membership_effect": membership_effect,
+    "bloc_effects": bloc_effects,
+    "welfare": welfare_bars,
+}
+OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "hindcast_scatter": scatter_figure,
+    "instruments": instruments_figure,
+    "phase": phase_figure,
+    "phase_by_mineral": frontier_figure,
+    "screening": screening_figure,
+    "standoff": standoff_figure,
+    "variance_shares": shares_figure,
+}
 
 
 def latest_results(root: Path) -> Path:
@@ -26,28 +54,57 @@ def latest_results(root: Path) -> Path:
     return found[-1].parent
 
 
-def redraw(folder: Path) -> list[Path]:
-    """Draw the figures of a results folder again from its tables; their paths."""
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a results folder says of itself."""
+    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return content
+
+
+def figure_from(path: Path, manifest: Mapping[str, Any]) -> tuple[Figure, pd.DataFrame]:
+    """A figure from its saved table, and the table.
+
+    Raises
+    ------
+    ValueError
+        Where the figure is not drawn from its table alone, or the manifest lacks its scene.
+    """
+    name = path.stem
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    if name in OF_TABLE:
+        return OF_TABLE[name](table), table
+    if name not in OF_SCENE:
+        known = ", ".join(sorted({*OF_SCENE, *OF_TABLE}))
+        raise ValueError(
+            f"The figure '{name}' is not drawn from its table alone; those that are: {known}"
+        )
     if "scene" not in manifest:
         raise ValueError(
-            f"The manifest in '{folder}' has no 'scene', so the figures cannot be drawn; run the "
-            "experiment again."
+            f"The manifest beside '{path}' has no 'scene', so the figure cannot be drawn; run the "
+            "experiment again"
         )
-    scene = Scene.from_dict(manifest["scene"])
-    monthly = read_monthly(folder, effects_columns())
-    effects = pd.read_parquet(folder / "effects.parquet")
-    bore = folder / "welfare.parquet"
-    welfare = pd.read_parquet(bore) if bore.exists() else None
-    drawn = membership_figures(monthly, effects, scene, welfare)
-    return [save(d.figure, folder / "figures", d.name, d.table) for d in drawn]
+    return OF_SCENE[name](table, Scene.from_dict(manifest["scene"])), table
+
+
+def redraw(folder: Path) -> list[Path]:
+    """Draw the figures of a results folder again from their tables; their paths.
+
+    The tables stay as they are; a figure that needs more than its table is left as it is too.
+    """
+    manifest, figures = read_manifest(folder), folder / "figures"
+    tables = [path for path in sorted(figures.glob("*.csv")) if path.stem in {*OF_SCENE, *OF_TABLE}]
+    if not tables:
+        raise FileNotFoundError(
+            f"No table of a figure in '{figures}', so nothing can be drawn; run the experiment "
+            "again"
+        )
+    return [save(figure_from(path, manifest)[0], figures, path.stem) for path in tables]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: draw again the figures of a results folder, by default the latest."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.figures",
-        description="Draw the figures of a results folder again, from its tables.",
+        description="Draw the figures of a results folder again, from their saved tables.",
     )
     parser.add_argument("folder", nargs="?", type=Path, help="results folder (default: the latest)")
     chosen = parser.parse_args(arguments).folder

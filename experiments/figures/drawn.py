@@ -23,6 +23,11 @@ class Drawn:
     figure: Figure
     table: pd.DataFrame
 
+    @property
+    def words(self) -> dict[str, str]:
+        """Title, caption and alternative text, for a manifest."""
+        return {"title": self.title, "caption": self.caption, "alt": self.alt}
+
 
 def load_drawing() -> None:
     """Let a process load what draws and writes before its first figure comes."""
@@ -30,8 +35,10 @@ def load_drawing() -> None:
         Figure(figsize=(1.0, 1.0)).savefig(io.BytesIO(), format=kind)
 
 
-def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame) -> Path:
+def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame | None = None) -> Path:
     """Write name.png (220 dpi), name.pdf and the table behind as name.csv; the PNG's path.
+
+    Without a table, the one that is there stays.
 
     No creation date or program name is written: the same figure gives the same bytes.
     """
@@ -43,5 +50,7 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame) -> Path:
         figure.savefig(folder / f"{name}.png", dpi=220, metadata={"Software": None})
         figure.set_layout_engine("none")  # the PDF is laid out as the PNG was
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-    table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+    if table is not None:
+        path = folder / f"{name}.csv"
+        table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
     return folder / f"{name}.png"

@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.figures.dependence import drawn_dependence
 from experiments.figures.drawn import Drawn
 from experiments.figures.effects import drawn_blocs, drawn_effects
+from experiments.figures.flows import drawn_trade
 from experiments.figures.prices import drawn_gap, drawn_paths
 from experiments.figures.scene import Scene
 from experiments.figures.welfare import drawn_welfare
