@@ -87,6 +87,34 @@ def test_dollars_a_point_need_points() -> None:
     )
 
 
+def test_the_frontier_holds_what_nothing_beats() -> None:
+    """Against every pair compared one by one, doing nothing among them."""
+    effect, cost = (
+        np.array([3.0, 1.0, 2.0, 3.0, -1.0, 0.5]),
+        np.array([9.0, 2.0, 5.0, 8.0, 1.0, -1]),
+    )
+    options = [*zip(effect, cost, strict=True), (0.0, 0.0)]
+    expected = [
+        not any(other[0] >= mine[0] and other[1] <= mine[1] and other != mine for other in options)
+        for mine in options[:-1]
+    ]
+    assert instruments.leading(effect, cost).tolist() == expected
+    assert expected == [False, True, True, True, False, True]
+
+
+def test_effects_and_costs_of_the_frontier_are_those_of_the_instruments() -> None:
+    worth = {
+        "investment_fund": {"dependence": -4.0, "treasury": -8e6, "producers": 2e6},
+        "stockpiles": {"dependence": -1.0, "treasury": -9e6},
+    }
+    points = instruments.frontier_table(contributions(outcomes_of(worth)))
+    rows = points[points["gain"] == "dependence"].set_index("instrument")
+    assert rows.loc["investment_fund", ["effect", "cost", "frontier"]].tolist() == [4.0, 6.0, 1]
+    assert rows.loc["stockpiles", "frontier"] == 0, "dearer, and buys less"
+    assert rows.loc["all", ["effect", "cost", "frontier"]].tolist() == [5.0, 15.0, 1]
+    assert len(instruments.frontier_figure(points).axes) == len(instruments.GAINS)
+
+
 # Mechanisms -----------------------------------------------------------------------------------
 
 

@@ -35,7 +35,7 @@ def flows() -> pd.DataFrame:
     """China sells 10 t a year to the USA, then 4 t; Japan steps in; everybody sells at home."""
     start = int(START[:4])
     rows = []
-    for membership in ("none", "washington"):
+    for membership in ("none", "forge"):
         for seed in (0, 1):
             for year in range(start - 2, start + 3):
                 for origin, tonnes in (

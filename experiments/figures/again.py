@@ -21,6 +21,7 @@ from experiments.figures.welfare import welfare_bars
 from experiments.hindcast import scatter_figure
 from experiments.phase.figures import frontier_figure, phase_figure
 from experiments.sensitivity.study import screening_figure, shares_figure
+from experiments.studies.instruments import frontier_figure as cost_frontier_figure
 from experiments.studies.instruments import instruments_figure
 from experiments.studies.standoff import standoff_figure
 
@@ -36,6 +37,7 @@ OF_SCENE: dict[str, Callable[[pd.DataFrame, Scene], Figure]] = {
     "welfare": welfare_bars,
 }
 OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "cost_frontier": cost_frontier_figure,
     "hindcast_scatter": scatter_figure,
     "instruments": instruments_figure,
     "phase": phase_figure,

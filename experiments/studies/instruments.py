@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from abm.config import Config, ConfigError, Instrument, Instruments
 from abm.scenario import members_of
 from abm.world import World
-from experiments.figures import BLUE, DOUBLE, SMALL, VERMILION, Drawn, style
+from experiments.figures import BLUE, DOUBLE, GREY, SMALL, VERMILION, Drawn, style
 from experiments.measures.effects import Estimate, estimate
 from experiments.measures.indicators import CALM, CRISIS, window_outcomes
 from experiments.report import Answer, interval, number
@@ -46,6 +46,21 @@ HEADS = {
     DEPENDENCE: "Non-allied share (points)",
     PUBLIC_COST: "Public cost (million US$ a year)",
     NET_COST: "Net cost (million US$ a year)",
+}
+GAINS = {
+    PRICE: "Landed price, fall (%)",
+    DEPENDENCE: "Non-allied share, fall (points)",
+}
+COST_HEADS = {
+    "points_avoided": "Points of dependence avoided",
+    "public_cost_mn_usd_a_year": "Public cost, million US$ a year",
+    "public_mn_usd_per_point": "Public, million US$ a point",
+    "public_low": "Public, 95 % low",
+    "public_high": "Public, 95 % high",
+    "net_cost_mn_usd_a_year": "Net cost, million US$ a year",
+    "net_mn_usd_per_point": "Net, million US$ a point",
+    "net_low": "Net, 95 % low",
+    "net_high": "Net, 95 % high",
 }
 MILLION = 1e6
 RESAMPLES = 2000
@@ -185,6 +200,60 @@ def cost_effectiveness(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def frontier_table(table: pd.DataFrame) -> pd.DataFrame:
+    """What each instrument alone, and all together, buys and costs, and which of them lead.
+
+    An instrument is on the frontier if none gives as much for less, or more for as much: the means
+    over seeds decide. Doing nothing, at zero and zero, competes too.
+
+    Parameters
+    ----------
+    table
+        Effects seed by seed, as from `contributions`.
+
+    Returns
+    -------
+    pd.DataFrame
+        Columns window, gain (price: percent by which members pay less; dependence: points by which
+        the non-allied share falls), instrument, effect, effect_low, effect_high, cost (net, million
+        USD a year), cost_low, cost_high (95 % t-intervals over seeds) and frontier (0 or 1).
+    """
+    found = summary(table[table["role"] == "alone"])
+    wide = found.set_index(["window", "instrument", "measure"]).unstack("measure")
+    rows = []
+    for window in dict.fromkeys(found["window"]):
+        for gain in (PRICE, DEPENDENCE):
+            part = wide.loc[window]
+            names = [name for name in ("all", *NAMES) if name in part.index]
+            part = part.loc[names]
+            effect, cost = -part["mean"][gain].to_numpy(), part["mean"][NET_COST].to_numpy()
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "window": window,
+                        "gain": gain,
+                        "instrument": names,
+                        "effect": effect,
+                        "effect_low": -part["high"][gain].to_numpy(),
+                        "effect_high": -part["low"][gain].to_numpy(),
+                        "cost": cost,
+                        "cost_low": part["low"][NET_COST].to_numpy(),
+                        "cost_high": part["high"][NET_COST].to_numpy(),
+                        "frontier": leading(effect, cost).astype(int),
+                    }
+                )
+            )
+    return pd.concat(rows, ignore_index=True)
+
+
+def leading(effect: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Whether each option is beaten by none: not by another one, and not by doing nothing."""
+    effects, costs = np.append(effect, 0.0), np.append(cost, 0.0)
+    no_worse = (effects >= effect[:, None]) & (costs <= cost[:, None])
+    better = (effects > effect[:, None]) | (costs < cost[:, None])
+    return ~(no_worse & better).any(axis=1)
+
+
 # ---------------------------------------------------------------- what is shown
 
 
@@ -208,8 +277,8 @@ def answer(outcomes: pd.DataFrame, world: World) -> Answer:
     )
     return Answer(
         sentences=_sentences(found, costs),
-        figures=[drawn],
-        tables={"dollars_per_point_of_dependence_avoided": costs},
+        figures=[drawn, _drawn_frontier(table)],
+        tables={"dollars_per_point_of_dependence_avoided": costs.rename(columns=COST_HEADS)},
         notes=[
             "Cost per point is the mean cost a year over the mean fall of the non-allied share, in "
             "percentage points, each instrument alone; its interval comes from resampled seeds. It "
@@ -261,6 +330,88 @@ def _alt(found: pd.DataFrame) -> str:
         "Dot and interval chart of every instrument’s effect on price, dependence and cost; all "
         f"together change the crisis price by {number(price.mean, signed=True)} %."
     )
+
+
+def _drawn_frontier(table: pd.DataFrame) -> Drawn:
+    points = frontier_table(table)
+    lead = points[(points["frontier"] == 1) & (points["gain"] == DEPENDENCE)]
+    named = ", ".join(_name(name).lower() for name in dict.fromkeys(lead["instrument"]))
+    return Drawn(
+        name="cost_frontier",
+        title="What the money buys",
+        caption="Each instrument alone and all together, against a circle that does nothing "
+        "together: how far the price that members pay and their non-allied share fall, against the "
+        "net cost to members (treasuries, consumers, producers and holders of rents; negative is "
+        "a gain). Means over paired seeds with 95 % t-intervals. The line joins what no other "
+        "instrument, nor doing nothing, beats in both: filled; the hollow ones are beaten.",
+        alt="Scatter charts of effect against net cost, one a window and effect. On the frontier "
+        f"for the non-allied share: {named or 'nothing but doing nothing'}.",
+        figure=frontier_figure(points),
+        table=points,
+    )
+
+
+def _name(instrument: str) -> str:
+    return LABELS.get(instrument, "All together")
+
+
+def frontier_figure(points: pd.DataFrame) -> Figure:
+    """Effect against net cost: a row a window, a column an effect, with the frontier.
+
+    Table: window, gain, instrument, effect, effect_low, effect_high, cost, cost_low, cost_high,
+    frontier.
+    """
+    windows = list(dict.fromkeys(points["window"]))
+    with style():
+        figure = Figure(figsize=(DOUBLE, 0.3 + 2.6 * len(windows)), layout="constrained")
+        cells = figure.subplots(len(windows), len(GAINS), squeeze=False)
+        for window, line in zip(windows, cells, strict=True):
+            for (gain, head), axes in zip(GAINS.items(), line, strict=True):
+                part = points[(points["window"] == window) & (points["gain"] == gain)]
+                _frontier_panel(axes, part)
+                axes.set_title(f"{str(window).capitalize()}", fontsize=SMALL)
+                axes.set_xlabel("Net cost (million US$ a year)")
+                axes.set_ylabel(head)
+    return figure
+
+
+def _frontier_panel(axes: Axes, part: pd.DataFrame) -> None:
+    """Points with both intervals, the frontier as steps from doing nothing, names of what leads."""
+    axes.axhline(0.0, color="#444444", lw=0.6, zorder=1)
+    axes.axvline(0.0, color="#444444", lw=0.6, zorder=1)
+    lead = part["frontier"] == 1
+    for rows, colour, face in ((part[~lead], GREY, "white"), (part[lead], BLUE, BLUE)):
+        axes.hlines(rows["effect"], rows["cost_low"], rows["cost_high"], color=colour, lw=0.8)
+        axes.vlines(rows["cost"], rows["effect_low"], rows["effect_high"], color=colour, lw=0.8)
+        axes.plot(
+            rows["cost"], rows["effect"], ls="none", marker="o", ms=3.6, mew=0.8, color=colour,
+            mfc=face, zorder=3,
+        )  # fmt: skip
+    steps = part[lead].sort_values("cost")[["cost", "effect"]].to_numpy()
+    if (part.loc[lead, "cost"] > 0.0).all():
+        steps = np.concatenate([np.zeros((1, 2)), steps])
+    axes.plot(*steps.T, color=BLUE, lw=1.0, ls=(0, (4, 1.5)), drawstyle="steps-post", zorder=2)
+    named = part.sort_values("effect").to_dict("records")
+    place_names(axes, [(row["cost"], row["effect"], _name(row["instrument"])) for row in named])
+
+
+def place_names(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """Names beside their points, spread upwards where they would lie on each other."""
+    axes.margins(0.12)
+    axes.autoscale_view()
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    room, last = 0.062 * (high - low), -np.inf
+    for cost, effect, name in points:
+        at = max(effect, last + room)
+        last = at
+        east = cost < (left + right) / 2
+        axes.annotate(
+            name, (cost, effect), xytext=(cost + (0.02 if east else -0.02) * (right - left), at),
+            fontsize=SMALL, ha="left" if east else "right", va="center", color="#333333",
+            arrowprops={"arrowstyle": "-", "lw": 0.3, "color": GREY, "shrinkA": 0, "shrinkB": 2},
+        )  # fmt: skip
+    axes.set_ylim(low, max(high, last + room))
 
 
 def instruments_figure(found: pd.DataFrame) -> Figure:

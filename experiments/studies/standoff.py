@@ -100,6 +100,16 @@ def late_levels(outcomes: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def worded(late: pd.DataFrame) -> pd.DataFrame:
+    """The table of late levels as readers see it: a row a measure, mean and 95 % interval."""
+    rows = late.assign(
+        measure=late["measure"].map(lambda name: PANELS[name].replace("\n", " ")),
+        alliance=late["alliance"].map(lambda name: _label(name).capitalize()),
+    )
+    names = {"low": "95 % low", "high": "95 % high", "p10": "10 % of seeds", "p90": "90 % of seeds"}
+    return rows.rename(columns={**names, "n": "seeds"})
+
+
 def answer(outcomes: pd.DataFrame, world: World) -> Answer:
     """Sentences, figure and table of the study."""
     table = bands(outcomes)
@@ -118,7 +128,7 @@ def answer(outcomes: pd.DataFrame, world: World) -> Answer:
     return Answer(
         sentences=_sentences(outcomes, late),
         figures=[drawn],
-        tables={"mean_of_the_last_three_years": late},
+        tables={"mean_of_the_last_three_years": worded(late)},
         notes=["Nothing is imposed: controls are what the non-allied producers chose themselves."],
     )
 
