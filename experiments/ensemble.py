@@ -7,16 +7,20 @@ out the same whatever the number of processes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Timer
 
+import numpy as np
 import pandas as pd
 
 from abm.config import Config, with_projects
 from abm.history import tables_of_year
+from abm.market import Problem, clear, no_bids, no_limits
 from abm.model import MineralModel
 from abm.opening import Opening, opening_balance
 from abm.posterior import drawn_config
@@ -71,9 +75,14 @@ def worker_count(config: Config, runs: int) -> int:
 
 
 def prepare(config: Config, workers: Workers) -> list[Future[None]]:
-    """Let every process read its tables, and the first one compile what all of them need."""
-    jobs = [workers.submit(first_month, config)]
-    return jobs + [workers.submit(first_world, config) for _ in range(workers.count - 1)]
+    """Let processes read their tables and compile what all of them need, two of them a part each.
+
+    Machine code is kept on disk: what one process has compiled, the others load.
+    """
+    if workers.count == 1:
+        return [workers.submit(first_month, config)]
+    jobs = [workers.submit(first_clearing), workers.submit(rehearse, config)]
+    return jobs + [workers.submit(first_world, config) for _ in range(workers.count - 2)]
 
 
 def ready(prepared: list[Future[None]]) -> None:
@@ -120,11 +129,56 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
 def first_month(config: Config) -> None:
     """Run one month, so that what it needs is compiled; the user is told where that takes long."""
     first_world(config)
+    with told_if_slow():
+        one_run(config, config.first_seed, 0, months=1)
+
+
+def first_clearing() -> None:
+    """Clear a market of one seller and one buyer, so that the market core is compiled."""
+    one, cell = np.ones(1), np.ones((1, 1, 1))
+    problem = Problem(
+        capacity=one,
+        low_ask=one,
+        high_ask=2.0 * one,
+        firm_offset=np.array([[0, 1]]),
+        need=cell,
+        reference_price=cell,
+        elasticity=cell,
+        backstop_price=10.0 * cell,
+        choke_price=20.0 * cell,
+        log_weight=0.0 * cell,
+        price_factor=cell,
+        price_addition=0.0 * cell,
+        floor_price=0.0 * cell,
+        dispersion=one,
+        **no_bids(1, 1),
+        **no_limits(),
+    )
+    with told_if_slow():
+        clear(problem)
+
+
+def rehearse(config: Config) -> None:
+    """Go through a month in which no market opens, so that all but the core is compiled.
+
+    What books trade is left to the first run: a few seconds.
+    """
+    shared = replication(config, config.first_seed)
+    scenario = scenarios(config, shared.world)[0]
+    model = MineralModel(shared.world, scenario, shared.events, config)
+    model.stages = []
+    with np.errstate(all="ignore"):
+        model.step()
+
+
+@contextmanager
+def told_if_slow() -> Iterator[None]:
+    """Tell the user what is going on where it takes long."""
     notice = Timer(PATIENCE, print, [COMPILING], {"flush": True})
     notice.daemon = True
     notice.start()
     try:
-        one_run(config, config.first_seed, 0, months=1)
+        yield
     finally:
         notice.cancel()
 

@@ -1,7 +1,8 @@
 """A look at a batch before it is solved: is it sound, which markets are tied, what room it needs.
 
-Compiled, so that looking takes as long as a few calls of NumPy. What exactly is wrong with a
-malformed batch is told by `Problem.check`.
+Where it looks at every figure it is compiled, in a few short loops over flat arrays: one function
+for many fields is compiled once. What exactly is wrong with a malformed batch is told by
+`Problem.check`.
 """
 
 from typing import NamedTuple
@@ -9,10 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-compiled = njit(cache=True, error_model="numpy")
+compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)
 
 MALFORMED, CHOKED, INSISTENT = 0, 1, 2  # what `look_over` finds
+LARGEST = float(np.finfo(np.float64).max)
 LEAST_ABOVE_ZERO = 5e-324
+# Fields and the bounds of their figures; those of needs are looked at together.
+BOUNDS = (
+    (0.0, LARGEST, ("capacity", "limit", "elasticity", "bid_quantity")),
+    (-LARGEST, LARGEST, ("low_ask", "high_ask", "bid_low", "bid_high", "price_addition")),
+    (LEAST_ABOVE_ZERO, LARGEST, ("dispersion", "price_factor")),
+    (-np.inf, LARGEST, ("log_weight", "floor_price")),
+)
 
 
 class Fields(NamedTuple):
@@ -40,54 +49,42 @@ class Fields(NamedTuple):
     limit_arc: np.ndarray  # [3, A] market, origin, destination
 
 
-@compiled
 def look_over(fields: Fields) -> int:
     """MALFORMED, or INSISTENT where some need is choked off by no price, or CHOKED."""
     p = fields
-    arcs = p.limit_arc.shape[1]
-    offset = p.limit_offset
     sound = (
-        rise(p.firm_offset.ravel(), p.capacity.size)
-        and rise(offset, arcs)
-        and offset[0] == 0
-        and offset[offset.size - 1] == arcs
-        and listed_once(offset, p.limit_arc, p.log_weight.shape)
+        rise(p.firm_offset.reshape(-1), p.capacity.size)
+        and limits_sound(p)
+        and all(
+            within(getattr(p, name).reshape(-1), low, high)
+            for low, high, names in BOUNDS
+            for name in names
+        )
+        and ordered(p.low_ask, p.high_ask)
+        and ordered(p.bid_low.reshape(-1), p.bid_high.reshape(-1))
     )
-    nothing, zero = -np.inf, 0.0
-    sound &= finite(p.capacity, zero) and finite(p.limit, zero)
-    sound &= finite(p.low_ask, nothing) and ordered(p.low_ask, p.high_ask)
-    sound &= finite(p.high_ask, nothing) and finite(p.dispersion, LEAST_ABOVE_ZERO)
-    sound &= finite(p.elasticity.ravel(), zero) and finite(p.bid_quantity.ravel(), zero)
-    sound &= finite(p.bid_low.ravel(), nothing) and finite(p.bid_high.ravel(), nothing)
-    sound &= ordered(p.bid_low.ravel(), p.bid_high.ravel())
-    sound &= finite(p.price_factor.ravel(), LEAST_ABOVE_ZERO)
-    sound &= finite(p.price_addition.ravel(), nothing)
-    sound &= below_infinity(p.log_weight.ravel()) and below_infinity(p.floor_price.ravel())
     if not sound:
         return MALFORMED
-    return look_over_needs(
-        p.need.ravel(),
-        p.reference_price.ravel(),
-        p.backstop_price.ravel(),
-        p.choke_price.ravel(),
-    )
+    needs = (p.need, p.reference_price, p.backstop_price, p.choke_price)
+    return int(look_over_needs(*[figures.reshape(-1) for figures in needs]))
+
+
+def limits_sound(fields: Fields) -> bool:
+    """Whether all arcs under limits exist, and no limit lists one twice."""
+    offset, arc = fields.limit_offset, fields.limit_arc
+    arcs = arc.shape[1]
+    if not rise(offset, arcs) or offset[0] != 0 or offset[-1] != arcs:
+        return False
+    shape = fields.log_weight.shape
+    return not arcs or bool(listed_once(offset, arc, np.full(shape, -1)))
 
 
 @compiled
-def finite(values: np.ndarray, least: float) -> bool:
-    """Whether flat figures are finite numbers and none is below the least one allowed."""
+def within(values: np.ndarray, low: float, high: float) -> bool:
+    """Whether flat figures are numbers from `low` to `high`, both included."""
     held = True
     for n in range(values.size):
-        held &= (values[n] >= least) & (np.abs(values[n]) < np.inf)
-    return held
-
-
-@compiled
-def below_infinity(values: np.ndarray) -> bool:
-    """Whether flat figures are numbers below infinity."""
-    held = True
-    for n in range(values.size):
-        held &= values[n] < np.inf
+        held &= (values[n] >= low) & (values[n] <= high)
     return held
 
 
@@ -103,22 +100,25 @@ def ordered(low: np.ndarray, high: np.ndarray) -> bool:
 @compiled
 def rise(offset: np.ndarray, last: int) -> bool:
     """Whether flat offsets rise, between zero and the last row."""
-    held = offset.size == 0 or (offset[0] >= 0 and offset[offset.size - 1] <= last)
-    for n in range(1, offset.size):
-        held &= offset[n] >= offset[n - 1]
+    before = 0
+    held = True
+    for n in range(offset.size):
+        held &= before <= offset[n] <= last
+        before = offset[n]
     return held
 
 
 @compiled
-def listed_once(offset: np.ndarray, arc: np.ndarray, shape: tuple[int, int, int]) -> bool:
-    """Whether all arcs [3, A] exist, and no limit lists one twice."""
-    if arc.shape[1] == 0:
-        return True
-    seen = np.full(shape, -1)
+def listed_once(offset: np.ndarray, arc: np.ndarray, seen: np.ndarray) -> bool:
+    """Whether all arcs [3, A] are among those `seen` [B, I, J] and no limit lists one twice.
+
+    `seen` is -1 everywhere and is written: the last limit that listed an arc.
+    """
+    markets, origins, destinations = seen.shape
     for limit in range(offset.size - 1):
         for n in range(offset[limit], offset[limit + 1]):
             m, i, j = arc[0, n], arc[1, n], arc[2, n]
-            if min(m, i, j) < 0 or m >= shape[0] or i >= shape[1] or j >= shape[2]:
+            if m < 0 or i < 0 or j < 0 or m >= markets or i >= origins or j >= destinations:
                 return False
             if seen[m, i, j] == limit:
                 return False
@@ -133,22 +133,21 @@ def look_over_needs(
     """As `look_over`, of flat needs and their prices only."""
     found = CHOKED
     for n in range(need.size):
-        if not 0.0 <= need[n] < np.inf or not np.abs(reference_price[n]) < np.inf:
+        wanted, reference, highest = need[n], reference_price[n], choke[n]
+        sound = 0.0 <= wanted <= LARGEST and -LARGEST <= reference <= LARGEST
+        if not sound or backstop[n] != backstop[n] or highest != highest:  # no number
             return MALFORMED
-        if np.isnan(backstop[n]) or np.isnan(choke[n]):
-            return MALFORMED
-        if need[n] == 0.0:
+        if wanted == 0.0:
             continue
-        if choke[n] == np.inf:
+        if highest == np.inf:
             found = INSISTENT
             if backstop[n] < np.inf:
                 return MALFORMED
-        if reference_price[n] <= 0.0 or choke[n] < backstop[n]:
+        if reference <= 0.0 or highest < backstop[n]:
             return MALFORMED
     return found
 
 
-@compiled
 def tie_markets(
     market: np.ndarray, offset: np.ndarray, markets: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -162,38 +161,24 @@ def tie_markets(
     market, offset
         [A] the market of every arc under limits, and [G + 1] where the arcs of each limit begin.
     """
-    limits = offset.size - 1
+    arcs = offset[1:] - offset[:-1]
+    of_limit = np.zeros(arcs.size, np.int64)
+    of_limit[arcs > 0] = market[offset[:-1][arcs > 0]]
+    tied = of_limit.repeat(arcs)
     name = np.arange(markets)  # a market's cluster is called by its first market
-    of_limit = np.zeros(limits, np.int64)
-    for limit in range(limits):
-        for n in range(offset[limit] + 1, offset[limit + 1]):
-            a, b = name[market[offset[limit]]], name[market[n]]
-            if a != b:
-                for m in range(markets):
-                    name[m] = min(a, b) if name[m] == max(a, b) else name[m]
-    for limit in range(limits):
-        if offset[limit + 1] > offset[limit]:
-            of_limit[limit] = name[market[offset[limit]]]
-    member, start = np.empty(markets, np.int64), np.zeros(markets + 1, np.int64)
-    held, held_from = np.arange(limits), np.zeros(markets + 1, np.int64)
-    clusters, tied, limited = 0, 0, 0
-    for first in range(markets):
-        if name[first] != first:
-            continue
-        for m in range(first, markets):
-            if name[m] == first:
-                member[tied] = m
-                tied += 1
-        for limit in range(limits):
-            if of_limit[limit] == first:
-                held[limited] = limit
-                limited += 1
-        clusters += 1
-        start[clusters], held_from[clusters] = tied, limited
-    return member, start[: clusters + 1], held, held_from[: clusters + 1]
+    away = tied != market
+    if away.any():
+        for a, b in set(zip(tied[away].tolist(), market[away].tolist(), strict=True)):
+            one, other = sorted((name[a], name[b]))
+            name[name == other] = one
+        of_limit = name[of_limit]
+    member, held = name.argsort(kind="stable"), of_limit.argsort(kind="stable")
+    first = np.flatnonzero(name == np.arange(markets))
+    market_from = name[member].searchsorted(first)
+    limit_from = of_limit[held].searchsorted(first)
+    return member, np.append(market_from, markets), held, np.append(limit_from, arcs.size)
 
 
-@compiled
 def largest_cluster(
     firm_offset: np.ndarray,
     cluster_market: np.ndarray,
@@ -201,16 +186,13 @@ def largest_cluster(
     limit_from: np.ndarray,
 ) -> tuple[int, int, int, int]:
     """The most markets, limits and firms of a cluster, and the most firms of one origin."""
-    last = firm_offset.shape[1] - 1
-    markets, limits, firms, here = 0, 0, 0, 0
-    for c in range(market_from.size - 1):
-        markets = max(markets, market_from[c + 1] - market_from[c])
-        limits = max(limits, limit_from[c + 1] - limit_from[c])
-        count = 0
-        for n in range(market_from[c], market_from[c + 1]):
-            m = cluster_market[n]
-            count += firm_offset[m, last] - firm_offset[m, 0]
-            for i in range(last):
-                here = max(here, firm_offset[m, i + 1] - firm_offset[m, i])
-        firms = max(firms, count)
-    return markets, limits, firms, here
+    firms = (firm_offset[:, -1] - firm_offset[:, 0])[cluster_market]
+    of_cluster = np.add.reduceat(firms, market_from[:-1]) if firms.size else firms
+    counts = (
+        market_from[1:] - market_from[:-1],
+        limit_from[1:] - limit_from[:-1],
+        of_cluster,
+        firm_offset[:, 1:] - firm_offset[:, :-1],
+    )
+    markets, limits, most_firms, here = (int(count.max(initial=0)) for count in counts)
+    return markets, limits, most_firms, here
