@@ -8,6 +8,7 @@ from abm.config import Config, Question
 from abm.world import World
 from experiments.hindcast import hindcast_study
 from experiments.phase.study import phase_study
+from experiments.resilience.study import resilience_study
 from experiments.sensitivity.study import sensitivity_study
 from experiments.studies.instruments import instruments_study
 from experiments.studies.mechanisms import mechanisms_study
@@ -21,4 +22,5 @@ STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.hindcast: hindcast_study,
     Question.sensitivity: sensitivity_study,
     Question.phase: phase_study,
+    Question.resilience: resilience_study,
 }
