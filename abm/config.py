@@ -1369,22 +1369,23 @@ class Resilience:
 
     Every country that ships at least `least_share` of the foreign trade in some mineral at some
     stage is cut, in all its minerals at once; `suppliers` names others instead. A user survives
-    while its use keeps to `availability` of the undisturbed run, and has recovered when use and
-    price stay within that and `price_band` of it until the end, for `settled_months` at least.
+    while it has at least `survival` of its undisturbed supply, and has recovered when it is short
+    of supply by `band` of that at most, and pays no more than that above the undisturbed price,
+    until the end of the run and for `settled_months` at least.
     """
 
     cut: Cut = Cut.ban
     suppliers: list[str] = field(default_factory=list)
     least_share: float = parameter(
-        0.2, "share of the foreign trade in a mineral", 0.001, 1.0, "choice"
+        0.1, "share of the foreign trade in a mineral", 0.001, 1.0, "choice"
     )
     start: str = "2027-01"
     months: int = parameter(24, "months a cut lasts", 1, 1200, "choice")
-    availability: float = parameter(
-        0.95, "share of undisturbed use", 0.01, 1.0, "choice: one in twenty goes without"
+    survival: float = parameter(
+        0.75, "share of undisturbed supply", 0.01, 1.0, "choice: one in four goes without"
     )
-    price_band: float = parameter(
-        0.1, "share of the undisturbed price, up or down", 0.0, 10.0, "choice"
+    band: float = parameter(
+        0.1, "share of undisturbed supply and price", 0.0, 10.0, "choice: swings in calm years"
     )
     settled_months: int = parameter(6, "months", 1, 120, "choice: shorter is a pause")
 

@@ -26,18 +26,18 @@ from experiments.figures import (
 PANELS = {
     "time_to_survive": "Survives (months)",
     "time_to_recover": "Recovered after (months)",
-    "use_lost": "Use lost (months of use)",
+    "supply_lost": "Supply lost (months’ worth)",
 }
 SPREAD = 0.17  # rows between two alliances of one case
-FELT = 0.05  # months of use lost: below, a cell is left blank
+FELT = 0.05  # months of supply lost: below, a cell is left blank
 DARK = 0.55  # share of the scale above which a label is white
 
 
 def league_figure(table: pd.DataFrame, months: int) -> Figure:
-    """A row a case, the most vulnerable on top: times to survive and recover, and use lost.
+    """A row a case, the most vulnerable on top: times to survive and recover, and supply lost.
 
     Table: rank, supplier_name, country_name, mineral, alliance, and for time_to_survive,
-    time_to_recover and use_lost the value with _p10 and _p90, in months, infinite for never.
+    time_to_recover and supply_lost the value with _p10 and _p90, in months, infinite for never.
 
     Parameters
     ----------
@@ -118,14 +118,14 @@ def alliance_label(alliance: str) -> str:
 
 
 def worst_figure(table: pd.DataFrame) -> Figure:
-    """Months of use lost when the worst supplier is cut, country by mineral, named in the cell.
+    """Months of supply lost when the worst supplier is cut, country by mineral, named in the cell.
 
-    A panel an alliance. Table: alliance, country, country_name, mineral, supplier, use_lost.
+    A panel an alliance. Table: alliance, country, country_name, mineral, supplier, supply_lost.
     """
     alliances = list(dict.fromkeys(table["alliance"]))
     countries = _heaviest(table, "country_name")
     minerals = _heaviest(table, "mineral")
-    scale = Normalize(0.0, max(float(table["use_lost"].max()), FELT))
+    scale = Normalize(0.0, max(float(table["supply_lost"].max()), FELT))
     with style():
         height = 0.75 + len(alliances) * (0.75 + 0.26 * len(countries))
         figure = Figure(figsize=(DOUBLE, height), layout="constrained")
@@ -143,7 +143,7 @@ def worst_figure(table: pd.DataFrame) -> Figure:
 
 def _heaviest(table: pd.DataFrame, column: str) -> list[str]:
     """Values of a column, those that lose most first."""
-    sums = table.groupby(column)["use_lost"].sum()
+    sums = table.groupby(column)["supply_lost"].sum()
     return [str(name) for name in sums.sort_values(ascending=False, kind="stable").index]
 
 
@@ -154,7 +154,7 @@ def _worst_panel(
     minerals: Sequence[str],
     scale: Normalize,
 ) -> None:
-    lost = part.pivot(index="country_name", columns="mineral", values="use_lost")
+    lost = part.pivot(index="country_name", columns="mineral", values="supply_lost")
     names = part.pivot(index="country_name", columns="mineral", values="supplier")
     lost = lost.reindex(index=countries, columns=minerals)
     names = names.reindex(index=countries, columns=minerals)

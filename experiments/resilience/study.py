@@ -23,24 +23,25 @@ from abm.config import (
     month_index,
     month_name,
 )
+from abm.model import MineralModel
 from abm.scenario import check_country, members_of
 from abm.world import MONTHS, World
 from experiments.figures import MEMBERSHIP_LABELS, Drawn, mineral_label
 from experiments.measures.effects import NO_MEMBERSHIP, Estimate, estimate
 from experiments.report import Answer, effect_clause, number
 from experiments.resilience.figures import league_figure, worst_figure
-from experiments.resilience.times import time_to_recover, time_to_survive, use_lost
+from experiments.resilience.times import supply_lost, time_to_recover, time_to_survive
 from experiments.studies.paired import AgainstCalm, Pair
 from experiments.study import Cell, Study
 
-SURVIVE, RECOVER, LOST = "time_to_survive", "time_to_recover", "use_lost"
+SURVIVE, RECOVER, LOST = "time_to_survive", "time_to_recover", "supply_lost"
 WORST, PEAK, SHARE, COVER = "least_available", "peak_price", "supplier_share", "cover"
 TIMES = (SURVIVE, RECOVER)
 PLACE = ["supplier", "country", "mineral"]
 NAMED = 10  # cases of the second sentence
 SHOWN = 16  # cases in the figure of the league
-LEAST_USE = 1e-9  # t/month: who uses less has nothing to lose
-MOST_SILENT = 0.005  # months of use lost: below, a cut is not felt
+LEAST_SUPPLY = 1e-9  # t/month: who is supplied with less has nothing to lose
+MOST_SILENT = 0.005  # months of supply lost: below, a cut is not felt
 
 
 def resilience_study(config: Config, world: World) -> Study:
@@ -163,9 +164,9 @@ def resilience_outcomes(pair: Pair, cell: Cell) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Columns mineral, country, measure and value: months until use falls short
-        (`time_to_survive`) and until use and price are back (`time_to_recover`), infinite where
-        that does not come; months of use lost; the least use (percent of undisturbed) and the
+        Columns mineral, country, measure and value: months until supply falls short
+        (`time_to_survive`) and until supply and price are back (`time_to_recover`), infinite where
+        that does not come; months of supply lost; the least supply (percent of undisturbed) and the
         highest price (over undisturbed); the supplier's share of the country's opening purchases,
         direct or in the ore of who refines for it (percent); and months of use in stock, strategic
         ones among them, in the month before the cut. A supplier's own users are left out.
@@ -176,28 +177,23 @@ def resilience_outcomes(pair: Pair, cell: Cell) -> pd.DataFrame:
     users = [code for code in cell.group if code != cell.labels["supplier"]]
     columns = np.array([world.country(code) for code in users], dtype=np.int64)
     rows = world.refined_market
-    paths = {
-        name: [model.record.measures[name][:, rows][:, :, columns] for model in pair]
-        for name in ("use_t", "landed_price_usd_per_kg")
-    }
-    used, price = paths["use_t"], paths["landed_price_usd_per_kg"]
-    using = (used[0][start:] > LEAST_USE).all(axis=0)
-    available, dearer = (_ratio(struck[start:], calm[start:]) for calm, struck in (used, price))
-    least = settings.availability
+    supply, price = (
+        [values(model, rows, columns) for model in pair] for values in (supplied, landed_price)
+    )
+    using = (supply[0][start:] > LEAST_SUPPLY).all(axis=0)
+    available, dearer = (_ratio(struck[start:], calm[start:]) for calm, struck in (supply, price))
     stored = sum(
         pair.calm.record.measures[name][start - 1][np.ix_(rows, columns)]
         for name in ("buyer_stock_t", "strategic_stock_t")
     )
     found = {
-        SURVIVE: time_to_survive(available[: settings.months], least),
-        RECOVER: time_to_recover(
-            available, dearer, least, settings.price_band, settings.settled_months
-        ),
-        LOST: use_lost(available),
+        SURVIVE: time_to_survive(available[: settings.months], settings.survival),
+        RECOVER: time_to_recover(available, dearer, settings.band, settings.settled_months),
+        LOST: supply_lost(available),
         WORST: 100.0 * available.min(axis=0),
         PEAK: dearer.max(axis=0),
         SHARE: 100.0 * share_of_supplier(world, supplier)[np.ix_(np.arange(rows.size), columns)],
-        COVER: _ratio(stored, used[0][start - 1]),
+        COVER: _ratio(stored, supply[0][start - 1]),
     }
     mineral, user = np.nonzero(using)
     parts = [
@@ -212,6 +208,22 @@ def resilience_outcomes(pair: Pair, cell: Cell) -> pd.DataFrame:
         for name, values in found.items()
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def supplied(model: MineralModel, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """[month, market, country] t/month used, in tonnes of the opening's designs.
+
+    Who has learnt to make the same product with less is supplied with less.
+    """
+    measures = model.record.measures
+    used = measures["use_t"][:, rows][:, :, columns]
+    intensity = measures["use_intensity"][:, rows][:, :, columns]
+    return used / np.where(intensity > 0.0, intensity, 1.0)
+
+
+def landed_price(model: MineralModel, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """[month, market, country] USD/kg that users pay on delivery."""
+    return model.record.measures["landed_price_usd_per_kg"][:, rows][:, :, columns]
 
 
 def _ratio(struck: np.ndarray, calm: np.ndarray) -> np.ndarray:
@@ -244,9 +256,9 @@ def league(outcomes: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Columns rank (by months of use lost without an alliance, mean over seeds), supplier,
+        Columns rank (by months of supply lost without an alliance, mean over seeds), supplier,
         country, mineral, alliance; for each time its median with the 80 % band over seeds and
-        the share of seeds in which it is finite; use_lost with its mean, 95 % t-interval (low,
+        the share of seeds in which it is finite; supply_lost with its mean, 95 % t-interval (low,
         high) and 80 % band; and medians of the other measures.
     """
     wide = outcomes.pivot(index=["alliance", *PLACE, "seed"], columns="measure", values="value")
@@ -289,7 +301,7 @@ def worst_suppliers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def alliance_effect(outcomes: pd.DataFrame, places: pd.DataFrame, alliance: str) -> Estimate:
-    """What an alliance does to the months of use lost, mean over some cases, over paired seeds."""
+    """What an alliance does to the months of supply lost, mean over some cases; paired seeds."""
     lost = outcomes[outcomes["measure"] == LOST].merge(places[PLACE], on=PLACE)
     means = lost.groupby(["alliance", "seed"])["value"].mean()
     change = means.loc[alliance] - means.loc[NO_MEMBERSHIP]
@@ -312,11 +324,11 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
         Drawn(
             name="league",
             title="The most vulnerable",
-            caption=f"A supplier {cut} for {settings.months} months. Months until use falls below "
-            f"{100 * settings.availability:g} % of the undisturbed run, months until use and price "
-            f"are back (within {100 * settings.price_band:g} % of its price) for good, and months "
-            "of use lost. Dots: medians over paired seeds (of use lost, means), lines 80 % of "
-            "seeds; an arrow: not within the cut, or not within the run. The cases that lose most "
+            caption=f"A supplier {cut} for {settings.months} months. Months until supply falls "
+            f"below {100 * settings.survival:g} % of the undisturbed run, months until supply and price "
+            f"are back for good (short or dear by {100 * settings.band:g} % at most), and months "
+            "of supply lost. Dots: medians over paired seeds (of supply lost, means), lines 80 % "
+            "of seeds; an arrow: not within the cut, or not within the run. The cases that lose most "
             "without an alliance.",
             alt=f"Dot and interval chart of the {shown['rank'].nunique()} most vulnerable cases.",
             figure=league_figure(shown, settings.months),
@@ -326,8 +338,8 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
             name="worst_supplier",
             title="Who is needed most",
             caption="For each country and mineral the supplier whose cut costs most, and the "
-            "months of use that are lost (mean over seeds); blank where no cut is felt.",
-            alt="Heat tables of months of use lost, country by mineral, with the worst supplier.",
+            "months of supply that are lost (mean over seeds); blank where no cut is felt.",
+            alt="Heat tables of supply lost, country by mineral, with the worst supplier.",
             figure=worst_figure(worst),
             table=worst,
         ),
@@ -356,14 +368,14 @@ def _sentences(outcomes: pd.DataFrame, table: pd.DataFrame, config: Config) -> l
         f"Without an alliance the most vulnerable is {mineral_label(first['mineral']).lower()} in "
         f"{first['country_name']} when {first['supplier_name']} {verb} for {settings.months} "
         f"months: it {_survival(first, settings.months)}, {_recovery(first)}, and loses "
-        f"{number(first[LOST])} months of use (95 % interval {number(first[f'{LOST}_low'])} to "
-        f"{number(first[f'{LOST}_high'])}); in {short} of {len(alone)} cases use falls below "
-        f"{100 * settings.availability:g} % of the undisturbed run."
+        f"{number(first[LOST])} months of supply (95 % interval {number(first[f'{LOST}_low'])} to "
+        f"{number(first[f'{LOST}_high'])}); in {short} of {len(alone)} cases supply falls below "
+        f"{100 * settings.survival:g} % of the undisturbed run."
     )
     places = table[table["rank"] <= NAMED].drop_duplicates("rank")
     clauses = [
         f"the {_label(alliance)} "
-        + effect_clause(alliance_effect(outcomes, places, alliance), "the use lost")
+        + effect_clause(alliance_effect(outcomes, places, alliance), "the supply lost")
         for alliance in config.membership.circles
     ]
     return [opening, f"In the {len(places)} worst cases together {'; '.join(clauses)}."]
@@ -403,9 +415,10 @@ def _notes(config: Config) -> list[str]:
         f"Cut off one at a time: {who}, in all minerals and at both stages at once. Markets of "
         "different minerals do not meet under these settings, so that one run for each supplier "
         "tells what a run for each of its minerals would.",
-        "Times are those of Simchi-Levi et al. (2015), to survive and to recover, of the use of "
-        "refined products; what counts as use is what is used, whether goods are missing or too "
-        "dear. Quantiles over seeds are observed times, so that one may be infinite.",
+        "Times are those of Simchi-Levi et al. (2015), to survive and to recover. Supply is the "
+        "use of refined products in tonnes of the opening’s designs, whether the rest is missing "
+        "or too dear: who has learnt to do with less is supplied with less. Quantiles over seeds "
+        "are observed times, so that one may be infinite.",
         f"The cut is news when it begins, complete and without a way around, and ends after "
         f"{settings.months} months; recovery must last {settings.settled_months} months to the end "
         "of the run at least.",

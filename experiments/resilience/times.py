@@ -19,34 +19,33 @@ def time_to_survive(available: np.ndarray, least: float) -> np.ndarray:
     Parameters
     ----------
     available
-        [month, ...] share of undisturbed use, over the months of the cut.
+        [month, ...] share of undisturbed supply, over the months of the cut.
     """
     short = available < least
     return np.where(short.any(axis=0), short.argmax(axis=0), NEVER)
 
 
 def time_to_recover(
-    available: np.ndarray, price: np.ndarray, least: float, band: float, settled: int
+    available: np.ndarray, price: np.ndarray, band: float, settled: int
 ) -> np.ndarray:
-    """[...] months after which use and price are back for good; zero if they never left.
+    """[...] months after which supply and price are back for good; zero if they never left.
 
     Parameters
     ----------
     available, price
         [month, ...] over the undisturbed run, to the end of the run.
-    least
-        Share of undisturbed use that must be available.
     band
-        Distance of the price from that of the undisturbed run, as a share of it, at most.
+        What may be missing, and what the price may be above the undisturbed one, as a share of it.
+        More supply or a lower price is no harm.
     settled
         Months that must be left when all is back; with fewer it has not recovered.
     """
-    away = (available < least) | (np.abs(price - 1.0) > band)
+    away = (available < 1.0 - band) | (price > 1.0 + band)
     months = len(away)
     back = np.where(away.any(axis=0), months - away[::-1].argmax(axis=0), 0)
     return np.where(back > max(months - settled, 0), NEVER, back)
 
 
-def use_lost(available: np.ndarray) -> np.ndarray:
-    """[...] months of undisturbed use that were not available, summed over the shortfalls."""
+def supply_lost(available: np.ndarray) -> np.ndarray:
+    """[...] months of undisturbed supply that were not there, summed over the shortfalls."""
     return np.maximum(1.0 - available, 0.0).sum(axis=0)
