@@ -20,6 +20,7 @@ from experiments.figures.scene import Scene
 from experiments.figures.welfare import welfare_bars
 from experiments.hindcast import scatter_figure
 from experiments.phase.figures import frontier_figure, phase_figure
+from experiments.resilience.figures import league_figure, worst_figure
 from experiments.sensitivity.study import screening_figure, shares_figure
 from experiments.studies.instruments import frontier_figure as cost_frontier_figure
 from experiments.studies.instruments import instruments_figure
@@ -40,11 +41,13 @@ OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "cost_frontier": cost_frontier_figure,
     "hindcast_scatter": scatter_figure,
     "instruments": instruments_figure,
+    "league": league_figure,
     "phase": phase_figure,
     "phase_by_mineral": frontier_figure,
     "screening": screening_figure,
     "standoff": standoff_figure,
     "variance_shares": shares_figure,
+    "worst_supplier": worst_figure,
 }
 
 

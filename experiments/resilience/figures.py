@@ -33,16 +33,12 @@ FELT = 0.05  # months of supply lost: below, a cell is left blank
 DARK = 0.55  # share of the scale above which a label is white
 
 
-def league_figure(table: pd.DataFrame, months: int) -> Figure:
+def league_figure(table: pd.DataFrame) -> Figure:
     """A row a case, the most vulnerable on top: times to survive and recover, and supply lost.
 
-    Table: rank, supplier_name, country_name, mineral, alliance, and for time_to_survive,
-    time_to_recover and supply_lost the value with _p10 and _p90, in months, infinite for never.
-
-    Parameters
-    ----------
-    months
-        How long the cut lasts.
+    Table: rank, supplier_name, country_name, mineral, alliance, cut_months, and the value of
+    time_to_survive, time_to_recover and supply_lost with _p10 and _p90, in months, infinite for
+    never.
     """
     cases = table.drop_duplicates("rank").sort_values("rank")
     place = {rank: row for row, rank in enumerate(cases["rank"])}
@@ -54,7 +50,7 @@ def league_figure(table: pd.DataFrame, months: int) -> Figure:
         for axes, (name, head) in zip(panels, PANELS.items(), strict=True):
             axes.set_title(head, fontsize=SMALL)
             axes.grid(axis="x", color="#e5e5e5", lw=0.5)
-            limit = panel_limit(table, name, months)
+            limit = panel_limit(table, name)
             for number, alliance in enumerate(alliances):
                 part = table[table["alliance"] == alliance]
                 rows = np.array([place[rank] for rank in part["rank"]], dtype=float)
@@ -85,10 +81,10 @@ def league_figure(table: pd.DataFrame, months: int) -> Figure:
     return figure
 
 
-def panel_limit(table: pd.DataFrame, name: str, months: int) -> float:
+def panel_limit(table: pd.DataFrame, name: str) -> float:
     """Right end of a panel: the cut's length for survival, else what is finite."""
     if name == "time_to_survive":
-        return float(months)
+        return float(table["cut_months"].max())
     values = table[[name, f"{name}_p10", f"{name}_p90"]].to_numpy()
     known = values[np.isfinite(values)]
     return 1.08 * float(max(known.max(initial=0.0), 1.0))

@@ -313,7 +313,9 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
     table = league(outcomes)
     names = dict(zip(world.countries, world.country_names, strict=True))
     table = table.assign(
-        supplier_name=table["supplier"].map(names), country_name=table["country"].map(names)
+        supplier_name=table["supplier"].map(names),
+        country_name=table["country"].map(names),
+        cut_months=config.resilience.months,
     )
     shown = table[(table["rank"] <= SHOWN) & (table[LOST] > MOST_SILENT)]
     shown = shown if len(shown) else table[table["rank"] <= SHOWN]
@@ -325,13 +327,13 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
             name="league",
             title="The most vulnerable",
             caption=f"A supplier {cut} for {settings.months} months. Months until supply falls "
-            f"below {100 * settings.survival:g} % of the undisturbed run, months until supply and price "
-            f"are back for good (short or dear by {100 * settings.band:g} % at most), and months "
-            "of supply lost. Dots: medians over paired seeds (of supply lost, means), lines 80 % "
-            "of seeds; an arrow: not within the cut, or not within the run. The cases that lose most "
-            "without an alliance.",
+            f"below {100 * settings.survival:g} % of the undisturbed run, months until supply and "
+            f"price are back for good (short or dear by {100 * settings.band:g} % at most), and "
+            "months of supply lost. Dots: medians over paired seeds (of supply lost, means), lines "
+            "80 % of seeds; an arrow: not within the cut, or not within the run. The cases that "
+            "lose most without an alliance.",
             alt=f"Dot and interval chart of the {shown['rank'].nunique()} most vulnerable cases.",
-            figure=league_figure(shown, settings.months),
+            figure=league_figure(shown),
             table=shown,
         ),
         Drawn(
