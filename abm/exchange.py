@@ -27,8 +27,6 @@ from abm.trade import (
 if TYPE_CHECKING:
     from abm.model import MineralModel
 
-type LimitedTrade = tuple[int, bytes, bytes]  # exporter, markets and destinations under one limit
-
 
 def trade(model: MineralModel, stage: StageRows) -> None:
     """Firms offer, the markets of one stage clear, and their goods set sail.
@@ -52,17 +50,10 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     model.last_clearing[stage.refined] = clearing
     if held_out.size:
         clearing = replace(clearing, rent=clearing.rent + held_out)
-    model.last_rent[stage.refined] = dict(
-        zip(limits_of_stage(model, stage), clearing.rent, strict=True)
-    )
+    trades = model.border.limits[stage.refined].trades
+    model.last_rent[stage.refined] = dict(zip(trades, clearing.rent, strict=True))
     unit = model.measures.arcs.unit[stage.markets]
     book_trade(model, stage, contained(clearing, problem, unit))
-
-
-def limits_of_stage(model: MineralModel, stage: StageRows) -> list[LimitedTrade]:
-    """What the limits of a stage hold, in their order: exporter, markets and destinations."""
-    limits = [model.measures.limits[n] for n in model.border.limits[stage.refined].number]
-    return [(m.origin, m.markets.tobytes(), m.destinations.tobytes()) for m in limits]
 
 
 def rents_held_out_for(model: MineralModel, stage: StageRows) -> np.ndarray:
@@ -73,16 +64,9 @@ def rents_held_out_for(model: MineralModel, stage: StageRows) -> np.ndarray:
     of vanishing, and a quota may be used in part at a price gap. Treasuries and traders take what
     the market gives.
     """
-    share = model.behaviour.rights_reserve
-    limits = [model.measures.limits[n] for n in model.border.limits[stage.refined].number]
-    last = model.last_rent.get(stage.refined, {})
-    keys = limits_of_stage(model, stage)
-    return np.array(
-        [
-            share * last.get(key, 0.0) if limit.holder == "exporters" else 0.0
-            for key, limit in zip(keys, limits, strict=True)
-        ]
-    )
+    limits, last = model.border.limits[stage.refined], model.last_rent.get(stage.refined, {})
+    rents = np.array([last.get(trade, 0.0) for trade in limits.trades])
+    return model.behaviour.rights_reserve * rents * limits.of_exporters
 
 
 def at_least(problem: Problem, limits: LimitArcs, rent: np.ndarray) -> Problem:

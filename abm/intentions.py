@@ -54,11 +54,12 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     refined = model.world.refined_rows
     stock = model.state.stock[refined, :, STATE]
     short = model.countries.short.T & ~states_buying(model.facts, model.month, stock.shape)
-    part = settings.pooled_share * model.part("emergency_release")
-    model.called = called_stock(model.state.called_stock, stock, short, part)
     if not short.any():
         nothing = np.zeros(stock.shape)
+        model.called = nothing
         return nothing, nothing
+    part = settings.pooled_share * model.part("emergency_release")
+    model.called = called_stock(model.state.called_stock, stock, short, part)
     pace = release_pace(stock, model.called, settings)
     need = np.einsum("kjg->kj", model.trend_need[refined])
     own = np.minimum(national_release(pace, short), need)

@@ -65,8 +65,8 @@ class Ledger:
             If what is paid is not what is received.
         """
         paid, received = payer[1], payee[1]
-        total = float(paid.sum())
-        other = total if received is paid else float(received.sum())
+        total = float(np.add.reduce(paid, axis=None))
+        other = total if received is paid else float(np.add.reduce(received, axis=None))
         if not abs(total - other) <= TOLERANCE * max(abs(total), abs(other)):
             raise LedgerDoesNotBalance(
                 f"{name}: {payer[0].name} pay {total:.12g} and {payee[0].name} receive "

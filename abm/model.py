@@ -16,7 +16,7 @@ from abm.agents.producer import NonAlliedProducer
 from abm.agents.project import Project, project_table, project_traits
 from abm.books import Books
 from abm.config import Config, Planning, month_name
-from abm.exchange import LimitedTrade, trade
+from abm.exchange import trade
 from abm.facts import imposed_facts
 from abm.final_use import opening_final_use
 from abm.intentions import (
@@ -82,7 +82,7 @@ from abm.state import (
 from abm.stockholding import settle_stockpiles
 from abm.substitution import adapt_intensity, fund_research, opening_technology
 from abm.tension import opening_stand
-from abm.trade import stages_in_order
+from abm.trade import LimitedTrade, stages_in_order
 from abm.trend import undisturbed_trend
 from abm.welfare import add_sector_figures, month_surplus, users_gain
 from abm.world import KG, MONTHS, World

@@ -90,10 +90,10 @@ class Record:
                 shape = (self.flow.shape[0], self.member.shape[1])
                 kept = Accounts(entry.payer, np.zeros(shape), entry.payee, np.zeros(shape))
                 self.accounts[name] = kept
-            paid = KG * entry.paid.sum(axis=0)
+            paid = KG * np.add.reduce(entry.paid, axis=0)
             kept.paid[year] += paid
             same = entry.received is entry.paid
-            kept.received[year] += paid if same else KG * entry.received.sum(axis=0)
+            kept.received[year] += paid if same else KG * np.add.reduce(entry.received, axis=0)
 
 
 def empty_record(world: World, months: int) -> Record:

@@ -26,7 +26,15 @@ from abm.appraisal import (
 from abm.config import Config, Instrument, Producers
 from abm.intentions import feed_at_hand
 from abm.market import Clearing, MarketNotCleared, Problem, clear, no_bids
-from abm.policy.controls import NOTHING, Limit, Scope, add_to_arcs, limits_of, scopes_of
+from abm.policy.controls import (
+    NOTHING,
+    Limit,
+    Scope,
+    add_to_arcs,
+    answers_gap,
+    limits_of,
+    scopes_of,
+)
 from abm.policy.menu import Option, Reach, at_present, draft, menu_of
 from abm.scenario import DatedControl, Scenario, named_countries
 from abm.trade import Offers, StageRows, build_problem
@@ -372,10 +380,10 @@ def opening_limits(
     """The limits of a draft in a row, at full pace and in the tonnes of the opening.
 
     A draft holds every market alone and its quotas are shares, so tonnes grow with normal trade;
-    limits are worked out anew only where the price gap has moved.
+    limits are worked out anew only where a price gap that matters to them has moved.
     """
     known = docket.opening_limits.get((row, draft))
-    if known is None or known[0] != gap:
+    if known is None or (known[0] != gap and answers_gap(draft)):
         market = model.review.trials.market[row]
         scopes = model.review.scopes_of(draft, docket.traced)
         limits = at_full_pace(model, draft, scopes, np.ones(model.growth.size))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -162,17 +164,29 @@ class Scenario:
         joined = [circle.joined for circle in self.circles if instrument in circle.instruments]
         return np.minimum.reduce(joined) if joined else np.full(self.count, NEVER)
 
+    @cached_property
+    def turns(self) -> list[int]:
+        """Months in which somebody joins or leaves a circle or partners begin, in order."""
+        dates = [np.append([circle.joined, circle.left], circle.since) for circle in self.circles]
+        return np.unique(np.concatenate(dates)).tolist() if dates else []
+
     def _most(self, parts: list[np.ndarray]) -> np.ndarray:
-        return np.maximum.reduce([np.zeros(self.count), *parts])
+        most = np.zeros(self.count)
+        for part in parts:
+            np.maximum(most, part, out=most)
+        return most
 
 
 class Participation:
-    """How far countries take part in the instruments of a month, worked out once."""
+    """How far countries take part in each instrument, worked out when it changes."""
 
     def __init__(self) -> None:
-        self._month: tuple[Any, ...] = ()
+        self._case: Scenario | None = None
+        self._period = -1
+        self._commitment: np.ndarray | None = None
         self._known: dict[str, np.ndarray] = {}
         self._pairs: dict[str, np.ndarray] = {}
+        self._last_pairs: dict[str, np.ndarray] = {}
 
     def of(self, case: Scenario, month: int, commitment: np.ndarray, instrument: str) -> np.ndarray:
         """[country] the part a case gives times the commitment, 0 to 1; not to be written to."""
@@ -186,17 +200,21 @@ class Participation:
         self, case: Scenario, month: int, commitment: np.ndarray, instrument: str
     ) -> np.ndarray:
         """[country, country] as `Scenario.together`; the same array while nobody's part changes."""
-        found = case.together(month, instrument, commitment)
-        last = self._pairs.get(instrument)
-        if last is None or not np.array_equal(last, found):
-            last = self._pairs[instrument] = found
-        return last
+        self._look_at(case, month, commitment)
+        if instrument not in self._pairs:
+            found = case.together(month, instrument, commitment)
+            last = self._last_pairs.get(instrument)
+            if last is None or not np.array_equal(last, found):
+                last = self._last_pairs[instrument] = found
+            self._pairs[instrument] = last
+        return self._pairs[instrument]
 
     def _look_at(self, case: Scenario, month: int, commitment: np.ndarray) -> None:
-        now = (case, month, commitment)
-        if not self._month or any(a is not b for a, b in zip(now, self._month, strict=True)):
-            self._month = now
-            self._known.clear()
+        """Forget what was worked out for another case, commitment or time between two turns."""
+        period = bisect_right(case.turns, month)
+        if self._period != period or self._commitment is not commitment or self._case is not case:
+            self._case, self._period, self._commitment = case, period, commitment
+            self._known, self._pairs = {}, {}
 
 
 def scenarios(config: Config, world: World) -> list[Scenario]:

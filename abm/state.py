@@ -131,6 +131,7 @@ def country_table(world: World, state: State) -> Table:
         opening_cover=world.stockpile_months.T.copy(),
         trend_use=world.opening.final_use[refined].sum(axis=2).T.copy(),
         price_ratio=np.ones((count, kinds)),
+        dearest=np.ones(count),
         short=np.zeros((count, kinds), dtype=bool),
         purchase_target=np.zeros((count, kinds)),
         candidate=np.zeros(count, dtype=bool),

@@ -14,6 +14,8 @@ from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets
 
+type LimitedTrade = tuple[int, bytes, bytes]  # exporter, markets and destinations under one limit
+
 
 @dataclass(frozen=True)
 class LimitArcs:
@@ -28,6 +30,8 @@ class LimitArcs:
     market: np.ndarray  # [arc] row of the stage
     origin: np.ndarray  # [arc]
     destination: np.ndarray  # [arc]
+    trades: tuple[LimitedTrade, ...]  # [limit] what it holds
+    of_exporters: np.ndarray  # [limit] bool: exporters hold the rights
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ def limit_arcs(limits: tuple[Limit, ...], stage: StageRows) -> LimitArcs:
         market=np.concatenate([none, *markets]) - rows.start,
         origin=np.repeat(origin, sizes),
         destination=np.concatenate([none, *destinations]),
+        trades=tuple((x.origin, x.markets.tobytes(), x.destinations.tobytes()) for x in here),
+        of_exporters=np.array([limit.holder == "exporters" for limit in here], dtype=bool),
     )
 
 

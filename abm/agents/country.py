@@ -14,6 +14,7 @@ def aim_as_in_calm(table: Table, target_months: float) -> None:
     """
     common = target_months * table.stocking[:, None]
     table.short[:] = False
+    np.max(table.price_ratio, axis=1, out=table.dearest)
     np.multiply(np.maximum(table.opening_cover, common), table.trend_use, out=table.purchase_target)
 
 
@@ -30,6 +31,7 @@ class Country(Row):
     opening_cover = Column()
     trend_use = Column()
     price_ratio = Column()
+    dearest = Column()  # the highest of these ratios
     short = Column()
     purchase_target = Column()
     candidate = Column()  # may join by choice
@@ -42,7 +44,7 @@ class Country(Row):
     def decide(self) -> None:
         """Call an emergency where prices have jumped, and aim at no stock there."""
         trigger = self.model.case.instruments.emergency_release.trigger
-        if max(self.price_ratio.tolist()) > trigger:
+        if self.dearest > trigger:
             short = self.price_ratio > trigger
             self.short = short
             self.purchase_target = self.purchase_target * ~short

@@ -23,6 +23,7 @@ from abm.policy.licences import approvals
 from abm.scenario import BEFORE, DatedControl
 from abm.world import MONTHS, World
 
+LEAKING = (Instrument.ban, Instrument.licence)  # what they stop may find a way around them
 NOTHING = np.zeros(1)  # unused approvals of a control without any
 NONE_LEFT: Mapping[DatedControl, np.ndarray] = MappingProxyType({})
 
@@ -201,7 +202,7 @@ def scopes_of(control: DatedControl, traced: np.ndarray) -> tuple[Scope, ...]:
     """All destinations of a control, and the parts of them that need a limit of their own."""
     sees = traced[control.destinations] > 0.0
     strangers = ~control.validated.any(axis=0)
-    leaks = control.instrument in (Instrument.ban, Instrument.licence)
+    leaks = control.instrument in LEAKING
     parts = [np.ones(sees.size, dtype=bool)]
     parts += [part for part, wanted in ((sees, leaks), (strangers, True))
               if wanted and part.any() and not part.all()]  # fmt: skip
@@ -232,18 +233,20 @@ def limits_of(
     """
     if control.instrument in (Instrument.tax, Instrument.dumping):
         return
-    trend = growth[control.markets]
-    gap = price_gap[control.markets, control.exporter]
-    leak = np.array([_leak(control, month, float(seen)) for seen in gap])
-    unseen = np.array([_smuggled(control, month, float(seen)) for seen in gap])
+    trend, leaks = growth[control.markets], control.instrument in LEAKING
+    gap = price_gap[control.markets, control.exporter].tolist()
+    leak = np.array([_leak(control, month, seen) if leaks else 0.0 for seen in gap])
+    unseen = np.array([_smuggled(control, month, seen) for seen in gap])
     allowed = _allowed(control, month, growth, unused)
+    holder = _holder(control)
     for scope in scopes:
         normal = scope.exports * trend
         exempt = scope.exempt * trend
         astray = leak * scope.untraced * normal
+        smuggled = unseen * normal
         for number, rows in enumerate(control.groups):
             free = float(allowed[number] + control.weighed(exempt, rows))
-            carried = control.weighed(unseen * normal, rows)
+            carried = control.weighed(smuggled, rows)
             if control.instrument is Instrument.ban:
                 free = control.weighed(astray, rows)
             elif control.instrument is Instrument.licence:
@@ -255,10 +258,15 @@ def limits_of(
                 origin=control.exporter,
                 destinations=scope.destinations,
                 tonnes=free,
-                holder=_holder(control),
+                holder=holder,
                 control=control.terms.name,
                 smuggled=carried / free if carried > 0.0 else 0.0,
             )
+
+
+def answers_gap(control: DatedControl) -> bool:
+    """Whether what passes a control depends on the price gap that it makes."""
+    return control.instrument in LEAKING or control.terms.smuggled_share > 0.0
 
 
 def _allowed(
