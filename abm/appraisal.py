@@ -52,6 +52,11 @@ class Trials:
         return np.arange(self.market.size)
 
     @cached_property
+    def markets(self) -> np.ndarray:
+        """[tried] the markets that are on trial, in order, each once."""
+        return np.unique(self.market)
+
+    @cached_property
     def untouched(self) -> np.ndarray:
         """[row] the same market where the producer does nothing."""
         found = {
@@ -158,8 +163,11 @@ def copies(problem: Problem, market: np.ndarray, limits: list[RowLimit]) -> Prob
     firms = np.arange(begin[-1]) + np.repeat(first - begin[:-1], last - first)
     sizes = np.array([limit.destinations.size for limit in limits], dtype=np.int64)
     none = np.zeros(0, dtype=np.int64)
-    arrays: dict[str, Any] = {name: getattr(problem, name)[market] for name in BY_MARKET}
-    arrays |= {name: getattr(problem, name)[firms] for name in BY_FIRM}
+    arrays: dict[str, Any] = {
+        name: np.take(getattr(problem, name), picked, axis=0)
+        for names, picked in ((BY_MARKET, market), (BY_FIRM, firms))
+        for name in names
+    }
     return replace(
         problem,
         **arrays,

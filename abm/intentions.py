@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
-from abm.config import Behaviour, month_index
+from abm.config import Behaviour, Instrument, month_index
 from abm.facts import capped_share, place_state_purchases, states_buying
 from abm.passes import limit_by_feed
 from abm.policy.controls import forward_cover
@@ -101,13 +101,15 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
         traits,
         behaviour,
         forward_buying(model),
-        anticipated_cover(state.price_growth, state.risk, traits.need.sum(axis=2), behaviour),
+        anticipated_cover(state.price_growth, state.risk, traits.all_need, behaviour),
     )
     return with_stockpile_bids(model, orders, position)
 
 
-def forward_buying(model: MineralModel) -> buyer.Bridge:
-    """Extra cover to bridge the wait for licences, and the months in which it is bought."""
+def forward_buying(model: MineralModel) -> buyer.Bridge | None:
+    """Extra cover to bridge the wait for licences, and the months in which it is bought, if any."""
+    if not any(control.instrument is Instrument.licence for control in model.controls):
+        return None
     pace = model.behaviour.adjustment_months
     months, left = forward_cover(model.world, model.controls, model.month, pace)
     usual = model.world.parameters["buyer_cover_months"][:, None]

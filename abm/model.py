@@ -214,7 +214,8 @@ class MineralModel(mesa.Model):
         left = self.events.availability[self.month] * self.facts.available(self.month)
         self.availability = left * self.firms.working
         seas = self.sailing.in_month(self.month)
-        self.lanes, self.buyers = seas.lanes, replace(self.buyers, transit=seas.transit)
+        if self.buyers.transit is not seas.transit:
+            self.lanes, self.buyers = seas.lanes, replace(self.buyers, transit=seas.transit)
         self.growth = self.trend.total[self.month]
         self.standards = standards_in_force(self)
         self.compliance = self.standards.compliance

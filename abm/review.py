@@ -37,7 +37,7 @@ from abm.policy.controls import (
 )
 from abm.policy.menu import Option, Reach, at_present, draft, menu_of
 from abm.scenario import DatedControl, Scenario, named_countries
-from abm.trade import Offers, StageRows, build_problem
+from abm.trade import Offers, StageRows, TradeTerms, build_problem
 from abm.world import World
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Review:
     standing: list[DatedControl | None]  # [case] the control adopted last
     own: tuple[DatedControl, ...] = ()  # adopted here and not yet over
     drafts: list[list[DatedControl | None]] = field(default_factory=list)  # [case][option]
+    hit: dict[tuple[int, Reach], bytes] = field(default_factory=dict)  # whom drafts would hit
     archive: dict[tuple[int, str, float, bytes], DatedControl] = field(default_factory=dict)
     traced: np.ndarray | None = None  # [destination] for which `scopes` hold
     scopes: dict[DatedControl, tuple[Scope, ...]] = field(default_factory=dict)  # of drafts
@@ -241,11 +242,16 @@ def draft_options(model: MineralModel) -> list[list[DatedControl | None]]:
     """
     review = model.review
     countries = [int(model.producers.country[row]) for row in review.producer]
+    tense, members = tension(model), model.members
     hit = {
-        (country, reach): np.flatnonzero(targets(model, country, reach))
+        (country, reach): np.flatnonzero(targets(model, country, reach, tense, members))
         for country in set(countries)
         for reach in Reach
     }
+    told = {key: reached.tobytes() for key, reached in hit.items()}
+    if review.drafts and told == review.hit:
+        return review.drafts
+    review.hit = told
     return [
         [drafted(model, case, option, hit[country, option.reach]) for option in review.menu]
         for case, country in enumerate(countries)
@@ -265,12 +271,14 @@ def drafted(
     return review.archive[key]
 
 
-def targets(model: MineralModel, exporter: int, reach: Reach) -> np.ndarray:
-    """[country] whom a policy of the exporter would hit."""
+def targets(
+    model: MineralModel, exporter: int, reach: Reach, tense: np.ndarray, members: np.ndarray
+) -> np.ndarray:
+    """[country] whom a policy of the exporter would hit, by tension and who is a member now."""
     hit = {
-        Reach.world: np.ones(len(model.world.countries), dtype=bool),
-        Reach.bloc: model.members.copy(),
-        Reach.rivals: tension(model)[exporter] >= model.review.settings.ban_tension,
+        Reach.world: np.ones(members.size, dtype=bool),
+        Reach.bloc: members.copy(),
+        Reach.rivals: tense[exporter] >= model.review.settings.ban_tension,
     }[reach]
     hit[exporter] = False
     return hit
@@ -297,7 +305,8 @@ def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
     trials, world, border = model.review.trials, model.world, model.border
     docket = docket_of(model)
     limits = foreign_limits(model) + limits_of_trials(model, docket)
-    problem = copies(calm_markets(model), trials.market, limits)
+    calm = calm_markets(model, trials.markets)
+    problem = copies(calm, np.searchsorted(trials.markets, trials.market), limits)
     place = (trials.market, trials.exporter)
     asked = (1.0 + model.terms.markup[place]) * (1.0 + border.tariff[place])
     problem.price_factor[trials.rows, trials.exporter] = asked * (1.0 + docket.tax)
@@ -392,19 +401,20 @@ def opening_limits(
     return known[1]
 
 
-def calm_markets(model: MineralModel) -> Problem:
-    """Every market of the month on the trend: nobody is down, nobody fills or empties stocks."""
+def calm_markets(model: MineralModel, markets: np.ndarray) -> Problem:
+    """Some markets of the month on the trend: nobody is down, nobody fills or empties stocks.
+
+    Parameters
+    ----------
+    markets
+        Rows, in rising order.
+    """
     shape = model.trend_need.shape[:2]
-    orders = Orders(model.trend_need, **no_bids(*shape))
-    border = model.border
-    terms = replace(
-        model.terms,
-        border=border,
-        factor=(1.0 + model.terms.markup) * border.wedge,
-        log_weight=np.where(np.isinf(border.opening_gap), -np.inf, model.terms.log_weight),
-    )
-    problems = [
-        build_problem(
+    orders, terms = Orders(model.trend_need, **no_bids(*shape)), terms_today(model)
+    problems = []
+    for stage in model.stages:
+        rows = markets[(markets >= stage.markets.start) & (markets < stage.markets.stop)]
+        problem = build_problem(
             stage,
             model.world,
             calm_offers(model, stage),
@@ -412,12 +422,24 @@ def calm_markets(model: MineralModel) -> Problem:
             model.backstop,
             model.choke,
             terms,
-            border.limits[stage.refined],
+            model.border.limits[stage.refined],
             model.measures.tonnes,
         )
-        for stage in model.stages
-    ]
+        problems.append(copies(problem, rows - stage.markets.start, []))
     return steady_demand(joined(problems))
+
+
+def terms_today(model: MineralModel) -> TradeTerms:
+    """The terms of last month at the border of today."""
+    terms, border = model.terms, model.border
+    if terms.border is border:
+        return terms
+    return replace(
+        terms,
+        border=border,
+        factor=(1.0 + terms.markup) * border.wedge,
+        log_weight=np.where(np.isinf(border.opening_gap), -np.inf, terms.log_weight),
+    )
 
 
 def calm_offers(model: MineralModel, stage: StageRows) -> Offers:

@@ -183,29 +183,28 @@ def _demand_swings(
     world: World, settings: Randomness, months: int, seed: int, mineral: str
 ) -> np.ndarray:
     """[month, country]: autoregressive log swings, common to the world and country by country."""
-    common = _autoregression(
-        stream(seed, "demand", mineral).standard_normal(months),
-        settings.demand_noise,
-        settings.noise_memory,
+    names = [(), *((country,) for country in world.countries)]
+    draws = np.stack(
+        [stream(seed, "demand", mineral, *name).standard_normal(months) for name in names], axis=1
     )
-    own = np.stack(
-        [
-            _autoregression(
-                stream(seed, "demand", mineral, country).standard_normal(months),
-                settings.country_noise,
-                settings.noise_memory,
-            )
-            for country in world.countries
-        ],
-        axis=1,
-    )
-    return np.exp(common[:, None] + own)
+    deviation = np.full(len(names), settings.country_noise)
+    deviation[0] = settings.demand_noise
+    swings = _autoregressions(draws, deviation, settings.noise_memory)
+    return np.exp(swings[:, :1] + swings[:, 1:])
 
 
-def _autoregression(innovations: np.ndarray, deviation: float, memory: float) -> np.ndarray:
-    """A first-order autoregression that starts at zero and tends to the given deviation."""
-    path = np.zeros(innovations.size)
-    scale = deviation * np.sqrt(1.0 - memory**2)
-    for month in range(1, path.size):
-        path[month] = memory * path[month - 1] + scale * innovations[month]
-    return path
+def _autoregressions(innovations: np.ndarray, deviation: np.ndarray, memory: float) -> np.ndarray:
+    """First-order autoregressions that start at zero and tend to the given deviations.
+
+    Parameters
+    ----------
+    innovations
+        [month, series] standard normal.
+    deviation
+        [series].
+    """
+    paths = np.zeros(innovations.shape)
+    moved = deviation * np.sqrt(1.0 - memory**2) * innovations
+    for month in range(1, len(paths)):
+        paths[month] = memory * paths[month - 1] + moved[month]
+    return paths

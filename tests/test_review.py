@@ -102,7 +102,8 @@ def test_a_copy_of_last_months_market_clears_as_it_did(
 
 def test_the_calm_market_of_a_world_at_rest_is_the_opening(tiny_world: World) -> None:
     still = replace(tiny_world, growth=np.zeros(tiny_world.growth.shape))
-    found = clear(calm_markets(at_first_review(still)))
+    every = np.arange(len(still.markets))
+    found = clear(calm_markets(at_first_review(still), every))
     np.testing.assert_allclose(found.flow, still.flow, rtol=1e-6, atol=1e-9)
     needed = still.flow.sum(axis=1) > 0
     np.testing.assert_allclose(found.landed_price[needed], still.landed_price[needed], rtol=1e-6)
@@ -112,7 +113,8 @@ def test_doing_nothing_is_worth_nothing_and_clears_like_the_calm_market(
     tiny_world: World,
 ) -> None:
     model = at_first_review(tiny_world)
-    trials, calm = model.review.trials, clear(calm_markets(model))
+    trials = model.review.trials
+    calm = clear(calm_markets(model, np.arange(len(tiny_world.markets))))
     idle = trials.option == 0
     assert model.review.last is not None
     flows = model.review.last.flow[idle]

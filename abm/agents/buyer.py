@@ -15,6 +15,7 @@ expected price, and a second ramp above it for the minimum cover.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class BuyerTraits:
     elasticity: np.ndarray  # [market, country, group] own-price elasticity of use, positive
     cover: np.ndarray  # [market, country, group] months of need held in calm
     transit: np.ndarray  # [market, country] mean months at sea of the opening purchases
+
+    @cached_property
+    def all_need(self) -> np.ndarray:
+        """[market, country] t/month of all groups at the opening."""
+        return self.need.sum(axis=2)
 
     def rows(self, markets: slice) -> BuyerTraits:
         """The buyers of some markets."""
