@@ -82,6 +82,7 @@ class Cut(Enum):
 
     ban = "ban"
     outage = "outage"
+    accession = "accession"
 
 
 class Rights(Enum):
@@ -1391,6 +1392,36 @@ class Resilience:
 
 
 @dataclass
+class Joining:
+    """How the study of accession splits the effect of an alliance among those who join it.
+
+    `players` names groups of countries that join as one; every other member of the circle is a
+    player by itself. `candidates` are those who might join next: countries, groups of `players`,
+    circles of the table memberships, or roles (allied, partner, neutral).
+    """
+
+    players: dict[str, list[str]] = field(default_factory=dict)
+    candidates: list[str] = field(default_factory=lambda: ["allied", "partner"])
+    exact_up_to: int = parameter(
+        10,
+        "players up to which every coalition is run; of more, orders are sampled",
+        1,
+        16,
+        "choice",
+    )
+    rings: int = parameter(
+        4, "rounds of sampled orders, one ring a replication each, at most", 2, 1000, "choice"
+    )
+    precision: float = parameter(
+        0.05,
+        "standard error of sampling over the largest value, at which sampling stops",
+        0.0,
+        1.0,
+        "choice",
+    )
+
+
+@dataclass
 class Config:
     """One run of the command."""
 
@@ -1424,6 +1455,7 @@ class Config:
     sensitivity: Sensitivity = field(default_factory=Sensitivity)
     phase: Phase = field(default_factory=Phase)
     resilience: Resilience = field(default_factory=Resilience)
+    joining: Joining = field(default_factory=Joining)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
     first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")

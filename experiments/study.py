@@ -74,6 +74,8 @@ class Cell:
         Whether the shock of the settings strikes.
     group
         Countries whose outcomes are measured.
+    seed
+        The only replication in which it is run; all of them where none is named.
     """
 
     labels: Mapping[str, str]
@@ -81,6 +83,7 @@ class Cell:
     membership: str
     shocked: bool
     group: tuple[str, ...] = ()
+    seed: int | None = None
 
 
 Measure = Callable[[Any, Cell], pd.DataFrame]  # of a finished model, or of what a job makes of it
@@ -100,7 +103,8 @@ class Study:
     job
         What is done for a cell and a seed; by default its world is run, then measured.
     following
-        Further worlds, chosen after the outcomes of the first ones.
+        Further worlds, chosen after all outcomes there are; it is asked again after each round,
+        until it names none.
     together
         Cells that follow each other in the same world, which one process had better run.
     """
@@ -193,11 +197,14 @@ def run_study(
         if finished(folder):
             return finished_report(folder)
         outcomes = run_cells(config, study, workers, folder)
-        if study.following is not None:
-            further = dataclasses.replace(study, cells=study.following(outcomes))
-            check_cells(further.cells, world)
-            found = run_cells(config, further, workers, folder, "further_")
+        rounds = 0
+        while study.following is not None and (cells := study.following(outcomes)):
+            rounds += 1
+            further = dataclasses.replace(study, cells=cells)
+            check_cells(cells, world)
+            found = run_cells(config, further, workers, folder, f"round_{rounds}_")
             outcomes = pd.concat([outcomes, found], ignore_index=True)
+            study = dataclasses.replace(study, cells=[*study.cells, *cells])
         with disk_errors(folder):
             write_described(outcomes, folder / "outcomes.parquet")
         found = study.answer(outcomes, world)
@@ -218,14 +225,19 @@ def check_cells(cells: Sequence[Cell], world: World) -> None:
 def run_cells(
     config: Config, study: Study, workers: Workers, folder: Path, name: str = ""
 ) -> pd.DataFrame:
-    """The outcomes of every cell under every seed, in this order: seed, then cell.
+    """The outcomes of every cell under each of its seeds, in this order: seed, then cell.
 
     Parameters
     ----------
     folder
         The results folder, where finished jobs leave their parts; `name` is the prefix of these.
     """
-    runs = [(cell, seed) for seed in seeds(config) for cell in study.cells]
+    runs = [
+        (cell, seed)
+        for seed in seeds(config)
+        for cell in study.cells
+        if cell.seed is None or cell.seed == seed
+    ]
     jobs = [
         Job(run_batch, (study.job, study.measure, batch), len(batch))
         for batch in batches(runs, study.together)

@@ -73,6 +73,8 @@ def sensitivity_study(config: Config, world: World) -> Study:
     design = trajectories(len(factors), config.sensitivity.trajectories)
 
     def following(outcomes: pd.DataFrame) -> list[Cell]:
+        if (outcomes["stage"] == VARIANCE).any():
+            return []
         chosen = survivors(screening(outcomes, factors, design), config.sensitivity.survivors)
         few = [factor for factor in factors if factor.setting in chosen]
         rows = exchanges(len(few), config.sensitivity.base_samples)

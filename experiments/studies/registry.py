@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from abm.config import Config, Question
 from abm.world import World
+from experiments.accession.study import accession_study
 from experiments.hindcast import hindcast_study
 from experiments.phase.study import phase_study
 from experiments.resilience.study import resilience_study
@@ -23,4 +24,5 @@ STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.sensitivity: sensitivity_study,
     Question.phase: phase_study,
     Question.resilience: resilience_study,
+    Question.accession: accession_study,
 }
