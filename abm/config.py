@@ -68,6 +68,7 @@ class Question(Enum):
     sensitivity = "sensitivity"
     phase = "phase"
     resilience = "resilience"
+    accession = "accession"
 
 
 class Ordering(Enum):
@@ -82,7 +83,6 @@ class Cut(Enum):
 
     ban = "ban"
     outage = "outage"
-    accession = "accession"
 
 
 class Rights(Enum):
