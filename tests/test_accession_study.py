@@ -15,7 +15,6 @@ from abm.config import Circle, Config, ConfigError, Instrument
 from abm.scenario import members_of
 from abm.tables import Tables, read_tables
 from abm.world import World, build_world
-from experiments.accession import figures
 from experiments.accession.answer import answer
 from experiments.accession.game import Game, coalition_config, game_of
 from experiments.accession.outcomes import QUANTITIES
@@ -28,6 +27,7 @@ from experiments.accession.values import (
     relative_error,
     shapley_table,
 )
+from experiments.figures.again import figure_from
 from experiments.study import Cell, run_study, with_settings
 
 NEW = "experiment=accession"
@@ -322,14 +322,10 @@ def test_figures_are_drawn_again_from_their_tables(
     game, _ = three
     table = outcomes_of(game, {seed: every_label(game) for seed in (3, 4)}, luck=0.01)
     found = answer(asked(), game, table, world)
-    draw = {
-        "accession_shapley": figures.shapley_bars,
-        "accession_candidates": figures.candidates_ranking,
-        "accession_minerals": figures.minerals_heatmap,
-        "accession_pairs": figures.pairs_heatmap,
-    }
-    assert {drawn.name for drawn in found.figures} == set(draw)
+    names = ("shapley", "candidates", "minerals", "pairs")
+    assert [drawn.name for drawn in found.figures] == [f"accession_{name}" for name in names]
     for drawn in found.figures:
-        drawn.table.to_csv(tmp_path / "table.csv", index=False)
-        again = draw[drawn.name](pd.read_csv(tmp_path / "table.csv"))
+        path = tmp_path / f"{drawn.name}.csv"
+        drawn.table.to_csv(path, index=False)
+        again, _ = figure_from(path, {})
         assert len(again.axes) == len(drawn.figure.axes)

@@ -15,14 +15,17 @@ from experiments.accession.figures import (
     pairs_heatmap,
     shapley_bars,
 )
-from experiments.accession.game import NON_ALLIED, REST, Game
+from experiments.accession.game import Game
 from experiments.accession.values import (
     CANDIDATE,
+    FOES,
     ITSELF,
     MEMBERS,
     OTHER_MEMBERS,
     PRICE,
+    PUBLIC_COST,
     RECEIVED,
+    WORLD,
     Outcomes,
     candidates_table,
     gap,
@@ -36,8 +39,6 @@ from experiments.figures import MEMBERSHIP_LABELS, Drawn
 from experiments.measures.effects import ALL, Estimate
 from experiments.measures.indicators import CRISIS
 from experiments.report import Answer, effect_clause, interval, number
-
-OTHERS = {NON_ALLIED: "Non-allied", REST: "Rest of the world"}
 
 
 def answer(config: Config, game: Game, outcomes: pd.DataFrame, world: World) -> Answer:
@@ -64,7 +65,8 @@ def names_of(game: Game, world: World) -> dict[str, str]:
     known = dict(zip(world.countries, world.country_names, strict=True))
     return {
         **{party: known.get(party, party.replace("_", " ").capitalize()) for party in game.parties},
-        **OTHERS,
+        FOES: "Non-allied",
+        WORLD: "Rest of the world",
         ALL: "All members",
     }
 
@@ -116,8 +118,9 @@ def sentences(values: pd.DataFrame, candidates: pd.DataFrame, game: Game) -> lis
     called = dict(zip(values["player"], values["name"], strict=True))
     first, last = order[0], order[-1]
     found = [
-        f"Under the shock, the {label} {effect_clause(whole, 'what its members pay')}; the largest "
-        f"part comes with {called[first]} ({number(by_player[first].mean, signed=True)} points, "
+        f"Under the shock, membership of the {label} "
+        f"{effect_clause(whole, 'what its members pay')}; the largest part comes with "
+        f"{called[first]} ({number(by_player[first].mean, signed=True)} points, "
         f"{interval(by_player[first])}), the smallest with {called[last]} "
         f"({number(by_player[last].mean, signed=True)}, {interval(by_player[last])})."
     ]
@@ -251,13 +254,14 @@ def brought(values: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
 
 
 def joining(candidates: pd.DataFrame) -> pd.DataFrame:
-    """A row for each candidate and measure: what its joining changes, and for whom."""
+    """A row for each candidate and measure: what its joining changes under the shock, for whom."""
     if candidates.empty:
         return candidates
-    keys = ["rank", "name", "shock", "measure", "unit"]
-    wide = candidates.pivot(index=keys, columns="part", values=["mean", "low", "high"])
-    wide.columns = [
-        f"{part}{'' if what == 'mean' else f' {what}'}".replace("-", "_").replace(" ", "_")
-        for what, part in wide.columns
-    ]
-    return wide[sorted(wide.columns)].reset_index()
+    rows = candidates[(candidates["shock"] == CRISIS) & (candidates["measure"] != PUBLIC_COST)]
+    keys = ["rank", "name", "measure", "unit"]
+    found = rows[keys].drop_duplicates().set_index(keys)
+    for part, name in ((MEMBERS, "present_members"), (CANDIDATE, "candidate")):
+        own = rows[rows["part"] == part].set_index(keys)
+        for column in ("mean", "low", "high"):
+            found[name if column == "mean" else f"{name}_{column}"] = own[column]
+    return found.reset_index()

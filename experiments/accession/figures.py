@@ -92,6 +92,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
             values,
             left=np.where(values > 0, gains, losses),
             height=0.62,
+            lw=0,
             color=colour,
             zorder=2,
         )

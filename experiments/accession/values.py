@@ -37,8 +37,7 @@ UNITS = {
 }
 ITSELF, OTHER_MEMBERS, MEMBERS = "itself", "other members", "all members"
 RECEIVED = "received from all"
-OUTSIDE = {NON_ALLIED: "non-allied"}
-WORLD = "rest of the world"
+FOES, WORLD = "non-allied", "rest of the world"
 CANDIDATE, TOGETHER = "candidate", "members and candidate"
 
 Worth = Mapping[str, np.ndarray]  # coalition -> [party, mineral, quantity] of one seed and shock
@@ -221,7 +220,7 @@ def parts_of(game: Game) -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:
         ITSELF: of(lambda player: [player]),
         OTHER_MEMBERS: of(lambda player: [p for p in range(players) if p != player]),
         MEMBERS: of(lambda player: range(players)),
-        OUTSIDE[NON_ALLIED]: of(lambda player: foes),
+        FOES: of(lambda player: foes),
         WORLD: of(lambda player: rest),
     }
 
@@ -248,7 +247,7 @@ def shapley_table(outcomes: Outcomes) -> pd.DataFrame:
                 rows += _rows(outcomes, shock, found, {"player": name, "part": part})
             received = {"player": name, "part": RECEIVED}
             rows += _rows(outcomes, shock, whole[:, :, player], received)
-        for part in (MEMBERS, OUTSIDE[NON_ALLIED], WORLD):
+        for part in (MEMBERS, FOES, WORLD):
             rows += _rows(outcomes, shock, parts[part](whole, 0), {"player": ALL, "part": part})
     return pd.DataFrame(rows)
 
@@ -270,16 +269,20 @@ def _rows(
 
 
 def pairs_table(outcomes: Outcomes) -> pd.DataFrame:
-    """What each member brings to each party: columns as in `shapley_table`, with `to`."""
-    rows = list[dict[str, object]]()
-    game = outcomes.game
-    others = {name: at for at, name in enumerate(game.parties) if name not in game.candidates}
+    """What each member brings to each member, the non-allied and the rest of the world.
+
+    Columns as in `shapley_table`, with `to` for the part.
+    """
+    game, rows = outcomes.game, list[dict[str, object]]()
+    outside = {name: pick for name, pick in parts_of(game).items() if name in (FOES, WORLD)}
     for shock in outcomes.shocks:
         values = with_total(member_values(outcomes, shock))
         for player, name in enumerate(game.names):
-            for to, at in others.items():
-                about = {"player": name, "to": to}
-                rows += _rows(outcomes, shock, values[:, :, player, at], about)
+            own = values[:, :, player]
+            found = {to: own[:, :, at] for at, to in enumerate(game.names)}
+            found |= {to: pick(own, player) for to, pick in outside.items()}
+            for to, part in found.items():
+                rows += _rows(outcomes, shock, part, {"player": name, "to": to})
     return pd.DataFrame(rows)
 
 
@@ -335,7 +338,7 @@ def candidates_table(outcomes: Outcomes) -> pd.DataFrame:
             MEMBERS: [*range(players)],
             CANDIDATE: [own],
             TOGETHER: [*range(players), own],
-            OUTSIDE[NON_ALLIED]: foes,
+            FOES: foes,
             WORLD: rest,
         }
         for shock in outcomes.shocks:
