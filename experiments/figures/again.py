@@ -11,6 +11,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.accession.figures import (
+    candidates_ranking,
+    minerals_heatmap,
+    pairs_heatmap,
+    shapley_bars,
+)
 from experiments.figures.dependence import dependence_heatmap
 from experiments.figures.drawn import save
 from experiments.figures.effects import bloc_effects, membership_effect
@@ -38,6 +44,10 @@ OF_SCENE: dict[str, Callable[[pd.DataFrame, Scene], Figure]] = {
     "welfare": welfare_bars,
 }
 OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "accession_candidates": candidates_ranking,
+    "accession_minerals": minerals_heatmap,
+    "accession_pairs": pairs_heatmap,
+    "accession_shapley": shapley_bars,
     "cost_frontier": cost_frontier_figure,
     "hindcast_scatter": scatter_figure,
     "instruments": instruments_figure,
