@@ -50,8 +50,8 @@ bench-model: $(STAMP) ## time a month and a run of the whole model, quicker with
 stress: $(STAMP) ## clear 100,000 wild markets, or ARGS="--markets 300", and check them
 	@$(PY) -m benchmarks.stress $(ARGS)
 
-figures: $(STAMP) ## draw the figures of the latest results again
-	@$(PY) -m experiments.figures $(ARGS)
+figures: $(STAMP) ## draw the gallery (docs/gallery.md) from the latest saved tables of all experiments
+	@$(PY) -m experiments.gallery $(ARGS)
 
 calibrate: $(STAMP) ## estimate behaviour on past episodes, as ARGS="--budget 4000 --seed 0"
 	@$(PY) -m experiments.calibrate $(ARGS)

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from abm.config import Config, ConfigError, Instrument, Instruments
 from abm.scenario import members_of
 from abm.world import World
-from experiments.figures import BLUE, DOUBLE, GREY, SMALL, VERMILION, Drawn, style
+from experiments.figures import BLACK, BLUE, DOUBLE, GREY, SMALL, VERMILION, Drawn, style
 from experiments.measures.effects import Estimate, estimate
 from experiments.measures.indicators import CALM, CRISIS, window_outcomes
 from experiments.report import Answer, interval, number
@@ -363,7 +363,7 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
     """
     windows = list(dict.fromkeys(points["window"]))
     with style():
-        figure = Figure(figsize=(DOUBLE, 0.3 + 2.6 * len(windows)), layout="constrained")
+        figure = Figure(figsize=(DOUBLE, 0.7 + 2.5 * len(windows)), layout="constrained")
         cells = figure.subplots(len(windows), len(GAINS), squeeze=False)
         for window, line in zip(windows, cells, strict=True):
             for (gain, head), axes in zip(GAINS.items(), line, strict=True):
@@ -372,11 +372,17 @@ def frontier_figure(points: pd.DataFrame) -> Figure:
                 axes.set_title(f"{str(window).capitalize()}", fontsize=SMALL)
                 axes.set_xlabel("Net cost (million US$ a year)")
                 axes.set_ylabel(head)
+        handles = [
+            Line2D([], [], ls="none", marker=f"${_mark(name)}$", ms=5.0, color=BLACK,
+                   label=_name(name))
+            for name in dict.fromkeys(points["instrument"])
+        ]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 
 def _frontier_panel(axes: Axes, part: pd.DataFrame) -> None:
-    """Points with both intervals, the frontier as steps from doing nothing, names of what leads."""
+    """Numbered points with both intervals, and the frontier as steps from doing nothing."""
     axes.axhline(0.0, color="#444444", lw=0.6, zorder=1)
     axes.axvline(0.0, color="#444444", lw=0.6, zorder=1)
     lead = part["frontier"] == 1
@@ -384,34 +390,24 @@ def _frontier_panel(axes: Axes, part: pd.DataFrame) -> None:
         axes.hlines(rows["effect"], rows["cost_low"], rows["cost_high"], color=colour, lw=0.8)
         axes.vlines(rows["cost"], rows["effect_low"], rows["effect_high"], color=colour, lw=0.8)
         axes.plot(
-            rows["cost"], rows["effect"], ls="none", marker="o", ms=3.6, mew=0.8, color=colour,
+            rows["cost"], rows["effect"], ls="none", marker="o", ms=8.0, mew=0.8, color=colour,
             mfc=face, zorder=3,
+        )  # fmt: skip
+    for row in part.to_dict("records"):
+        axes.text(
+            row["cost"], row["effect"], _mark(row["instrument"]), fontsize=SMALL, ha="center",
+            va="center_baseline", zorder=4, color="white" if row["frontier"] else "#333333",
         )  # fmt: skip
     steps = part[lead].sort_values("cost")[["cost", "effect"]].to_numpy()
     if (part.loc[lead, "cost"] > 0.0).all():
         steps = np.concatenate([np.zeros((1, 2)), steps])
     axes.plot(*steps.T, color=BLUE, lw=1.0, ls=(0, (4, 1.5)), drawstyle="steps-post", zorder=2)
-    named = part.sort_values("effect").to_dict("records")
-    place_names(axes, [(row["cost"], row["effect"], _name(row["instrument"])) for row in named])
+    axes.margins(0.08)
 
 
-def place_names(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
-    """Names beside their points, spread upwards where they would lie on each other."""
-    axes.margins(0.12)
-    axes.autoscale_view()
-    low, high = axes.get_ylim()
-    left, right = axes.get_xlim()
-    room, last = 0.062 * (high - low), -np.inf
-    for cost, effect, name in points:
-        at = max(effect, last + room)
-        last = at
-        east = cost < (left + right) / 2
-        axes.annotate(
-            name, (cost, effect), xytext=(cost + (0.02 if east else -0.02) * (right - left), at),
-            fontsize=SMALL, ha="left" if east else "right", va="center", color="#333333",
-            arrowprops={"arrowstyle": "-", "lw": 0.3, "color": GREY, "shrinkA": 0, "shrinkB": 2},
-        )  # fmt: skip
-    axes.set_ylim(low, max(high, last + room))
+def _mark(instrument: str) -> str:
+    """The number of an instrument in the figure, A for all together."""
+    return f"{NAMES.index(instrument) + 1}" if instrument in NAMES else "A"
 
 
 def instruments_figure(found: pd.DataFrame) -> Figure:
