@@ -153,6 +153,8 @@ def bloc_label(bloc: str, exporter: str) -> str:
 def drawn_trade(flows: pd.DataFrame, panel: Panel, scene: Scene) -> Iterator[Drawn]:
     """The figures of trade; the map only where outlines of countries are installed."""
     table = trade_table(flows, panel, scene)
+    if table.empty:
+        return
     yield drawn_bloc_flows(table, scene)
     if drawing() is not None:
         yield drawn_flow_map(table, scene)
