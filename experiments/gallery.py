@@ -61,10 +61,10 @@ GALLERY = (
     Piece("bloc_effects", "membership", "whether what members gain is lost by others."),
     Piece("welfare", "membership", "who pays: consumers, producers, holders of rents or the "
           "treasury."),
-    Piece("accession_shapley", "accession", "what each member brings to the others and to itself; the parts "
-          "add up to the effect of the whole alliance."),
-    Piece("accession_candidates", "accession", "which candidate would help present members most, and whether "
-          "it would gain itself."),
+    Piece("accession_shapley", "accession", "what each member brings to the others and to itself; "
+          "the parts add up to the effect of the whole alliance."),
+    Piece("accession_candidates", "accession", "which candidate would help present members most, "
+          "and whether it would gain itself."),
     Piece("phase", "phase", "the line where the exporter’s gain is zero: above it retaliation pays "
           "no more."),
     Piece("phase_by_mineral", "phase", "where that line lies, mineral by mineral."),
