@@ -66,6 +66,7 @@ class Question(Enum):
     mechanisms = "mechanisms"
     hindcast = "hindcast"
     sensitivity = "sensitivity"
+    pathways = "pathways"
     phase = "phase"
     resilience = "resilience"
     accession = "accession"
@@ -1422,6 +1423,31 @@ class Joining:
 
 
 @dataclass
+class Ambition:
+    """How much an alliance does together: instruments it has, and how strong they are.
+
+    `settings` gives numbers of the instruments by name, such as {stockpiles.target_months: 6}.
+    Without instruments there is no alliance.
+    """
+
+    instruments: list[str] = field(default_factory=list)
+    settings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Pathways:
+    """What the study of pathways compares, and the milestones it holds the paths against.
+
+    Every ambition, by name, meets every scenario of demand; all are compared with no alliance.
+    `milestones` names the table of milestones: a path, or a file beside the experiments of conf.
+    """
+
+    scenarios: list[DemandScenario] = field(default_factory=lambda: [DemandScenario.constant])
+    ambitions: dict[str, Ambition] = field(default_factory=dict)
+    milestones: str = "milestones.csv"
+
+
+@dataclass
 class Config:
     """One run of the command."""
 
@@ -1456,6 +1482,7 @@ class Config:
     phase: Phase = field(default_factory=Phase)
     resilience: Resilience = field(default_factory=Resilience)
     joining: Joining = field(default_factory=Joining)
+    pathways: Pathways = field(default_factory=Pathways)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
     first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")
@@ -1500,6 +1527,7 @@ def check(config: Config) -> None:
     _check_shipping(config.shipping)
     _check_instability(config.instability)
     _check_month("resilience.start", config.resilience.start)
+    _check_pathways(config.pathways)
     base = config.sensitivity.base_samples
     if base & (base - 1):
         raise ConfigError(
@@ -1680,6 +1708,38 @@ def _check_circle(name: str, circle: Circle) -> None:
                     f"{path}.{where} contains {instrument!r}, which is no instrument; "
                     f"choose from {', '.join(known)}"
                 )
+
+
+def _check_pathways(pathways: Pathways) -> None:
+    known = [item.name for item in fields(Instruments)]
+    for name, ambition in pathways.ambitions.items():
+        path = f"pathways.ambitions.{name}"
+        if name == "none":
+            raise ConfigError(f"{path}: the name none is kept for the world without an alliance")
+        for instrument in ambition.instruments:
+            if instrument not in known:
+                raise ConfigError(
+                    f"{path}.instruments contains {instrument!r}, which is no instrument; "
+                    f"choose from {', '.join(known)}"
+                )
+        for setting in ambition.settings:
+            _check_number(f"{path}.settings", setting)
+
+
+def _check_number(path: str, setting: str) -> None:
+    """Refuse the name of a setting of an instrument that is none, or that takes no number."""
+    instruments = Instruments()
+    numbers = [
+        f"{group.name}.{item.name}"
+        for group in fields(instruments)
+        for item in fields(getattr(instruments, group.name))
+        if "unit" in item.metadata
+    ]
+    if setting in numbers:
+        return
+    near = [name for name in numbers if name.split(".")[0] == setting.split(".")[0]]
+    cure = f"choose from {', '.join(near)}" if near else "write INSTRUMENT.SETTING"
+    raise ConfigError(f"{path} contains {setting!r}, which is no number to set; {cure}")
 
 
 def _partner_lists(circle: Circle) -> list[tuple[str, list[str]]]:

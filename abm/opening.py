@@ -291,7 +291,12 @@ def _prior_flow(
     """[I, J] flows before balancing: home, observed imports, gravity for the rest, floor."""
     observed = _observed_shares(tables, market, countries)
     known = observed.sum(axis=0) > 0
-    home = rule.home_supply(market[1], supply, use, known)
+    own = _own_shares(tables, market, countries)
+    home = np.where(
+        own > 0,
+        np.minimum(own * use, supply),
+        rule.home_supply(market[1], supply, use, known),
+    )
     exports, imports = supply - home, use - home
     foreign = resistance * (1.0 - np.eye(len(countries)))
     claimed = _observed_imports(observed, exports, imports, foreign)
@@ -299,6 +304,16 @@ def _prior_flow(
     rest = _gravity_imports(free, np.where(known, 0.0, imports), foreign)
     floor = rule.gravity_floor * _plain_gravity(supply, use, resistance)
     return np.diag(home) + claimed + rest + floor
+
+
+def _own_shares(tables: Tables, market: tuple[str, str], countries: tuple[str, ...]) -> Array:
+    """[J] published part of its use that a country makes itself; zero where none is."""
+    table = tables.import_shares
+    rows = table[(table["mineral"] == market[0]) & (table["stage"] == market[1])]
+    shares = np.zeros(len(countries))
+    for row in rows[rows["importer"] == rows["partner"]].itertuples():
+        shares[countries.index(row.importer)] = row.share
+    return shares
 
 
 def _observed_shares(tables: Tables, market: tuple[str, str], countries: tuple[str, ...]) -> Array:

@@ -184,7 +184,7 @@ def _recycler_plan(world: World, firms: FirmTraits, trend: Trend) -> np.ndarray:
     place = firms.mineral[rows] * places + firms.country[rows]
     opening = np.bincount(place, firms.capacity[rows], kinds * places)
     later = np.stack([np.bincount(place, each, kinds * places) for each in trend.capacity[:, rows]])
-    ratio = np.divide(later, opening, out=np.ones_like(later), where=opening > 0)
+    ratio = np.divide(later, opening, out=np.ones(later.shape), where=opening > 0)
     return np.maximum(ratio, 1e-9).reshape(-1, kinds, places)
 
 

@@ -689,6 +689,18 @@ def _read_table(
     return list(merged.values())
 
 
+def read_table(schema: Schema, path: Path) -> pd.DataFrame:
+    """A table that stands by itself, with its columns and keys checked.
+
+    Raises
+    ------
+    TableError
+        With the file, the row, the value and the cure, in one sentence.
+    """
+    rows = _keyed_rows(schema, _parse_file(schema, path, _file_bytes(path)))
+    return _frame(schema, list(rows.values()))
+
+
 def _file_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -925,7 +937,8 @@ def _check_wholes(rows: _Rows) -> None:
 
 
 def _check_import_shares(rows: _Rows) -> None:
-    groups = _grouped(rows["import_shares"], ("mineral", "stage", "importer"))
+    abroad = [row for row in rows["import_shares"] if row["importer"] != row["partner"]]
+    groups = _grouped(abroad, ("mineral", "stage", "importer"))
     for (mineral, stage, importer), members in groups.items():
         total = math.fsum(row.number("share") for row in members)
         if total > IMPORT_SHARE_LIMIT:

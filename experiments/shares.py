@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from abm.config import (
+    Ambition,
     Circle,
     Closure,
     Config,
@@ -301,6 +302,7 @@ def groups() -> Iterator[tuple[str, str, type]]:
     yield "Cap on output", "caps[N].", ProductionCap
     yield "State purchase", "purchases[N].", StatePurchase
     yield "Demand fact", "demand_facts[N].", DemandFact
+    yield "Ambition of an alliance", "pathways.ambitions.NAME.", Ambition
 
 
 def settings(schema: type, prefix: str) -> Iterator[Setting]:

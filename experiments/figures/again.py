@@ -25,6 +25,12 @@ from experiments.figures.prices import home_gap, price_paths
 from experiments.figures.scene import Scene
 from experiments.figures.welfare import welfare_bars
 from experiments.hindcast import scatter_figure
+from experiments.pathways.figures import (
+    effects_figure,
+    milestones_figure,
+    paths_figure,
+    reached_figure,
+)
 from experiments.phase.figures import frontier_figure, phase_figure
 from experiments.resilience.figures import league_figure, worst_figure
 from experiments.sensitivity.study import screening_figure, shares_figure
@@ -52,6 +58,10 @@ OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "hindcast_scatter": scatter_figure,
     "instruments": instruments_figure,
     "league": league_figure,
+    "milestones": milestones_figure,
+    "milestones_reached": reached_figure,
+    "pathways_dependence": paths_figure,
+    "pathways_effects": effects_figure,
     "phase": phase_figure,
     "phase_by_mineral": frontier_figure,
     "screening": screening_figure,

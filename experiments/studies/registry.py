@@ -8,6 +8,7 @@ from abm.config import Config, Question
 from abm.world import World
 from experiments.accession.study import accession_study
 from experiments.hindcast import hindcast_study
+from experiments.pathways.study import pathways_study
 from experiments.phase.study import phase_study
 from experiments.resilience.study import resilience_study
 from experiments.sensitivity.study import sensitivity_study
@@ -22,6 +23,7 @@ STUDIES: dict[Question, Callable[[Config, World], Study]] = {
     Question.mechanisms: mechanisms_study,
     Question.hindcast: hindcast_study,
     Question.sensitivity: sensitivity_study,
+    Question.pathways: pathways_study,
     Question.phase: phase_study,
     Question.resilience: resilience_study,
     Question.accession: accession_study,

@@ -1,0 +1,1 @@
+"""Pathways: dependence over the years, by demand and ambition, held against milestones."""
