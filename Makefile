@@ -60,7 +60,8 @@ pins: ## rewrite constraints.txt with the newest versions pyproject.toml allows
 	@rm -rf build/pins
 	@python=$$(PYTHON="$(PYTHON)" sh .ci/find-python) && "$$python" -m venv build/pins
 	@build/pins/bin/python $(INSTALL) --upgrade setuptools wheel
-	@build/pins/bin/python $(INSTALL) --no-build-isolation -e ".[test]"
+	@build/pins/bin/python $(INSTALL) --no-build-isolation -e ".[test,ray,slurm]"
+	@build/pins/bin/python $(INSTALL) --no-deps hydra-ray-launcher
 	@{ grep '^#' $(PINS); build/pins/bin/python -m pip freeze --all --exclude-editable --exclude pip; } \
 		> build/pins/$(PINS)
 	@mv build/pins/$(PINS) $(PINS)

@@ -1485,6 +1485,9 @@ class Config:
     pathways: Pathways = field(default_factory=Pathways)
     seeds: int = parameter(8, "paired replications", 1, 1_000_000, "choice")
     first_seed: int = parameter(0, "seed", 0, 2_000_000_000, "choice")
+    full_tables: int = parameter(
+        16, "replications whose tables by month and flow are kept", 0, 1_000_000, "choice"
+    )
     workers: int = parameter(0, "processes; 0: one per core", 0, 1024, "choice")
     results: str = "results"
 

@@ -21,8 +21,8 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from experiments.engine.parts import PARTS, PLAN, failure_of, finished
-from experiments.engine.store import SCHEMA_VERSION, ResultsFolderError
+from experiments.engine.parts import FAILURE, PARTS, failure_of, finished
+from experiments.engine.store import PLAN, SCHEMA_VERSION, ResultsFolderError
 
 FINISHED, UNFINISHED, FAILED, MISSING = "finished", "unfinished", "failed", "missing"
 CHOICES = ("outcomes", "effects")  # the table collected unless another is named: the first there is
@@ -61,7 +61,8 @@ def jobs_below(folder: Path) -> list[CollectedJob]:
         If there is none.
     """
     planned = _planned(folder)
-    begun = {path.parent.relative_to(folder).as_posix() for path in folder.rglob(PLAN)}
+    marks = (path for name in (PLAN, FAILURE) for path in folder.rglob(name))
+    begun = {path.parent.relative_to(folder).as_posix() for path in marks}
     names = [*planned, *sorted(begun - planned.keys())]
     if not names:
         raise ResultsFolderError(
@@ -85,10 +86,7 @@ def _planned(folder: Path) -> dict[str, list[str]]:
 def _job(root: Path, name: str, told: Sequence[str] | None) -> CollectedJob:
     folder = root / name
     if told is None:
-        try:
-            told = json.loads((folder / PLAN).read_text(encoding="utf-8")).get(TOLD, [])
-        except (OSError, ValueError):
-            told = []
+        told = _told(folder / PLAN) or _told(folder / FAILURE)
     pairs = (word.lstrip("+~").partition("=") for word in told)
     overrides = {key: value for key, _, value in pairs}
     error = failure_of(folder) or ""
@@ -99,6 +97,14 @@ def _job(root: Path, name: str, told: Sequence[str] | None) -> CollectedJob:
     else:
         state = UNFINISHED if (folder / PLAN).exists() else MISSING
     return CollectedJob(name, folder, state, overrides, error)
+
+
+def _told(path: Path) -> list[str]:
+    """The overrides that a plan or a note of failure repeats."""
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8")).get(TOLD, []))
+    except (OSError, ValueError):
+        return []
 
 
 def job_table(jobs: Sequence[CollectedJob]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ out the same whatever the number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,19 +46,40 @@ COMPILING = "Compiling the market core, once on this machine: up to a minute."
 
 @dataclass(frozen=True)
 class RunResult:
-    """The tables of one run."""
+    """A finished run; its tables are made when they are asked for, as some are large."""
 
     membership: str
     shock: str
     seed: int
-    monthly: pd.DataFrame
-    flows: pd.DataFrame
-    decisions: pd.DataFrame  # of producers who review their policy; empty where none does
-    accounts: pd.DataFrame
-    surplus: pd.DataFrame
-    sectors: pd.DataFrame
-    projects: pd.DataFrame  # milestones; empty where there are no projects
-    health: dict[str, float]
+    model: MineralModel
+    start: str  # first month, YYYY-MM
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of `TABLES`; decisions and projects are empty where there are none."""
+        return TABLES[name](self.model, self.start)
+
+    @property
+    def health(self) -> dict[str, float]:
+        """The largest residual and imbalances of any month, and the solver's steps."""
+        record = self.model.record
+        return {
+            "certificate_max": float(record.certificate.max()),
+            "tonnes_gap_max": float(record.tonnes_gap.max()),
+            "money_gap_max": float(record.money_gap.max()),
+            "newton_steps": float(record.iterations.sum()),
+        }
+
+
+# In the order in which they are written: name and maker.
+TABLES: dict[str, Callable[[MineralModel, str], pd.DataFrame]] = {
+    "monthly": lambda model, start: monthly_table(model.world, model.record, start),
+    "flows": lambda model, start: flow_table(model.world, model.record, start),
+    "accounts": lambda model, start: account_table(model.world, model.record, start),
+    "surplus": lambda model, start: surplus_table(model.world, model.record, start),
+    "sectors": lambda model, start: sector_table(model.world, model.record, start),
+    "decisions": lambda model, start: decision_table(model.world, model.review, start),
+    "projects": lambda model, start: milestone_table(model.world, model.projects, start),
+}
 
 
 @dataclass(frozen=True)
@@ -105,25 +126,7 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
     model = MineralModel(world, scenario, shared.events, config)
     for _ in range(months or model.months):
         model.step()
-    record = model.record
-    return RunResult(
-        membership=scenario.membership,
-        shock=scenario.shock,
-        seed=seed,
-        monthly=monthly_table(world, record, config.horizon.start),
-        flows=flow_table(world, record, config.horizon.start),
-        decisions=decision_table(world, model.review, config.horizon.start),
-        accounts=account_table(world, record, config.horizon.start),
-        surplus=surplus_table(world, record, config.horizon.start),
-        sectors=sector_table(world, record, config.horizon.start),
-        projects=milestone_table(world, model.projects, config.horizon.start),
-        health={
-            "certificate_max": float(record.certificate.max()),
-            "tonnes_gap_max": float(record.tonnes_gap.max()),
-            "money_gap_max": float(record.money_gap.max()),
-            "newton_steps": float(record.iterations.sum()),
-        },
-    )
+    return RunResult(scenario.membership, scenario.shock, seed, model, config.horizon.start)
 
 
 def first_month(config: Config) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from experiments.measures.effects import (
     CRISIS_MONTHS,
+    HEADLINE_MEASURES,
     HOME_PRICE,
+    LEVEL_COLUMNS,
     MEMBERS,
     NO_MEMBERSHIP,
     NO_SHOCK,
@@ -21,13 +23,16 @@ from experiments.measures.effects import (
     calm_window,
     cells_in,
     crisis_window,
+    effects_of,
     estimate,
     estimate_of,
     memberships_in,
     opening_basket,
-    paired_effects,
+    paired_levels,
 )
-from experiments.measures.panel import Array, Panel
+from experiments.measures.panel import Array, Outline, Panel
+
+CALM, HIT, CALM_ALL = "calm", "shock", "calm, all minerals"
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,19 @@ class Headline:
     findings: tuple[MembershipFinding, ...]
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What the headline is about; without a shock `shock` is None."""
+
+    shock: str | None
+    shock_start: str
+    shock_minerals: tuple[str, ...]
+    exporter: str
+    roles: Mapping[str, str] | None = None
+    crisis_months: int = CRISIS_MONTHS
+    stages: tuple[str, ...] = ("refined",)
+
+
 def headline(
     monthly: pd.DataFrame | Panel,
     shock_start: str,
@@ -95,41 +113,65 @@ def headline(
     name = shock or next((s for s in panel.shocks if s != NO_SHOCK), None)
     if name is not None and (name not in panel.shocks or shock_start > panel.months[-1]):
         name = None
-    circles = {m: panel.circles[m] for m in memberships_in(panel)}
+    minerals, kinds = tuple(shock_minerals), tuple(stages)
+    about = Subject(name, shock_start, minerals, exporter, roles, crisis_months, kinds)
+    levels, peaks = headline_levels(panel, about), peak_paths(panel, about)
+    home = home_changes(panel, about)
+    return headline_of(levels, peaks, home, about, panel, len(panel.seeds))
+
+
+def headline_levels(panel: Panel, about: Subject) -> pd.DataFrame:
+    """Levels of members and non-members behind the headline: `LEVEL_COLUMNS`, a row a seed.
+
+    Windows are calm, shock, and calm with all minerals.
+    """
     groups = {
-        m: {MEMBERS: members, NON_MEMBERS: _non_members(panel, members, exporter, roles)}
-        for m, members in circles.items()
+        m: {MEMBERS: members, NON_MEMBERS: _non_members(panel, members, about)}
+        for m, members in ((m, panel.circles[m]) for m in memberships_in(panel))
     }
-    windows = {"calm": calm_window(panel)} if NO_SHOCK in panel.shocks else {}
-    if name is not None:
-        windows["shock"] = crisis_window(name, shock_start, crisis_months)
-    found: dict[tuple[str, str, str, str], Estimate] = {}
-    unmet: dict[str, float] = {}
-    for key, window in windows.items():
-        for measure in ("landed_price", "non_allied_share", "unmet_share"):
-            table = paired_effects(
-                panel, measure, window, groups=groups, minerals=shock_minerals, stages=stages
-            )
-            found |= _by_group(table, key)
-            if (key, measure) == ("shock", "unmet_share"):
-                unmet = _members_level(table)
-    if "calm" in windows:
-        table = paired_effects(panel, "landed_price", windows["calm"], groups=groups, stages=stages)
-        found |= _by_group(table, "calm, all minerals")
-    home: Estimate | None = None
-    peaks: dict[tuple[str, str], _Peak] = {}
-    if name is not None:
-        home = _home_price_change(panel, windows["shock"], shock_minerals, exporter, stages)
-        peaks = _peaks(panel, name, shock_start, shock_minerals, circles, stages)
+    windows = []
+    if NO_SHOCK in panel.shocks:
+        windows.append(replace(calm_window(panel), name=CALM))
+    if about.shock is not None:
+        crisis = crisis_window(about.shock, about.shock_start, about.crisis_months)
+        windows.append(replace(crisis, name=HIT))
+    asked = [(w, m, about.shock_minerals) for w in windows for m in HEADLINE_MEASURES]
+    asked += [(replace(w, name=CALM_ALL), "landed_price", None) for w in windows if w.name == CALM]
+    parts = [
+        paired_levels(panel, m, w, groups=groups, minerals=which, stages=about.stages)
+        for w, m, which in asked
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=LEVEL_COLUMNS)
+
+
+def headline_of(
+    levels: pd.DataFrame,
+    peaks: pd.DataFrame,
+    home: pd.DataFrame,
+    about: Subject,
+    outline: Outline | Panel,
+    seeds: int,
+) -> Headline:
+    """The headline from `headline_levels`, `peak_paths` and `home_changes` of all seeds."""
+    effects = effects_of(levels)
+    found = _by_group(effects)
+    hit = effects[(effects["window"] == HIT) & (effects["measure"] == "unmet_share")]
+    unmet = _members_level(hit)
+    highest = _peaks_of(peaks)
+    changes = home["change"].to_numpy(float) if len(home) else np.zeros(0)
+    change = estimate(changes, "%", relative=True)
     return Headline(
-        shock=name,
-        shock_start=shock_start,
-        shock_minerals=tuple(shock_minerals),
-        exporter=exporter,
-        crisis_months=crisis_months,
-        seeds=len(panel.seeds),
-        home_price_shock=home,
-        findings=tuple(_finding(m, circles[m], found, peaks, unmet.get(m)) for m in circles),
+        shock=about.shock,
+        shock_start=about.shock_start,
+        shock_minerals=about.shock_minerals,
+        exporter=about.exporter,
+        crisis_months=about.crisis_months,
+        seeds=seeds,
+        home_price_shock=change if change.n else None,
+        findings=tuple(
+            _finding(m, outline.circles[m], found, highest, unmet.get(m))
+            for m in memberships_in(outline)
+        ),
     )
 
 
@@ -148,7 +190,7 @@ def _finding(
         membership=membership,
         members=members,
         price_calm=effect("calm", "landed_price"),
-        price_calm_all=effect("calm, all minerals", "landed_price"),
+        price_calm_all=effect(CALM_ALL, "landed_price"),
         price_shock=effect("shock", "landed_price"),
         dependence_calm=effect("calm", "non_allied_share"),
         dependence_shock=effect("shock", "non_allied_share"),
@@ -172,10 +214,10 @@ class _Peak:
     months: int
 
 
-def _by_group(table: pd.DataFrame, window: str) -> dict[tuple[str, str, str, str], Estimate]:
+def _by_group(table: pd.DataFrame) -> dict[tuple[str, str, str, str], Estimate]:
     """Estimates by membership, window, measure and group of countries."""
     return {
-        (row["membership"], window, row["measure"], row["bloc"]): estimate_of(
+        (row["membership"], row["window"], row["measure"], row["bloc"]): estimate_of(
             [row[f] for f in ("mean", "low", "high", "median", "p10", "p90")],
             int(row["n"]),
             str(row["unit"]),
@@ -190,85 +232,91 @@ def _members_level(table: pd.DataFrame) -> dict[str, float]:
     return rows[["level_without", "level_with"]].max(axis=1).to_dict()
 
 
-def _non_members(
-    panel: Panel,
-    members: Collection[str],
-    exporter: str,
-    roles: Mapping[str, str] | None,
-) -> tuple[str, ...]:
-    apart = {*members, exporter}
-    apart |= {c for c, role in (roles or {}).items() if role == "non_allied"}
+def _non_members(panel: Panel, members: Collection[str], about: Subject) -> tuple[str, ...]:
+    apart = {*members, about.exporter}
+    apart |= {c for c, role in (about.roles or {}).items() if role == "non_allied"}
     return tuple(c for c in panel.countries if c not in apart)
 
 
-def _home_price_change(
-    panel: Panel,
-    window: Window,
-    minerals: Collection[str],
-    exporter: str,
-    stages: Collection[str],
-) -> Estimate | None:
-    """Change (percent) of the exporter's home price with the shock, without any membership.
+def home_changes(panel: Panel, about: Subject) -> pd.DataFrame:
+    """Log change of the exporter's home price with the shock, without any membership, by seed.
 
-    Basket of the exporter's own opening purchases; None without a calm run to compare with.
+    Basket of the exporter's own opening purchases; empty without a calm run to compare with.
     """
-    if NO_SHOCK not in panel.shocks or exporter not in panel.countries:
-        return None
-    calm = Window(window.name, NO_SHOCK, window.start, window.end)
+    empty = pd.DataFrame({"seed": np.zeros(0, dtype="int32"), "change": np.zeros(0)})
+    if about.shock is None or NO_SHOCK not in panel.shocks:
+        return empty
+    if about.exporter not in panel.countries:
+        return empty
+    crisis = crisis_window(about.shock, about.shock_start, about.crisis_months)
     prices = []
-    for span in (calm, window):
-        cells = cells_in(panel, (HOME_PRICE,), span, minerals, stages)
-        at = cells.countries.index(exporter)
+    for window in (replace(crisis, shock=NO_SHOCK), crisis):
+        cells = cells_in(panel, (HOME_PRICE,), window, about.shock_minerals, about.stages)
+        at = cells.countries.index(about.exporter)
         prices.append(cells.columns[HOME_PRICE][cells.memberships.index(NO_MEMBERSHIP), ..., at])
     quantity = opening_basket(panel, cells.markets)[0][:, at]
     known = np.isfinite(prices[0]) & np.isfinite(prices[1])
     cost = [np.where(known, price * quantity, 0.0).sum(axis=(1, 2)) for price in prices]
     with np.errstate(divide="ignore", invalid="ignore"):
-        summary = estimate(np.log(cost[1] / cost[0]), "%", relative=True)
-    return summary if summary.n else None
+        change = np.log(cost[1] / cost[0])
+    return pd.DataFrame({"seed": np.array(panel.seeds, dtype="int32"), "change": change})
 
 
-def _peaks(
-    panel: Panel,
-    shock: str,
-    start: str,
-    minerals: Collection[str],
-    circles: Mapping[str, tuple[str, ...]],
-    stages: Collection[str],
-) -> dict[tuple[str, str], _Peak]:
-    """Highest monthly basket price of a circle's members, by circle and membership of the run.
+PEAK_COLUMNS = ["alliance", "membership", "seed", "month", "multiple"]
 
-    The month is that of the mean path over seeds; the multiple is each seed's own at that month,
-    over the same run without shock, or over opening prices where there is no such run.
+
+def peak_paths(panel: Panel, about: Subject) -> pd.DataFrame:
+    """Monthly basket price of a circle's members under the shock, by circle, run and seed.
+
+    As a multiple of the same run without shock, or of opening prices where there is no such run.
     """
+    if about.shock is None:
+        return pd.DataFrame(columns=PEAK_COLUMNS)
     last = panel.months[-1]
-    hit = cells_in(panel, (PRICE,), Window("path", shock, start, last), minerals, stages)
+    window = Window("path", about.shock, about.shock_start, last)
+    hit = cells_in(panel, (PRICE,), window, about.shock_minerals, about.stages)
     quantity, expenditure = opening_basket(panel, hit.markets)
     opening = expenditure / np.where(quantity > 0.0, 1000.0 * quantity, np.nan)
     reference = np.broadcast_to(opening, hit.columns[PRICE].shape)
     if NO_SHOCK in panel.shocks:
-        calm = Window("path", NO_SHOCK, start, last)
-        reference = cells_in(panel, (PRICE,), calm, minerals, stages).columns[PRICE]
-    result = {}
-    for circle, members in circles.items():
-        weight = quantity * np.isin(hit.countries, list(members))
+        calm = replace(window, shock=NO_SHOCK)
+        cells = cells_in(panel, (PRICE,), calm, about.shock_minerals, about.stages)
+        reference = cells.columns[PRICE]
+    parts = []
+    for circle in memberships_in(panel):
+        weight = quantity * np.isin(hit.countries, list(panel.circles[circle]))
         for run in (NO_MEMBERSHIP, circle):
             at = hit.memberships.index(run)
-            peak = _peak(hit.columns[PRICE][at], reference[at], weight, hit.months)
-            if peak is not None:
-                result[circle, run] = peak
-    return result
+            path = _multiples(hit.columns[PRICE][at], reference[at], weight)
+            axes = [np.array(panel.seeds, dtype="int32"), hit.months]
+            index = pd.MultiIndex.from_product(axes, names=["seed", "month"])
+            rows = pd.DataFrame({"multiple": path.reshape(-1)}, index).reset_index()
+            parts.append(rows.assign(alliance=circle, membership=run)[PEAK_COLUMNS])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PEAK_COLUMNS)
 
 
-def _peak(price: Array, reference: Array, weight: Array, months: list[str]) -> _Peak | None:
-    """Peak of price over reference, both [seed, month, market, country], matched cell by cell."""
+def _multiples(price: Array, reference: Array, weight: Array) -> Array:
+    """[seed, month]: price over reference, [seed, month, market, country], matched by cell."""
     matched = np.isfinite(price) & np.isfinite(reference) & (weight > 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        path = np.where(matched, price * weight, 0.0).sum(axis=(2, 3)) / np.where(
-            matched, reference * weight, 0.0
-        ).sum(axis=(2, 3))
-    path = path[np.isfinite(path).all(axis=1)]
-    if path.size == 0:
-        return None
-    at = int(path.mean(axis=0).argmax())
-    return _Peak(estimate(path[:, at], "times"), months[at], at)
+        top = np.where(matched, price * weight, 0.0).sum(axis=(2, 3))
+        return np.asarray(top / np.where(matched, reference * weight, 0.0).sum(axis=(2, 3)))
+
+
+def _peaks_of(paths: pd.DataFrame) -> dict[tuple[str, str], _Peak]:
+    """Highest multiple by circle and membership of the run.
+
+    The month is that of the mean path over seeds; the multiple is each seed's own at that month.
+    A seed whose path has a gap is left out.
+    """
+    result: dict[tuple[str, str], _Peak] = {}
+    if paths.empty:
+        return result
+    for (circle, run), rows in paths.groupby(["alliance", "membership"], observed=True):
+        wide = rows.pivot(index="seed", columns="month", values="multiple").dropna()
+        if wide.empty:
+            continue
+        at = int(wide.to_numpy().mean(axis=0).argmax())
+        multiple = estimate(wide.to_numpy()[:, at], "times")
+        result[str(circle), str(run)] = _Peak(multiple, str(wide.columns[at]), at)
+    return result

@@ -12,27 +12,23 @@ from abm.config import Config, Instrument
 from abm.opening import concentration
 from abm.scenario import Scenario
 from abm.tables import Tables
-from abm.world import World
+from abm.world import MONTHS, World
 from experiments.engine.store import (
+    origin,
     plain,
     provenance,
-    read_monthly,
+    read_by_seed,
     write_described,
     write_manifest,
 )
 from experiments.engine.workers import Workers
 from experiments.figures import Scene, load_drawing, membership_figures, save
 from experiments.figures.flows import read_flows
-from experiments.finding import headline
-from experiments.measures.effects import (
-    Window,
-    calm_window,
-    crisis_window,
-    effects_columns,
-    effects_table,
-)
-from experiments.measures.panel import Panel
-from experiments.measures.welfare import industry_table, welfare_table
+from experiments.finding import Subject, headline_of
+from experiments.measures.effects import calm_window, crisis_window, effects_of, month_after
+from experiments.measures.panel import Common, Outline
+from experiments.measures.replications import Asked
+from experiments.measures.welfare import INDUSTRY_COLUMNS, WELFARE_COLUMNS, summary_of
 from experiments.report import finding, write_report
 
 
@@ -41,7 +37,9 @@ def describe(
     folder: Path,
     world: World,
     tables: Tables,
-    cases: list[Scenario],
+    outline: Outline,
+    scene: Scene,
+    asked: Asked,
     workers: Workers,
 ) -> Path:
     """From the tables of a finished ensemble to figures, manifest and report.
@@ -53,23 +51,15 @@ def describe(
     """
     for _ in range(workers.count):
         workers.submit(load_drawing)
-    scene = scene_of(config, world, cases)
-    panel = Panel(read_monthly(folder, effects_columns()))
-    windows, baskets = comparison_windows(config, panel, scene)
-    effects = effects_table(panel, windows, scene.roles, minerals=baskets)
+    effects = effects_of(read_by_seed(folder, "effects"))
     write_described(effects, folder / "effects.parquet")
-    welfare = write_welfare(config, folder, world, tables, windows)
-    found = headline(
-        panel,
-        scene.shock_start,
-        scene.shock_minerals,
-        scene.exporter,
-        shock=scene.shock,
-        roles=scene.roles,
-    )
+    welfare = write_welfare(folder, world, tables)
+    levels, peaks, home = (read_by_seed(folder, name) for name in ("headline", "peaks", "home"))
+    found = headline_of(levels, peaks, home, asked.subject, outline, config.seeds)
     figures, saved = [], []
+    paths = {name: read_by_seed(folder, name) for name in ("prices", "dependence")}
     flows = read_flows(folder, scene)
-    for drawn in membership_figures(panel, effects, scene, welfare, flows):
+    for drawn in membership_figures(outline, paths, effects, scene, welfare, flows):
         figures.append(drawn)
         shown = (drawn.figure, folder / "figures", drawn.name, drawn.table)
         saved.append(workers.submit(save, *shown))
@@ -83,6 +73,7 @@ def describe(
         "largest_imbalance_of_tonnes": f"{runs['tonnes_gap_max'].max():.2g}",
         "largest_imbalance_of_payments": f"{runs['money_gap_max'].max():.2g}",
         "data_hash": tables.data_hash(),
+        "results_from": origin(folder),
         **provenance(),
         "figures": {drawn.name: drawn.words for drawn in figures},
         "config": plain(dataclasses.asdict(config)),
@@ -101,20 +92,47 @@ def describe(
     return report
 
 
-def write_welfare(
-    config: Config, folder: Path, world: World, tables: Tables, windows: list[Window]
-) -> pd.DataFrame:
+def write_welfare(folder: Path, world: World, tables: Tables) -> pd.DataFrame:
     """Write who gains and who pays, what industry notices, and the opening concentration."""
-    surplus, sectors = (
-        pd.read_parquet(folder / f"{name}.parquet") for name in ("surplus", "sectors")
-    )
-    welfare = welfare_table(surplus, windows)
+    welfare = summary_of(read_by_seed(folder, "welfare"), WELFARE_COLUMNS)
     write_described(welfare, folder / "welfare.parquet")
-    table = tables.countries.set_index("code")["industry_bn_usd"]
-    industry = industry_table(sectors, windows, dict(table), config.accounting.pass_through)
+    industry = summary_of(read_by_seed(folder, "industry"), INDUSTRY_COLUMNS)
     write_described(industry, folder / "industry.parquet")
     write_described(concentration(tables, world.opening), folder / "opening_concentration.parquet")
     return welfare
+
+
+def outline_of(config: Config, world: World, cases: list[Scenario], common: Common) -> Outline:
+    """Which runs there are, and who is in which circle."""
+    start = config.horizon.start
+    return Outline(
+        memberships=sorted({case.membership for case in cases}),
+        shocks=sorted({case.shock for case in cases}),
+        months=[start, month_after(start, config.horizon.years * MONTHS - 1)],
+        countries=list(world.countries),
+        circles=common.circles,
+    )
+
+
+def asked_of(config: Config, tables: Tables, scene: Scene, outline: Outline) -> Asked:
+    """What is read off every seed: periods, the minerals of each, and the headline's subject."""
+    windows = [calm_window(outline)]
+    baskets: dict[str, tuple[str, ...]] = {}
+    shock = scene.shock if scene.shock_start <= outline.months[-1] else None
+    if shock is not None:
+        crisis = crisis_window(shock, scene.shock_start)
+        windows.append(crisis)
+        baskets[crisis.name] = scene.shock_minerals
+    about = (scene.shock_start, scene.shock_minerals, scene.exporter, scene.roles)
+    industry = tables.countries.set_index("code")["industry_bn_usd"]
+    return Asked(
+        subject=Subject(shock, *about),
+        roles=scene.roles,
+        windows=tuple(windows),
+        baskets=baskets,
+        industry_bn_usd=dict(industry),
+        pass_through=config.accounting.pass_through,
+    )
 
 
 def scene_of(config: Config, world: World, cases: list[Scenario]) -> Scene:
@@ -141,19 +159,6 @@ def scene_of(config: Config, world: World, cases: list[Scenario]) -> Scene:
         events=events,
         names=dict(zip(world.countries, world.country_names, strict=True)),
     )
-
-
-def comparison_windows(
-    config: Config, panel: Panel, scene: Scene
-) -> tuple[list[Window], dict[str, tuple[str, ...]]]:
-    """The periods over which memberships are compared, and the minerals of each."""
-    windows = [calm_window(panel)]
-    baskets: dict[str, tuple[str, ...]] = {}
-    if scene.shock is not None and scene.shock_start <= panel.months[-1]:
-        crisis = crisis_window(scene.shock, scene.shock_start)
-        windows.append(crisis)
-        baskets[crisis.name] = scene.shock_minerals
-    return windows, baskets
 
 
 def assumptions(tables: Tables) -> pd.DataFrame:

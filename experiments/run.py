@@ -37,15 +37,17 @@ from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
 from abm.world import build_world
-from experiments.engine.batch import ensemble_jobs, gather
+from experiments.engine.batch import ensemble_jobs, gather, measure_jobs, seeds_in_common
 from experiments.engine.parts import (
     ANOTHER_FOLDER,
+    FAILURE,
     PARTS,
     claimed,
     completed,
     finished,
     finished_report,
     forget_parts,
+    note_failure,
     plan_of,
 )
 from experiments.engine.workers import start_workers
@@ -84,22 +86,30 @@ REFUSED = (
 def command(settings: DictConfig) -> None:
     """One job of the command line.
 
-    A refusal ends the command here, and a sweep with it: Hydra would add lines of its own.
+    A refusal ends the command here, as Hydra would add lines of its own; in a sweep it ends its job
+    alone, and is noted in the folder of that job.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
+    overrides = list(HydraConfig.get().overrides.task)
     try:
         config = OmegaConf.to_object(settings)
         assert isinstance(config, Config)
         for name in stray_settings(config):
             raise ConfigError(_unknown(name))
-        overrides = list(HydraConfig.get().overrides.task)
         print(f"Report: {run_experiment(config, folder, overrides)}")
     except REFUSED as error:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Hydra made it; only an empty one goes
         # Where another folder is needed, what this one holds is of no use to the command.
-        more = "" if ANOTHER_FOLDER in str(error) else kept(folder)
-        raise SystemExit(refuse(error, more)) from None
+        taken = ANOTHER_FOLDER in str(error)
+        more = "" if taken else kept(folder)
+        alone = HydraConfig.get().mode is RunMode.RUN
+        if alone or taken or isinstance(error, KeyboardInterrupt):
+            raise SystemExit(refuse(error, more)) from None
+        refuse(error, f"{more}; job {HydraConfig.get().job.num} of the sweep ends, others go on")
+        with contextlib.suppress(OSError):
+            folder.mkdir(exist_ok=True)
+        note_failure(folder, sentence(error), overrides)
 
 
 def kept(folder: Path) -> str:
@@ -143,12 +153,19 @@ def run_experiment(config: Config, folder: Path, overrides: Sequence[str] = ()) 
         if finished(folder):
             return finished_report(folder)
         prepared = prepare(config, workers)
-        # Loaded while the workers start; above, every worker would load what draws for nothing.
-        from experiments.outcome import describe
-
         jobs = ensemble_jobs(config, cases)
-        gather(completed(workers, jobs, folder, lambda: ready(prepared)), folder)
-        report = describe(config, folder, world, tables, cases, workers)
+        parts = list(completed(workers, jobs, folder, lambda: ready(prepared)))
+        # Loaded while the workers work; above, every worker would load what draws for nothing.
+        from experiments.outcome import asked_of, describe, outline_of, scene_of
+
+        common = seeds_in_common(parts)
+        outline = outline_of(config, world, cases, common)
+        scene = scene_of(config, world, cases)
+        asked = asked_of(config, tables, scene, outline)
+        todo = measure_jobs(parts, len(cases), sum(job.runs for job in jobs), common, asked)
+        measures = completed(workers, todo, folder, lambda: None, "measured_", "Measuring")
+        gather(parts, measures, folder)
+        report = describe(config, folder, world, tables, outline, scene, asked, workers)
         forget_parts(folder)
         return report
 
@@ -177,11 +194,19 @@ def main(run: Callable[[], None] = command) -> int:
             print_wrapped(run)
         else:
             run()
+            return MISUSE if failed_jobs() else 0
     except REFUSED as error:
         return refuse(error)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
+
+
+def failed_jobs() -> list[Path]:
+    """The notes that failed jobs of the sweep have left, if one was run."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return []
+    return sorted(Path(HydraConfig.get().sweep.dir).glob(f"*/{FAILURE}"))
 
 
 def print_wrapped(run: Callable[[], None]) -> None:

@@ -37,7 +37,7 @@ from experiments.engine.parts import (
     plan_of,
     read_part,
 )
-from experiments.engine.store import plain, provenance, write_described, write_manifest
+from experiments.engine.store import origin, plain, provenance, write_described, write_manifest
 from experiments.engine.workers import Workers, start_workers
 from experiments.ensemble import (
     config_opening,
@@ -336,6 +336,7 @@ def describe_study(
         "seeds": f"{config.first_seed} to {config.first_seed + config.seeds - 1}",
         "worlds": len(study.cells),
         "data_hash": tables.data_hash(),
+        "results_from": origin(folder),
         **provenance(),
         "figures": {drawn.name: drawn.words for drawn in answer.figures},
         "config": plain(dataclasses.asdict(config)),

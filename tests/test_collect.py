@@ -2,19 +2,23 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from experiments import collect as collecting
 from experiments.collect import collect, job_table, jobs_below
+from experiments.engine.batch import gather
 from experiments.engine.parts import (
     PARTS,
     Job,
@@ -89,6 +93,54 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part(
     with pytest.raises(ResultsFolderError, match="no room left on the disk"), PartWriter(part) as p:
         p.add("outcomes", outcomes(0))
     assert list((tmp_path / PARTS).iterdir()) == []
+
+
+@contextmanager
+def small_disk(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_leaves_what_was_finished(tmp_path: Path) -> None:
+    """A part that does not fit is not there; the whole tables neither, and the parts stay."""
+    many = pd.DataFrame({"seed": range(20_000), "value": np.random.default_rng(0).random(20_000)})
+    (tmp_path / PARTS).mkdir()
+    first, second = tmp_path / PARTS / "000000", tmp_path / PARTS / "000001"
+    with PartWriter(first) as part:
+        part.add("monthly", many)
+        part.add("runs", outcomes(0))
+    with (
+        small_disk(20_000),
+        pytest.raises(ResultsFolderError, match="no room left on the disk"),
+        PartWriter(second) as part,
+    ):
+        part.add("monthly", many)
+    assert [path.name for path in (tmp_path / PARTS).iterdir()] == ["000000"]
+    with small_disk(20_000), pytest.raises(ResultsFolderError, match="no room left on the disk"):
+        gather([first], [], tmp_path)
+    assert not list(tmp_path.glob("*.parquet"))
+    gather([first], [], tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "monthly.parquet"), many)
+
+
+def test_ten_thousand_runs_are_planned_and_resumed_at_once(tmp_path: Path) -> None:
+    """A whole part is known by its name: none is opened, whatever it holds."""
+    done.clear()
+    start = time.process_time()
+    jobs = [Job(work, (batch,), len(batch)) for batch in batches(range(100, 10_100), 6)]
+    for number in range(len(jobs) - 1):
+        (tmp_path / PARTS / f"{number:06d}").mkdir(parents=True)
+        (tmp_path / PARTS / f"{number:06d}" / "outcomes.parquet").write_bytes(b"not to be read")
+    with claimed(tmp_path, PLAN):
+        parts = list(completed(Workers(1), jobs, tmp_path, lambda: None))
+    assert len(parts) == len(jobs) <= 400
+    assert done == list(jobs[-1].arguments[0])
+    assert time.process_time() - start < 3.0
 
 
 def test_a_vanished_folder_is_one_sentence(tmp_path: Path) -> None:

@@ -247,8 +247,13 @@ def check_module(words: list[str], folder: Path) -> None:
     module, rest = words[2].rstrip(".,;:"), words[3:]
     assert importlib.util.find_spec(module) is not None, f"there is no module {module}"
     if module == "experiments.run":
-        for run in single_runs(overrides_of(rest)):
+        for run in single_runs(without_launchers(overrides_of(rest))):
             compose_run(tuple(run), folder)
+
+
+def without_launchers(overrides: list[str]) -> list[str]:
+    """Launchers belong to a sweep, and come with extras that need not be installed."""
+    return [word for word in overrides if not word.startswith(("hydra/launcher", "hydra.launcher"))]
 
 
 def check_make(words: list[str], folder: Path) -> None:

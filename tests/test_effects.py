@@ -5,23 +5,26 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiments.finding import headline
+from experiments.finding import Subject, headline
 from experiments.measures.effects import (
     Window,
     blocs,
     calm_window,
+    common_of,
     crisis_window,
     dependence,
     effects_table,
     estimate,
     exporter_home_gap,
     opening_basket,
+    opening_of,
     paired_effects,
     price_series,
     seed_bands,
     yearly,
 )
 from experiments.measures.panel import Panel
+from experiments.measures.replications import Asked, measured_months
 from tests.synthetic_monthly import (
     CALM_EFFECT,
     CIRCLES,
@@ -253,6 +256,32 @@ def test_basket_ignores_what_the_shock_does_later(monthly: pd.DataFrame) -> None
         strict=True,
     ):
         np.testing.assert_array_equal(before, after)
+
+
+def test_seeds_measured_one_by_one_add_up_to_all_of_them(monthly: pd.DataFrame) -> None:
+    """What seeds share is gathered first; then each is measured without the others."""
+    openings = [opening_of(Panel(rows)) for _, rows in monthly.groupby("seed")]
+    common, whole = common_of(openings), Panel(monthly)
+    assert common.circles == whole.circles
+    np.testing.assert_allclose(
+        opening_basket(Panel(monthly, common), whole.markets),
+        opening_basket(whole, whole.markets),
+        rtol=1e-12,
+    )
+    windows = (calm_window(monthly), crisis_window(SHOCK, START))
+    about = Subject(SHOCK, START, tuple(SHOCKED), "CHN", COUNTRIES)
+    asked = Asked(about, COUNTRIES, windows, {"crisis": tuple(SHOCKED)}, {}, 0.5)
+    single: dict[str, list[pd.DataFrame]] = {}
+    for _, rows in monthly.groupby("seed"):
+        for name, table in measured_months(Panel(rows, common), asked):
+            single.setdefault(name, []).append(table)
+    for name, table in measured_months(whole, asked):
+        keys = [column for column in table if not pd.api.types.is_float_dtype(table[column])]
+        found, expected = (
+            one.astype(dict.fromkeys(keys, str)).sort_values(keys).reset_index(drop=True)
+            for one in (pd.concat(single[name]), table)
+        )
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-10, obj=name)
 
 
 def test_errors_say_what_to_do(monthly: pd.DataFrame) -> None:

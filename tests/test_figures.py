@@ -26,10 +26,13 @@ from experiments.measures.effects import (
     Estimate,
     calm_window,
     crisis_window,
+    dependence_by_seed,
     effects_table,
     estimate,
+    price_series,
 )
 from experiments.measures.panel import Panel
+from experiments.measures.replications import dependence_groups, price_groups
 from experiments.report import effect_clause, finding, number, write_report
 from tests.synthetic_monthly import COUNTRIES, SHOCK, SHOCKED, START, synthetic_monthly
 
@@ -57,7 +60,16 @@ def effects(monthly: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def drawn(monthly: pd.DataFrame, effects: pd.DataFrame) -> dict[str, Drawn]:
-    return {d.name: d for d in membership_figures(Panel(monthly), effects, SCENE)}
+    return {
+        d.name: d for d in membership_figures(Panel(monthly), paths_of(monthly), effects, SCENE)
+    }
+
+
+def paths_of(monthly: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    groups = price_groups(monthly, COUNTRIES)
+    prices = price_series(monthly, groups, "CHN", shock=SHOCK, minerals=SHOCKED)
+    by_seed = dependence_by_seed(monthly, dependence_groups(monthly), shock="none")
+    return {"prices": prices, "dependence": by_seed}
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +323,7 @@ def test_a_measure_that_moves_nowhere_is_left_out_and_said_to_be(
 ) -> None:
     still = effects.copy()
     still.loc[still["measure"] == "unmet_share", ["mean", "low", "high"]] = 0.0
-    shown = {d.name: d for d in membership_figures(Panel(monthly), still, SCENE)}
+    shown = {d.name: d for d in membership_figures(Panel(monthly), {}, still, SCENE)}
     for name in ("membership_effect", "bloc_effects"):
         titles = [axes.get_title(loc="left") for axes in shown[name].figure.axes]
         assert any("price" in title for title in titles)

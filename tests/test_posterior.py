@@ -79,14 +79,14 @@ def test_what_was_chosen_by_hand_or_kept_is_not_drawn(table: Path) -> None:
 
 def test_runs_of_a_seed_use_its_draw(table: Path) -> None:
     config = uncertain(table)
-    drawn = one_run(config, 1, 1, months=3).monthly
+    drawn = one_run(config, 1, 1, months=3).table("monthly")
     draw = read_posterior(table).draw(1)
     by_hand = with_draw(config, draw)
     by_hand.uncertainty.active = False
-    pd.testing.assert_frame_equal(drawn, one_run(by_hand, 1, 1, months=3).monthly)
+    pd.testing.assert_frame_equal(drawn, one_run(by_hand, 1, 1, months=3).table("monthly"))
     central = uncertain(table)
     central.uncertainty.active = False
-    assert not drawn.equals(one_run(central, 1, 1, months=3).monthly)
+    assert not drawn.equals(one_run(central, 1, 1, months=3).table("monthly"))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Strategic producers: what they see, what they choose, and what becomes of it."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -466,10 +466,8 @@ def test_every_review_leaves_its_reasons(tiny_world: World, tmp_path: Any) -> No
     np.testing.assert_allclose(
         table[parts].sum(axis=1), table["objective_usd"], rtol=1e-3, atol=1e-3 * 1e6
     )
-    empty = {item.name: pd.DataFrame() for item in fields(RunResult)}
-    labels = {"membership": "none", "shock": "none", "seed": 0, "health": {}}
-    result = RunResult(**{**empty, **labels, "decisions": table})
+    result = RunResult("none", "none", 0, model, "2025-01")
     with PartWriter(tmp_path / "part") as part:
-        for name, rows in run_tables(result, ["none"], ["none"]):
+        for name, rows in run_tables(result, ["none"], ["none"], ["decisions"]):
             part.add(name, rows)
     assert pd.read_parquet(tmp_path / "part" / "decisions.parquet")["chosen"].sum() == 6

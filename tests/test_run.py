@@ -33,10 +33,12 @@ from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
 from experiments import ensemble, figures, outcome, run
+from experiments.collect import jobs_below
 from experiments.engine import batch
 from experiments.engine.parts import PARTS, Plan, claimed
-from experiments.engine.store import COLUMNS, RUN_TABLES, ResultsFolderError
+from experiments.engine.store import COLUMNS, ResultsFolderError
 from experiments.engine.workers import Workers
+from experiments.measures.replications import BRIEF, MEASURED
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
@@ -54,6 +56,7 @@ SHORT = [*SMALL, "horizon.years=1", "seeds=1", "workers=1", "membership=none"]
 TABLES = [
     *("monthly", "flows", "accounts", "surplus", "sectors", "runs"),
     *("effects", "welfare", "industry", "opening_concentration"),
+    *(f"{name}_by_seed" for name in MEASURED),
 ]
 PATIENCE = 400  # seconds, should the market core have to be compiled first
 
@@ -527,15 +530,17 @@ def test_sweep_writes_one_folder_per_job(tmp_path: Path, command: Callable[..., 
 
 
 @pytest.mark.usefixtures("without_figures")
-def test_sweep_keeps_what_came_before_a_wrong_job(
-    tmp_path: Path, command: Callable[..., Answer]
-) -> None:
+def test_a_wrong_job_of_a_sweep_ends_alone(tmp_path: Path, command: Callable[..., Answer]) -> None:
     years = [word for word in SHORT if not word.startswith("horizon.years")]
-    answer = command("-m", *years, "horizon.years=1,0", f"hydra.sweep.dir={tmp_path}")
+    answer = command("-m", *years, "horizon.years=0,1", f"hydra.sweep.dir={tmp_path}")
     assert "horizon.years is 0" in answer.sentence()
-    assert f"Report: {tmp_path / '0' / 'report.html'}" in answer.said
-    assert len(pd.read_parquet(tmp_path / "0" / "monthly.parquet")) > 0
-    assert not (tmp_path / "1").exists()
+    assert "job 0 of the sweep ends, others go on" in answer.sentence()
+    assert f"Report: {tmp_path / '1' / 'report.html'}" in answer.said
+    assert len(pd.read_parquet(tmp_path / "1" / "monthly.parquet")) > 0
+    (failed, finished) = jobs_below(tmp_path)
+    assert (failed.state, finished.state) == ("failed", "finished")
+    assert failed.overrides["horizon.years"] == "0"
+    assert "horizon.years is 0" in failed.error
 
 
 @pytest.mark.parametrize("words", [["seedz=1,2"], ["shock=bann,none"]], ids=lambda w: w[0])
@@ -581,10 +586,8 @@ def test_finished_runs_outlive_a_failure(
     assert left - {"failed.json"} == {"parts", "plan.json"}
     assert ("failed.json" in left) == isinstance(failure, Exception)
     (part,) = (folder / PARTS).iterdir()
-    assert {path.stem for path in part.iterdir()} == {*RUN_TABLES, "runs"} - {
-        "decisions",
-        "projects",
-    }
+    whole_tables = {*ensemble.TABLES, *BRIEF, "runs"} - {"decisions", "projects"}
+    assert {path.stem for path in part.iterdir()} == whole_tables
     for path in part.iterdir():
         table = pd.read_parquet(path)
         assert len(table) > 0

@@ -13,8 +13,17 @@ import pandas as pd
 from abm.config import Config
 from abm.scenario import Scenario
 from experiments.engine.parts import Job, batches, disk_errors, read_part, row_groups
-from experiments.engine.store import RUN_TABLES, ResultTables, run_tables, write_described
-from experiments.ensemble import one_run, seeds
+from experiments.engine.store import ResultTables, run_health, run_tables, write_described
+from experiments.ensemble import TABLES, one_run, seeds
+from experiments.measures.effects import common_of
+from experiments.measures.panel import Common
+from experiments.measures.replications import (
+    MEASURED,
+    Asked,
+    brief_tables,
+    measured_seeds,
+    seeds_together,
+)
 
 
 def ensemble_jobs(config: Config, cases: Sequence[Scenario]) -> list[Job]:
@@ -34,20 +43,50 @@ def run_batch(
     memberships: Sequence[str],
     shocks: Sequence[str],
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The tables of some runs, each a seed and the number of a scenario."""
+    """The tables of some runs, each a seed and the number of a scenario.
+
+    All of them of the first seeds, of the others what their seeds are measured by.
+    """
     for seed, case in batch:
-        yield from run_tables(one_run(config, seed, case), memberships, shocks)
+        result = one_run(config, seed, case)
+        in_full = seed < config.first_seed + config.full_tables
+        names = TABLES if in_full else MEASURED_BY
+        tables = dict(run_tables(result, memberships, shocks, names))
+        if in_full:
+            yield from tables.items()
+        yield from brief_tables(tables)
+        yield "runs", run_health(result)
 
 
-def gather(parts: Iterable[Path], folder: Path) -> None:
-    """Put the parts of all jobs together, in their order, one run at a time."""
+MEASURED_BY = ("monthly", "surplus", "sectors")
+
+
+def seeds_in_common(parts: Iterable[Path]) -> Common:
+    """What all seeds share, from what their runs have left, a part at a time."""
+    return common_of(table for part in parts if (table := read_part(part, "openings")) is not None)
+
+
+def measure_jobs(
+    parts: Sequence[Path], cases: int, runs: int, common: Common, asked: Asked
+) -> list[Job]:
+    """Every seed measured from the parts of its runs; so many scenarios has a seed."""
+    groups = seeds_together(parts, cases, runs)
+    return [Job(measured_seeds, (group, common, asked)) for group in groups]
+
+
+def gather(parts: Iterable[Path], measures: Iterable[Path], folder: Path) -> None:
+    """Put the parts of all jobs together, in their order, one run or seed at a time."""
     health = []
     with disk_errors(folder), ResultTables(folder) as results:
         for part in parts:
-            for name in RUN_TABLES:
+            for name in TABLES:
                 for rows in row_groups(part, name):
                     results.append(name, rows)
             found = read_part(part, "runs")
             assert found is not None, "every run leaves its health"
             health.append(found)
+        for part in measures:
+            for name in MEASURED:
+                for rows in row_groups(part, name):
+                    results.append(f"{name}_by_seed", rows)
         write_described(pd.concat(health, ignore_index=True), folder / "runs.parquet")

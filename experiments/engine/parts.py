@@ -28,9 +28,11 @@ import pyarrow.parquet as pq
 from abm.config import Config
 from abm.tables import DATA_FOLDER, Tables
 from experiments.engine.store import (
+    PLAN,
     SCHEMA_VERSION,
     ResultsFolderError,
     described,
+    drawn_from,
     parquet_writer,
     plain,
     provenance,
@@ -39,7 +41,7 @@ from experiments.engine.store import (
 from experiments.engine.workers import Workers, in_order
 from experiments.ensemble import PROJECT
 
-PARTS, PLAN, FAILURE, MARK = "parts", "plan.json", "failed.json", "running"
+PARTS, FAILURE, MARK = "parts", "failed.json", "running"
 JOBS = 400  # about so many at most: what a thousand small runs cost is then the runs
 ANOTHER_FOLDER = "give another folder with hydra.run.dir=FOLDER"
 NOT_RESULTS = ("workers", "results")  # settings that change nothing in a table
@@ -92,12 +94,18 @@ class Plan:
         Hashes of the settings, of the program with its libraries, and of all tables.
     overrides
         What was said on the command line.
+    seeds
+        The first and the last.
+    posterior
+        Hash of the table that behaviour is drawn from; empty where it is not drawn.
     """
 
     settings: str
     code: str
     data: str
     overrides: tuple[str, ...] = ()
+    seeds: str = ""
+    posterior: str = ""
 
 
 def plan_of(config: Config, tables: Tables, overrides: Sequence[str] = ()) -> Plan:
@@ -110,6 +118,8 @@ def plan_of(config: Config, tables: Tables, overrides: Sequence[str] = ()) -> Pl
         code=_code(),
         data=_digest([tables.data_hash().encode(), *(path.read_bytes() for path in files)]),
         overrides=tuple(overrides),
+        seeds=f"{config.first_seed} to {config.first_seed + config.seeds - 1}",
+        posterior=str(drawn_from({"config": settings}).get("posterior", {}).get("sha256", "")),
     )
 
 
@@ -163,8 +173,7 @@ def claimed(folder: Path, plan: Plan) -> Iterator[None]:
             _sweep_up(folder)
             yield
         except Exception as error:
-            with suppress(OSError):
-                write_json(folder / FAILURE, {"error": str(error), "overrides": plan.overrides})
+            note_failure(folder, str(error), plan.overrides)
             raise
         finally:
             _leave(folder)
@@ -243,7 +252,12 @@ def forget_parts(folder: Path) -> None:
 
 
 def completed(
-    workers: Workers, jobs: Sequence[Job], folder: Path, prepare: Callable[[], None], name: str = ""
+    workers: Workers,
+    jobs: Sequence[Job],
+    folder: Path,
+    prepare: Callable[[], None],
+    name: str = "",
+    doing: str = "Running",
 ) -> Iterator[Path]:
     """The parts of all jobs in their order; jobs whose part is there already are not done again.
 
@@ -255,6 +269,8 @@ def completed(
         Called once before the first job, if there is one to do.
     name
         Prefix of the parts, where a run has several rounds of jobs.
+    doing
+        What the progress bar says.
     """
     paths = [folder / PARTS / f"{name}{number:06d}" for number in range(len(jobs))]
     there = [path.is_dir() for path in paths]
@@ -263,7 +279,7 @@ def completed(
         prepare()
     runs = sum(job.runs for job in jobs)
     todo = [job.runs for _, job in missing]
-    done = in_order(workers, finish, missing, runs, sizes=todo)
+    done = in_order(workers, finish, missing, runs, sizes=todo, doing=doing)
     for path, is_there in zip(paths, there, strict=True):
         if not is_there:
             next(done)
@@ -380,6 +396,12 @@ def _without_ids(rows: pa.Table) -> pa.Table:
         for item in rows.schema
     ]
     return rows.cast(pa.schema(meanings, metadata=rows.schema.metadata))
+
+
+def note_failure(folder: Path, said: str, overrides: Sequence[str]) -> None:
+    """Leave the sentence of a failure in a folder, where the disk still takes it."""
+    with suppress(OSError):
+        write_json(folder / FAILURE, {"error": said, "overrides": list(overrides)})
 
 
 def failure_of(folder: Path) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,15 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from abm.posterior import POSTERIOR, read_posterior
-from experiments.ensemble import RunResult
+from experiments.ensemble import TABLES, RunResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # docs/results.md says what each version changed
+PLAN = "plan.json"  # what a results folder is for
 PACKAGES = ("chokepoint", "mesa", "numpy", "scipy", "numba", "pandas", "pyarrow", "hydra-core")
 # What a manifest repeats of the calibration that left a table of draws.
 CALIBRATION = ("command", "figures_fitted", "code_and_data_sha256", "commit")
-# One part a run; decisions only where somebody reviews a policy.
-RUN_TABLES = ("monthly", "flows", "accounts", "surplus", "sectors", "decisions", "projects")
-
 COLUMNS = {
     "membership": "circle of members of the run; none: no alliance",
     "shock": "name of the shock; none: calm",
@@ -87,6 +85,8 @@ COLUMNS = {
     "producers_usd": "mines and refiners: receipts less what they ask for what they sell, USD",
     "rents_usd": "rents of export limits that exporters and traders earn, USD",
     "sector": "industry that uses the mineral",
+    "availability": "percent of need that was used, times the outlay, summed over minerals, USD",
+    "uncovered": "percent of need without stock, times the outlay, summed over minerals, USD",
     "need_t": "wanted over the year at the reference price, t",
     "uncovered_t": "need of the coming months not covered by stock, a month, summed over the year",
     "surplus_usd": "final users' surplus above the price, over the year, USD",
@@ -133,6 +133,12 @@ COLUMNS = {
     "producers_musd": "surplus of mines and refiners over the window, million USD a year",
     "rents_musd": "rents of export limits over the window, million USD a year",
     "treasury_musd": "balance of the treasury with the state's stock, million USD a year",
+    "group": "whose price: members of every circle, outsiders of all, or home of the exporter",
+    "usd_per_kg": "price of the refined product, 2024 USD/kg",
+    "period": "first or last year of the runs",
+    "share": "non-allied share of purchases over that year, percent of tonnes",
+    "multiple": "members' basket price over that of the same run without shock",
+    "change": "of the one run over the other, in the unit named, or in logs",
     "window": "period over which memberships are compared: calm or crisis",
     "measure": "what membership changes",
     "unit": "unit of mean, low, high, median, p10 and p90",
@@ -195,21 +201,28 @@ class ResultTables:
 
 
 def run_tables(
-    result: RunResult, memberships: Sequence[str], shocks: Sequence[str]
+    result: RunResult,
+    memberships: Sequence[str],
+    shocks: Sequence[str],
+    names: Iterable[str] = tuple(TABLES),
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The tables of a run that are not empty, by name, with its labels; its health comes last.
+    """The tables of a run that are not empty, by name, with its labels.
 
     Parameters
     ----------
     memberships, shocks
         Names of all scenarios of the experiment, the categories of the labels.
     """
-    for name in RUN_TABLES:
-        table = getattr(result, name)
+    for name in names:
+        table = result.table(name)
         if len(table):
             yield name, _labelled(table, result, memberships, shocks)
+
+
+def run_health(result: RunResult) -> pd.DataFrame:
+    """One row: the run and how exactly it was solved."""
     key = {"membership": result.membership, "shock": result.shock, "seed": result.seed}
-    yield "runs", pd.DataFrame([key | result.health])
+    return pd.DataFrame([key | result.health])
 
 
 def _labelled(
@@ -244,9 +257,14 @@ def encoding(schema: pa.Schema) -> dict[str, Any]:
     return {"use_dictionary": words, "use_byte_stream_split": numbers}
 
 
-def read_monthly(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of the monthly table of a results folder."""
-    return pd.read_parquet(folder / "monthly.parquet", columns=list(columns))
+def read_by_seed(folder: Path, name: str) -> pd.DataFrame:
+    """A table with a row a seed of a results folder, words as categories; empty where none is."""
+    path = folder / f"{name}_by_seed.parquet"
+    if not path.exists():
+        return pd.DataFrame()
+    schema = pq.read_schema(path)
+    words = [item.name for item in schema if not pa.types.is_primitive(item.type)]
+    return pq.read_table(path, read_dictionary=words).to_pandas()
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> Path:
@@ -280,6 +298,16 @@ def provenance() -> dict[str, Any]:
         except PackageNotFoundError:  # run from a checkout that was not installed
             versions[name] = "not installed"
     return {"schema_version": SCHEMA_VERSION, "versions": versions, "commit": _commit()}
+
+
+def origin(folder: Path) -> dict[str, str]:
+    """What the results of a folder come from, by its plan: seeds and hashes; empty without one."""
+    try:
+        plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    kinds = ("settings", "seeds", "posterior", "data", "code")
+    return {name: str(plan[name]) for name in kinds if plan.get(name)}
 
 
 def drawn_from(manifest: Mapping[str, Any]) -> dict[str, Any]:

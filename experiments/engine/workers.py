@@ -47,6 +47,7 @@ def in_order[Result](
     jobs: Iterable[tuple[Any, ...]],
     total: int,
     sizes: Sequence[int] | None = None,
+    doing: str = "Running",
 ) -> Iterator[Result]:
     """The results of many jobs, in the order of the jobs, with a progress bar on a terminal.
 
@@ -57,7 +58,7 @@ def in_order[Result](
     waiting: deque[Future[Result]] = deque()
     ahead = iter(repeat(1) if sizes is None else sizes)
     before = 0 if sizes is None else total - sum(sizes)
-    with tqdm(total=total, initial=before, unit="run", disable=None, desc="Running") as bar:
+    with tqdm(total=total, initial=before, unit="run", disable=None, desc=doing) as bar:
         try:
             for arguments in jobs:
                 waiting.append(workers.submit(work, *arguments))

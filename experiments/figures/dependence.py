@@ -13,13 +13,12 @@ from experiments.figures.scene import Scene, in_order, mineral_label, ordered, p
 from experiments.measures.effects import (
     NO_MEMBERSHIP,
     NO_SHOCK,
+    Layout,
     core_members,
-    dependence,
-    memberships_in,
+    mean_dependence,
+    outlined,
 )
-from experiments.measures.panel import Panel
-
-OTHER_MEMBERS = "Other members"
+from experiments.measures.replications import OTHER_MEMBERS
 
 
 def dependence_heatmap(table: pd.DataFrame, scene: Scene) -> Figure:
@@ -75,17 +74,18 @@ def _share_panel(axes: Axes, shares: pd.DataFrame, scene: Scene) -> None:
         text.set_in_layout(False)  # inside its cell, and slow to measure
 
 
-def drawn_dependence(panel: Panel, scene: Scene) -> Drawn:
-    core = sorted(core_members(panel), key=place(scene))
-    others = {c for m in memberships_in(panel) for c in panel.circles[m]} - set(core)
-    groups: dict[str, tuple[str, ...]] = {c: (c,) for c in core}
-    if others:
-        groups[OTHER_MEMBERS] = tuple(sorted(others))
-    shock = NO_SHOCK if NO_SHOCK in panel.shocks else str(scene.shock)
-    table = in_order(dependence(panel, groups, shock=shock), panel, scene)
+def drawn_dependence(layout: Layout, by_seed: pd.DataFrame, scene: Scene) -> Drawn:
+    """From a table of `dependence_by_seed`."""
+    mean = mean_dependence(by_seed)
+    order = {c: i for i, c in enumerate(sorted(core_members(layout), key=place(scene)))}
+    rank = mean["country"].astype(str).map(order).fillna(len(order))
+    mean = mean.loc[rank.sort_values(kind="stable").index].reset_index(drop=True)
+    table = in_order(mean, layout, scene)
+    others = OTHER_MEMBERS in set(table["country"])
+    calm_runs = NO_SHOCK in outlined(layout).shocks
     without = table[table["membership"] == NO_MEMBERSHIP].groupby("period")["share"].mean()
     last = table[table["period"] == "last"].groupby("membership", sort=False)["share"].mean()
-    calm = "without a shock" if shock == NO_SHOCK else "under the shock"
+    calm = "without a shock" if calm_runs else "under the shock"
     wide = " Other members are those of the wider circles." if others else ""
     return Drawn(
         name="dependence_heatmap",

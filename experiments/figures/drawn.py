@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.engine.store import origin
 from experiments.figures.look import style
 
 
@@ -38,18 +39,21 @@ def load_drawing() -> None:
 def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame | None = None) -> Path:
     """Write name.png (220 dpi), name.pdf and the table behind as name.csv; the PNG's path.
 
-    Without a table, the one that is there stays.
-
-    No creation date or program name is written: the same figure gives the same bytes.
+    Without a table, the one that is there stays. In `folder` of a results folder, PNG (as Source)
+    and PDF (as Subject) name what the results come from: seeds, and hashes of settings, posterior,
+    data and code. No creation date or program name is written: the same figure has the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    source = "; ".join(f"{kind} {value}" for kind, value in origin(folder.parent).items()) or None
     for axes in figure.axes:
         for drawn in (*axes.lines, *axes.collections):
             drawn.set_in_layout(False)  # inside its axes, and slow to measure
     with style():
-        figure.savefig(folder / f"{name}.png", dpi=220, metadata={"Software": None})
+        figure.savefig(
+            folder / f"{name}.png", dpi=220, metadata={"Software": None, "Source": source}
+        )
         figure.set_layout_engine("none")  # the PDF is laid out as the PNG was
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Subject": source})
     if table is not None:
         path = folder / f"{name}.csv"
         table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")

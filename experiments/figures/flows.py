@@ -32,10 +32,11 @@ from experiments.measures.effects import (
     CRISIS_MONTHS,
     NO_MEMBERSHIP,
     NO_SHOCK,
+    Layout,
     core_members,
     memberships_in,
+    outlined,
 )
-from experiments.measures.panel import Panel
 
 EXPORTER, OTHER_NON_ALLIED = "exporter", "other non-allied"
 CORE, WIDER, ELSEWHERE = "members", "wider circle", "rest of world"
@@ -60,8 +61,11 @@ THREAD = 0.004  # of the largest total: narrower bands are not drawn, nor bars n
 def read_flows(folder: Path, scene: Scene) -> pd.DataFrame:
     """The yearly flows of a results folder that the figures of trade show.
 
-    Refined products of the minerals under the shock, with it where it was run.
+    Refined products of the minerals under the shock, with it where it was run; empty where no tables
+    by flow were kept.
     """
+    if not (folder / "flows.parquet").exists():
+        return pd.DataFrame()
     chosen = [
         ("stage", "==", "refined"),
         ("mineral", "in", list(scene.shock_minerals)),
@@ -70,7 +74,7 @@ def read_flows(folder: Path, scene: Scene) -> pd.DataFrame:
     return pd.read_parquet(folder / "flows.parquet", columns=list(FLOW_COLUMNS), filters=chosen)
 
 
-def trade_table(flows: pd.DataFrame, panel: Panel, scene: Scene) -> pd.DataFrame:
+def trade_table(flows: pd.DataFrame, panel: Layout, scene: Scene) -> pd.DataFrame:
     """Trade between countries in each of the periods compared, mean over seeds.
 
     At prices of the first year (each mineral's mean over flows without an alliance), so that a
@@ -103,7 +107,7 @@ def trade_table(flows: pd.DataFrame, panel: Panel, scene: Scene) -> pd.DataFrame
     return table[table["million_usd_a_year"] > 0.0].reset_index(drop=True)
 
 
-def periods(flows: pd.DataFrame, panel: Panel, scene: Scene) -> list[tuple[str, str, list[int]]]:
+def periods(flows: pd.DataFrame, panel: Layout, scene: Scene) -> list[tuple[str, str, list[int]]]:
     """Label, membership and years of what is compared: before, after, and after with an alliance.
 
     After is the first two whole years of the shock, or the last year where no shock was run.
@@ -128,10 +132,11 @@ def periods(flows: pd.DataFrame, panel: Panel, scene: Scene) -> list[tuple[str, 
     return found
 
 
-def bloc_of(panel: Panel, scene: Scene) -> dict[str, str]:
+def bloc_of(panel: Layout, scene: Scene) -> dict[str, str]:
     """The bloc of every country: inside every circle, inside some, non-allied, or elsewhere."""
     core = set(core_members(panel))
-    inside = {country for circle in panel.circles.values() for country in circle}
+    layout = outlined(panel)
+    inside = {country for circle in layout.circles.values() for country in circle}
 
     def bloc(country: str) -> str:
         if country == scene.exporter:
@@ -142,7 +147,7 @@ def bloc_of(panel: Panel, scene: Scene) -> dict[str, str]:
             return WIDER
         return OTHER_NON_ALLIED if scene.roles.get(country) == "non_allied" else ELSEWHERE
 
-    return {country: bloc(country) for country in panel.countries}
+    return {country: bloc(country) for country in layout.countries}
 
 
 def bloc_label(bloc: str, exporter: str) -> str:
@@ -150,7 +155,7 @@ def bloc_label(bloc: str, exporter: str) -> str:
     return exporter if bloc == EXPORTER else bloc.capitalize()
 
 
-def drawn_trade(flows: pd.DataFrame, panel: Panel, scene: Scene) -> Iterator[Drawn]:
+def drawn_trade(flows: pd.DataFrame, panel: Layout, scene: Scene) -> Iterator[Drawn]:
     """The figures of trade; the map only where outlines of countries are installed."""
     table = trade_table(flows, panel, scene)
     if table.empty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -13,28 +13,29 @@ from experiments.figures.flows import drawn_trade
 from experiments.figures.prices import drawn_gap, drawn_paths
 from experiments.figures.scene import Scene
 from experiments.figures.welfare import drawn_welfare
-from experiments.measures.effects import (
-    core_members,
-)
-from experiments.measures.panel import Panel
+from experiments.measures.effects import Layout
 
 
 def membership_figures(
-    monthly: pd.DataFrame | Panel,
+    layout: Layout,
+    paths: Mapping[str, pd.DataFrame],
     effects: pd.DataFrame,
     scene: Scene,
     welfare: pd.DataFrame | None = None,
     flows: pd.DataFrame | None = None,
 ) -> Iterator[Drawn]:
-    """Every figure that the runs of the experiment allow, in the order of the report."""
-    panel = Panel.of(monthly)
-    if scene.shock is not None and scene.shock in panel.shocks and core_members(panel):
-        yield drawn_paths(panel, scene)
-        yield drawn_gap(panel, scene)
-    if core_members(panel):
-        yield drawn_dependence(panel, scene)
+    """Every figure that the runs of the experiment allow, in the order of the report.
+
+    `paths` are the tables prices and dependence of all seeds, empty or absent where not measured.
+    """
+    prices, dependence = (paths.get(name, pd.DataFrame()) for name in ("prices", "dependence"))
+    if len(prices):
+        yield drawn_paths(layout, prices, scene)
+        yield drawn_gap(layout, prices, scene)
+    if len(dependence):
+        yield drawn_dependence(layout, dependence, scene)
     if flows is not None and len(flows):
-        yield from drawn_trade(flows, panel, scene)
+        yield from drawn_trade(flows, layout, scene)
     if len(effects):
         yield drawn_effects(effects, scene)
         yield drawn_blocs(effects, scene)

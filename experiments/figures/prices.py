@@ -31,14 +31,12 @@ from experiments.measures.effects import (
     MEMBERS,
     NO_MEMBERSHIP,
     OUTSIDERS,
+    Layout,
     core_members,
-    exporter_home_gap,
+    home_gap_of,
     memberships_in,
-    outside_every_circle,
-    price_series,
     seed_bands,
 )
-from experiments.measures.panel import Panel
 
 OUTSIDERS_DASH: Any = (0, (6, 1.5, 1, 1.5))
 
@@ -144,14 +142,12 @@ def home_gap(table: pd.DataFrame, scene: Scene) -> Figure:
     return figure
 
 
-def drawn_paths(panel: Panel, scene: Scene) -> Drawn:
-    groups = {MEMBERS: core_members(panel), OUTSIDERS: outside_every_circle(panel, scene.roles)}
-    prices = price_series(
-        panel, groups, scene.exporter, shock=str(scene.shock), minerals=scene.shock_minerals
-    )
-    table = in_order(seed_bands(prices, "usd_per_kg"), panel, scene)
-    core = ", ".join(scene.names.get(c, c) for c in sorted(groups[MEMBERS], key=place(scene)))
-    widest = scene.membership_label(([NO_MEMBERSHIP, *memberships_in(panel)])[-1])
+def drawn_paths(layout: Layout, prices: pd.DataFrame, scene: Scene) -> Drawn:
+    """From a table of `price_series`."""
+    table = in_order(seed_bands(prices, "usd_per_kg"), layout, scene)
+    inside = sorted(core_members(layout), key=place(scene))
+    core = ", ".join(scene.names.get(c, c) for c in inside)
+    widest = scene.membership_label(([NO_MEMBERSHIP, *memberships_in(layout)])[-1])
     home = scene.names.get(scene.exporter, scene.exporter)
     return Drawn(
         name="price_paths",
@@ -186,11 +182,9 @@ def _paths_alt(table: pd.DataFrame, scene: Scene) -> str:
     return " ".join(["Line charts of monthly prices, one a mineral.", *parts])
 
 
-def drawn_gap(panel: Panel, scene: Scene) -> Drawn:
-    gap = exporter_home_gap(
-        panel, scene.exporter, shock=str(scene.shock), minerals=scene.shock_minerals
-    )
-    table = in_order(seed_bands(gap, "gap"), panel, scene)
+def drawn_gap(layout: Layout, prices: pd.DataFrame, scene: Scene) -> Drawn:
+    """From a table of `price_series`."""
+    table = in_order(seed_bands(home_gap_of(prices), "gap"), layout, scene)
     top = table.loc[table["median"].idxmax()]
     home = scene.names.get(scene.exporter, scene.exporter)
     return Drawn(

@@ -10,9 +10,9 @@ import pandas as pd
 
 from experiments.measures.effects import (
     NO_MEMBERSHIP,
+    Layout,
     memberships_in,
 )
-from experiments.measures.panel import Panel
 
 SHORT_LABELS = {"non_allied_share": "Non-allied share"}
 
@@ -80,14 +80,14 @@ def ordered(memberships: Sequence[str], scene: Scene | None = None) -> list[str]
     return [m for m in names if m == NO_MEMBERSHIP] + [m for m in names if m != NO_MEMBERSHIP]
 
 
-def in_order(table: pd.DataFrame, panel: Panel, scene: Scene) -> pd.DataFrame:
+def in_order(table: pd.DataFrame, layout: Layout, scene: Scene) -> pd.DataFrame:
     """Rows with `none` first and circles from small to large, the shocked minerals first."""
-    rank = {m: i for i, m in enumerate([NO_MEMBERSHIP, *memberships_in(panel)])}
+    rank = {m: i for i, m in enumerate([NO_MEMBERSHIP, *memberships_in(layout)])}
     minerals = {m: i for i, m in enumerate(scene.shock_minerals)}
     places = pd.DataFrame(
         {
-            "membership": table["membership"].map(rank).astype(int),
-            "mineral": table["mineral"].map(minerals).fillna(len(minerals)).astype(int),
+            "membership": table["membership"].astype(str).map(rank).astype(int),
+            "mineral": table["mineral"].astype(str).map(minerals).fillna(len(minerals)).astype(int),
         }
     )
     order = places.sort_values(["membership", "mineral"], kind="stable").index

@@ -1,7 +1,10 @@
 """Measured effects: from the monthly table to paired differences with their intervals.
 
 Every number compares two runs that met the same outside draws: the same shock and seed, once with
-a membership and once without (`none`). Nothing here reads or writes a file.
+a membership and once without (`none`). Nothing here reads or writes a file. Each measure comes in
+two steps, a table with a row a seed and its summary over seeds, so that a panel may hold all seeds
+or one at a time; what seeds share, circles and the basket, a panel of one seed is told
+(`panel.Common`).
 
 Prices of several minerals and countries are put together as the cost of a fixed basket
 (Laspeyres, opening quantities `q0`, so minerals weigh by their opening expenditure):
@@ -18,7 +21,7 @@ add up.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -27,7 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.measures.panel import KEYS, Array, Panel
+from experiments.measures.panel import KEYS, Array, Common, Outline, Panel
 
 NO_SHOCK = "none"
 NO_MEMBERSHIP = "none"
@@ -169,25 +172,30 @@ class Cells:
 
 # ---------------------------------------------------------------- scenarios and groups
 
+Layout = pd.DataFrame | Panel | Outline  # what says which runs there are and who is in a circle
 
-def memberships_in(monthly: pd.DataFrame | Panel) -> list[str]:
+
+def outlined(monthly: Layout) -> Panel | Outline:
+    """The axes and circles of a table, a panel or an outline."""
+    return Panel(monthly) if isinstance(monthly, pd.DataFrame) else monthly
+
+
+def memberships_in(monthly: Layout) -> list[str]:
     """Memberships compared, smallest circle first, without the baseline."""
-    circles = Panel.of(monthly).circles
+    circles = outlined(monthly).circles
     names = [name for name in circles if name != NO_MEMBERSHIP]
     return sorted(names, key=lambda name: (len(circles[name]), name))
 
 
-def core_members(monthly: pd.DataFrame | Panel) -> tuple[str, ...]:
+def core_members(monthly: Layout) -> tuple[str, ...]:
     """Countries inside every circle: the group whose price can be compared over memberships."""
-    circles = [circle for circle in Panel.of(monthly).circles.values() if circle]
+    circles = [circle for circle in outlined(monthly).circles.values() if circle]
     return tuple(c for c in circles[0] if all(c in circle for circle in circles)) if circles else ()
 
 
-def outside_every_circle(
-    monthly: pd.DataFrame | Panel, roles: Mapping[str, str]
-) -> tuple[str, ...]:
+def outside_every_circle(monthly: Layout, roles: Mapping[str, str]) -> tuple[str, ...]:
     """Countries in no circle and not non-allied."""
-    panel = Panel.of(monthly)
+    panel = outlined(monthly)
     inside = {c for circle in panel.circles.values() for c in circle}
     return tuple(c for c in panel.countries if c not in inside and roles.get(c) != "non_allied")
 
@@ -201,9 +209,9 @@ def blocs(
     return {bloc: tuple(c for c in countries if of[c] == bloc) for bloc in BLOCS}
 
 
-def calm_window(monthly: pd.DataFrame | Panel) -> Window:
+def calm_window(monthly: Layout) -> Window:
     """The whole horizon without a shock."""
-    months = Panel.of(monthly).months
+    months = outlined(monthly).months
     return Window("calm", NO_SHOCK, months[0], months[-1])
 
 
@@ -290,6 +298,85 @@ def estimate_of(numbers: Sequence[float], n: int, unit: str) -> Estimate:
     return Estimate(mean, low, high, median, p10, p90, n, unit)
 
 
+def paired_levels(
+    monthly: pd.DataFrame | Panel,
+    measure: str,
+    window: Window,
+    *,
+    by: Sequence[str] = ("country",),
+    roles: Mapping[str, str] | None = None,
+    groups: Mapping[str, Mapping[str, Collection[str]]] | None = None,
+    minerals: Collection[str] | None = None,
+    stages: Collection[str] | None = ("refined",),
+) -> pd.DataFrame:
+    """Levels without and with each membership, same shock and seed: `LEVEL_COLUMNS`, a row a seed.
+
+    `by` holds any of country, bloc (needs `roles`: country code to role) and mineral. `groups`
+    replaces country and bloc by own sets of countries: membership -> name -> countries. Country,
+    bloc and mineral are "all" where not split. Levels are 100 at opening for the basket, the mean
+    in percent for a share, dollars for outlay.
+    """
+    rule = _measure(measure)
+    panel = Panel.of(monthly)
+    cells = cells_in(panel, rule.columns, window, minerals, stages)
+    basket = opening_basket(panel, cells.markets)
+    mineral_groups = _mineral_groups(cells.markets, "mineral" in by)
+    parts = []
+    for membership in memberships_in(panel):
+        members = panel.circles[membership]
+        country_groups = (
+            [(ALL, name, tuple(own)) for name, own in groups[membership].items()]
+            if groups is not None
+            else _country_groups(cells.countries, members, by, roles)
+        )
+        compare = _Comparison(rule, cells, membership, basket)
+        labels, levels = [], []
+        for country, bloc, codes in country_groups:
+            inside = np.isin(cells.countries, list(codes))
+            for mineral, markets in mineral_groups.items():
+                labels.append((country, bloc, mineral))
+                levels.append(compare.levels(markets, inside))
+        about = (membership, window.shock, window.name, measure, rule.unit)
+        parts.append(_level_rows(about, labels, cells.seeds, np.array(levels)))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=LEVEL_COLUMNS)
+
+
+def _level_rows(
+    about: tuple[str, ...], labels: Sequence[tuple[str, ...]], seeds: Sequence[int], levels: Array
+) -> pd.DataFrame:
+    """Rows of one membership; levels [group, without or with, seed]."""
+    count = len(labels) * len(seeds)
+    columns = {name: [value] * count for name, value in zip(LEVEL_COLUMNS, about, strict=False)}
+    for place, name in enumerate(("country", "bloc", "mineral")):
+        columns[name] = [label[place] for label in labels for _ in seeds]
+    return pd.DataFrame(columns).assign(
+        seed=np.tile(np.array(seeds, dtype="int32"), len(labels)),
+        level_without=levels[:, 0].reshape(-1),
+        level_with=levels[:, 1].reshape(-1),
+    )
+
+
+def effects_of(levels: pd.DataFrame) -> pd.DataFrame:
+    """The paired effects in a table of levels: mean over seeds, `EFFECT_COLUMNS`.
+
+    A group in which no seed has both levels is left out.
+    """
+    records: list[dict[str, object]] = []
+    if levels.empty:
+        return pd.DataFrame(columns=EFFECT_COLUMNS)
+    for key, rows in levels.groupby(EFFECT_KEYS, sort=False, observed=True):
+        labels = dict(zip(EFFECT_KEYS, key, strict=True))
+        without, with_ = (rows[name].to_numpy(float) for name in ("level_without", "level_with"))
+        summary = _paired(without, with_, _measure(str(labels["measure"])))
+        if summary.n:
+            records.append(
+                labels
+                | {k: v for k, v in vars(summary).items() if k != "unit"}
+                | {"level_without": np.nanmean(without), "level_with": np.nanmean(with_)}
+            )
+    return pd.DataFrame.from_records(records, columns=EFFECT_COLUMNS)
+
+
 def paired_effects(
     monthly: pd.DataFrame | Panel,
     measure: str,
@@ -303,47 +390,52 @@ def paired_effects(
 ) -> pd.DataFrame:
     """Effect of each membership against `none`, same shock and seed, mean over seeds.
 
-    `by` holds any of country, bloc (needs `roles`: country code to role) and mineral. `groups`
-    replaces country and bloc by own sets of countries: membership -> name -> countries. One row per
-    membership and group: membership, shock, window, measure, unit, country, bloc, mineral ("all"
-    where not split), mean, low, high (95 %), median, p10, p90, n, level_without, level_with.
-    Levels are 100 at opening for the basket, the mean in percent for a share, dollars for outlay.
+    One row per membership and group: mean, low, high (95 %), median, p10, p90, n and the mean
+    levels; what is split and how is said at `paired_levels`.
     """
-    rule = _measure(measure)
-    panel = Panel.of(monthly)
-    cells = cells_in(panel, rule.columns, window, minerals, stages)
-    basket = opening_basket(panel, cells.markets)
-    mineral_groups = _mineral_groups(cells.markets, "mineral" in by)
-    records: list[dict[str, object]] = []
-    for membership in memberships_in(panel):
-        members = panel.circles[membership]
-        country_groups = (
-            [(ALL, name, tuple(own)) for name, own in groups[membership].items()]
-            if groups is not None
-            else _country_groups(cells.countries, members, by, roles)
-        )
-        compare = _Comparison(rule, cells, membership, basket)
-        for country, bloc, codes in country_groups:
-            inside = np.isin(cells.countries, list(codes))
-            for mineral, markets in mineral_groups.items():
-                without, with_ = compare.levels(markets, inside)
-                summary = _paired(without, with_, rule)
-                if summary.n == 0:
-                    continue
-                records.append(
-                    {"membership": membership, "shock": window.shock, "window": window.name}
-                    | {"measure": measure, "unit": rule.unit}
-                    | {"country": country, "bloc": bloc, "mineral": mineral}
-                    | {k: v for k, v in vars(summary).items() if k != "unit"}
-                    | {"level_without": np.nanmean(without), "level_with": np.nanmean(with_)}
-                )
-    return pd.DataFrame.from_records(records, columns=EFFECT_COLUMNS)
+    levels = paired_levels(
+        monthly,
+        measure,
+        window,
+        by=by,
+        roles=roles,
+        groups=groups,
+        minerals=minerals,
+        stages=stages,
+    )
+    return effects_of(levels)
 
 
+EFFECT_KEYS = ["membership", "shock", "window", "measure", "unit", "country", "bloc", "mineral"]
+LEVEL_COLUMNS = [*EFFECT_KEYS, "seed", "level_without", "level_with"]
 EFFECT_COLUMNS = [
-    *("membership", "shock", "window", "measure", "unit", "country", "bloc", "mineral"),
+    *EFFECT_KEYS,
     *("mean", "low", "high", "median", "p10", "p90", "n", "level_without", "level_with"),
 ]
+
+
+def levels_table(
+    monthly: pd.DataFrame | Panel,
+    windows: Sequence[Window],
+    roles: Mapping[str, str],
+    *,
+    measures: Sequence[str] = HEADLINE_MEASURES,
+    minerals: Mapping[str, Collection[str]] | None = None,
+) -> pd.DataFrame:
+    """All paired levels of an experiment, long: by country, bloc, mineral within bloc.
+
+    `minerals` limits the basket of a window by its name, for instance crisis -> shocked minerals.
+    """
+    panel = Panel.of(monthly)
+    chosen = dict(minerals or {})
+    parts = [
+        paired_levels(panel, measure, window, by=by, roles=roles, minerals=chosen.get(window.name))
+        for window in windows
+        for measure in measures
+        for by in (("country",), ("bloc",), ("bloc", "mineral"))
+    ]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=LEVEL_COLUMNS)
 
 
 def effects_table(
@@ -354,20 +446,8 @@ def effects_table(
     measures: Sequence[str] = HEADLINE_MEASURES,
     minerals: Mapping[str, Collection[str]] | None = None,
 ) -> pd.DataFrame:
-    """All paired effects of an experiment, long: by country, bloc, mineral within bloc.
-
-    `minerals` limits the basket of a window by its name, for instance crisis -> shocked minerals.
-    """
-    panel = Panel.of(monthly)
-    chosen = dict(minerals or {})
-    parts = [
-        paired_effects(panel, measure, window, by=by, roles=roles, minerals=chosen.get(window.name))
-        for window in windows
-        for measure in measures
-        for by in (("country",), ("bloc",), ("bloc", "mineral"))
-    ]
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=EFFECT_COLUMNS)
+    """All paired effects of an experiment: the summary of `levels_table`."""
+    return effects_of(levels_table(monthly, windows, roles, measures=measures, minerals=minerals))
 
 
 def opening_basket(
@@ -375,8 +455,7 @@ def opening_basket(
 ) -> tuple[Array, Array]:
     """Opening purchases (t/month) and expenditure (usd/month), both [market, country].
 
-    Means over seeds and the first twelve months of the run without membership, without shock if
-    there is one; zero where nothing was bought.
+    From what all seeds share; zero where nothing was bought.
     """
     panel = Panel.of(monthly)
     if NO_MEMBERSHIP not in panel.memberships:
@@ -384,22 +463,69 @@ def opening_basket(
             f"The monthly table has no run with membership '{NO_MEMBERSHIP}', so no effect of "
             f"membership can be measured; add '{NO_MEMBERSHIP}' to the memberships that are run."
         )
-    membership = panel.memberships.index(NO_MEMBERSHIP)
-    shock = panel.shocks.index(NO_SHOCK) if NO_SHOCK in panel.shocks else 0
-    rows = [panel.markets.index(market) for market in markets]
+    panel.common = panel.common or common_of([opening_of(panel)])
+    basket = panel.common.basket
+    index = pd.MultiIndex.from_tuples(markets, names=["mineral", "stage"])
     purchases, price = (
-        _known_mean(panel.column(name)[membership, shock, :, :OPENING_MONTHS][:, :, rows])
-        for name in ("purchases_t", PRICE)
+        basket[name].unstack("country").reindex(index=index, columns=panel.countries).fillna(0.0)
+        for name in OPENING
     )
     # $/kg is k$/t
-    return purchases, 1000.0 * purchases * price
+    return purchases.to_numpy(), 1000.0 * (purchases * price).to_numpy()
 
 
-def _known_mean(values: Array) -> Array:
-    """Mean over the first two axes of what is known, zero where nothing is."""
+OPENING = ("purchases_t", PRICE)
+
+
+def opening_of(panel: Panel) -> pd.DataFrame:
+    """What seeds have to share, a row a membership, shock, seed, market and country.
+
+    The mean purchase and price over what is known of the first twelve months, and whether the
+    country is ever in the circle.
+    """
+    axes = [panel.memberships, panel.shocks, panel.seeds]
+    places = [f"{mineral}/{stage}" for mineral, stage in panel.markets]
+    names = ["membership", "shock", "seed", "market", "country"]
+    index = pd.MultiIndex.from_product([*axes, places, panel.countries], names=names)
+    known = {name: panel.column(name)[:, :, :, :OPENING_MONTHS] for name in OPENING}
+    table = pd.DataFrame(
+        {name: _known_mean(values, axis=3).reshape(-1) for name, values in known.items()}, index
+    ).reset_index()
+    table[["mineral", "stage"]] = table.pop("market").str.split("/", expand=True)
+    places_of = zip(table["membership"], table["country"], strict=True)
+    table["member"] = [country in panel.circles[name] for name, country in places_of]
+    return table
+
+
+def common_of(openings: Iterable[pd.DataFrame]) -> Common:
+    """What all seeds share, from the `opening_of` each of them, or of some of them together.
+
+    A country is in a circle if it is in any run; the basket is the mean over seeds of the run
+    without membership, without shock if there is one.
+    """
+    circles: dict[str, set[str]] = {}
+    sums: dict[str, pd.DataFrame] = {}
+    for table in openings:
+        for name, rows in table.groupby("membership", observed=True):
+            circles.setdefault(str(name), set()).update(rows.loc[rows["member"], "country"])
+        bare = table[table["membership"] == NO_MEMBERSHIP]
+        for shock, rows in bare.groupby("shock", observed=True):
+            group = rows.groupby(["mineral", "stage", "country"], observed=True)[list(OPENING)]
+            found = group.agg(["sum", "count"])
+            name = str(shock)
+            sums[name] = sums[name].add(found, fill_value=0.0) if name in sums else found
+    bare = sums[NO_SHOCK if NO_SHOCK in sums else min(sums)]
+    mean = bare.xs("sum", axis=1, level=1) / bare.xs("count", axis=1, level=1)
+    return Common(
+        {name: tuple(sorted(circles[name])) for name in sorted(circles)}, mean.fillna(0.0)
+    )
+
+
+def _known_mean(values: Array, axis: int) -> Array:
+    """Mean of what is known, NaN where nothing is."""
     known = np.isfinite(values)
-    total = np.where(known, values, 0.0).sum(axis=(0, 1))
-    return total / np.maximum(known.sum(axis=(0, 1)), 1)
+    count = known.sum(axis=axis)
+    return np.where(known, values, 0.0).sum(axis=axis) / np.where(count > 0, count, np.nan)
 
 
 class _Comparison:
@@ -547,13 +673,18 @@ def exporter_home_gap(
     prices = price_series(
         panel, {MEMBERS: buyers}, exporter, shock=shock, minerals=minerals, stage=stage
     )
-    keys = ["membership", "seed", "month", "mineral"]
-    wide = prices.pivot(index=keys, columns="group", values="usd_per_kg")
-    if HOME not in wide:
+    if HOME not in set(prices["group"]):
         raise ValueError(
             f"No home price of exporter '{exporter}' for {sorted(minerals or [])} in the monthly "
             "table; name an exporter that produces them."
         )
+    return home_gap_of(prices)
+
+
+def home_gap_of(prices: pd.DataFrame) -> pd.DataFrame:
+    """Members' price over the home price, from a table of `price_series`: gap (a multiple)."""
+    keys = ["membership", "seed", "month", "mineral"]
+    wide = prices.pivot(index=keys, columns="group", values="usd_per_kg")
     return (wide[MEMBERS] / wide[HOME]).dropna().rename("gap").reset_index()
 
 
@@ -578,6 +709,20 @@ def dependence(
 
     Columns membership, period (first | last), year, country (name of the group), mineral, share.
     """
+    return mean_dependence(
+        dependence_by_seed(monthly, groups, shock=shock, minerals=minerals, stage=stage)
+    )
+
+
+def dependence_by_seed(
+    monthly: pd.DataFrame | Panel,
+    groups: Mapping[str, Collection[str]],
+    *,
+    shock: str,
+    minerals: Collection[str] | None = None,
+    stage: str = "refined",
+) -> pd.DataFrame:
+    """The same, a row a seed; empty where nothing was bought."""
     panel = Panel.of(monthly)
     months = panel.months
     spans = {"first": months[:12], "last": months[-12:]}
@@ -588,23 +733,25 @@ def dependence(
         cells = cells_in(panel, columns, window, minerals, (stage,))
         bought = np.nan_to_num(cells.columns["purchases_t"])
         foe = np.nan_to_num(cells.columns["non_allied_share"]) * bought
-        names = [mineral for mineral, _ in cells.markets]
+        axes = [cells.memberships, [mineral for mineral, _ in cells.markets], cells.seeds]
+        index = pd.MultiIndex.from_product(axes, names=["membership", "mineral", "seed"])
         for group, codes in groups.items():
             inside = np.isin(cells.countries, list(codes))
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = foe[..., inside].sum(axis=(2, 4)) / bought[..., inside].sum(axis=(2, 4))
-            known = np.isfinite(share)
-            seeds = known.sum(axis=1)
-            mean = np.where(known, share, 0.0).sum(axis=1) / np.where(seeds > 0, seeds, np.nan)
-            frame = pd.DataFrame(100.0 * mean, index=cells.memberships, columns=names)
-            frame = frame.rename_axis(index="membership", columns="mineral").stack()
-            parts.append(
-                frame.rename("share")
-                .reset_index()
-                .assign(period=period, year=int(span[-1][:4]), country=group)
-            )
-    table = pd.concat(parts, ignore_index=True)
-    return table[["membership", "period", "year", "country", "mineral", "share"]]
+            values = 100.0 * share.transpose(0, 2, 1).reshape(-1)
+            frame = pd.DataFrame({"share": values}, index).reset_index()
+            parts.append(frame.assign(period=period, year=int(span[-1][:4]), country=group))
+    return pd.concat(parts, ignore_index=True)[[*DEPENDENCE, "seed", "share"]]
+
+
+DEPENDENCE = ["membership", "period", "year", "country", "mineral"]
+
+
+def mean_dependence(by_seed: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of a table of `dependence_by_seed`."""
+    group = by_seed.groupby(DEPENDENCE, sort=False, observed=True)["share"]
+    return group.mean().reset_index()
 
 
 # ---------------------------------------------------------------- from rows to arrays

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,51 @@ Array = NDArray[np.float64]
 KEYS = ("membership", "shock", "seed", "month", "mineral", "stage", "country")
 
 
+@dataclass(frozen=True)
+class Common:
+    """What all seeds of an experiment share, which the runs of one seed cannot tell.
+
+    Attributes
+    ----------
+    circles
+        Countries ever inside, by membership.
+    basket
+        Opening purchases (t/month) and price (USD/kg) by mineral, stage and country.
+    """
+
+    circles: Mapping[str, tuple[str, ...]]
+    basket: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The axes of an experiment and who is in its circles; a panel of all its runs has them too.
+
+    Attributes
+    ----------
+    months
+        The first and the last, YYYY-MM.
+    """
+
+    memberships: Sequence[str]
+    shocks: Sequence[str]
+    months: Sequence[str]
+    countries: Sequence[str]
+    circles: Mapping[str, tuple[str, ...]]
+
+
 class Panel:
     """The monthly table as dense arrays [membership, shock, seed, month, market, country].
+
+    A panel of some seeds of an experiment is given what all of them share, `common`.
 
     Every function here takes the table or a panel made from it: make one first to measure a large
     table several times. Columns are laid out when first asked for. Raises a `ValueError` for a
     missing column and for two rows of the same run, month, market and country.
     """
 
-    def __init__(self, monthly: pd.DataFrame) -> None:
+    def __init__(self, monthly: pd.DataFrame, common: Common | None = None) -> None:
+        self.common = common
         self._table = monthly
         self._columns: dict[str, Array] = {}
         axes = [self._axis(name) for name in KEYS]
@@ -49,6 +87,8 @@ class Panel:
             name: tuple(c for c, member in zip(self.countries, row, strict=True) if member)
             for name, row in zip(self.memberships, inside, strict=True)
         }
+        if common is not None:
+            self.circles = {name: common.circles[name] for name in self.memberships}
 
     @classmethod
     def of(cls, monthly: pd.DataFrame | Panel) -> Panel:

@@ -60,6 +60,28 @@ def comparisons(
     return found
 
 
+def surplus_years(surplus: pd.DataFrame) -> pd.DataFrame:
+    """Surplus by run, year, country and party, over all minerals."""
+    columns = [f"{party}_usd" for party in PARTIES]
+    keys = [*RUN, "year", "country"]
+    return surplus.groupby(keys, observed=True)[columns].sum().reset_index()
+
+
+def sector_years(sectors: pd.DataFrame) -> pd.DataFrame:
+    """What sectors used and paid by run, year and country, over all minerals.
+
+    Tonnes of different minerals do not add up: availability and uncovered are percent of need
+    times dollars, weighed by the outlay of each market.
+    """
+    weighed = sectors.assign(
+        availability=100.0 * sectors["outlay_usd"] * sectors["use_t"] / sectors["need_t"],
+        uncovered=100.0 * sectors["outlay_usd"] * sectors["uncovered_t"] / sectors["need_t"],
+    )
+    keys = [*RUN, "year", "country", "sector"]
+    figures = ["outlay_usd", "availability", "uncovered"]
+    return weighed.groupby(keys, observed=True)[figures].sum().reset_index()
+
+
 def welfare_table(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFrame:
     """Change of surplus by country and party, million USD a year, mean over seeds with intervals.
 
@@ -69,21 +91,21 @@ def welfare_table(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFr
         The table surplus of a results folder, or part of its columns: the run, year, country and
         `<party>_usd`.
     """
-    columns = [f"{party}_usd" for party in PARTIES]
-    yearly = surplus.groupby([*RUN, "year", "country"], observed=True)[columns].sum()
-    yearly[f"{TOTAL}_usd"] = yearly[columns].sum(axis=1)
-    yearly.columns = pd.Index([*PARTIES, TOTAL])
-    yearly = yearly.reset_index()
-    records = []
+    return summary_of(welfare_changes(surplus, windows), WELFARE_COLUMNS)
+
+
+def welfare_changes(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFrame:
+    """The same, a row a seed, with the column change."""
+    yearly = surplus_years(surplus).rename(columns={f"{party}_usd": party for party in PARTIES})
+    yearly[TOTAL] = yearly[list(PARTIES)].sum(axis=1)
+    parts = []
     for pair in _pairs(yearly, windows):
         years = _years(yearly, pair)
         count = years["year"].nunique()
         sums = years.groupby([*RUN, "country"], observed=True)[[*PARTIES, TOTAL]].sum()
-        change = _difference(sums / (MILLION * count), pair)
-        for (country, party), values in change.iterrows():
-            about = {"unit": "million USD a year", "country": country, "party": party}
-            records.append(_row(pair, about, values.to_numpy(float)))
-    return pd.DataFrame.from_records(records, columns=WELFARE_COLUMNS)
+        change = _difference(sums / (MILLION * count), pair, "party")
+        parts.append(change.assign(unit="million USD a year"))
+    return _changes(parts, WELFARE_COLUMNS)
 
 
 def industry_table(
@@ -94,34 +116,38 @@ def industry_table(
 ) -> pd.DataFrame:
     """What the sectors of each country notice, mean over seeds with intervals.
 
+    `sectors` is the table of that name of a results folder; the measures and the other parameters
+    are those of `industry_changes`.
+    """
+    yearly = sector_years(sectors)
+    changes = industry_changes(yearly, windows, industry_bn_usd, pass_through)
+    return summary_of(changes, INDUSTRY_COLUMNS)
+
+
+def industry_changes(
+    yearly: pd.DataFrame,
+    windows: Sequence[Window],
+    industry_bn_usd: Mapping[str, float],
+    pass_through: float,
+) -> pd.DataFrame:
+    """What the sectors of each country notice, a row a seed, with the column change.
+
     Measures: availability (use over need), uncovered (share of the coming months' need that stock
     does not cover), both in percentage points, and cost_passed_on, the part of the change in outlay
     that a sector passes on, in percent of the value added of the country's industry.
 
     Parameters
     ----------
-    sectors
-        The table sectors of a results folder: run, year, country, sector and its figures.
+    yearly
+        The table of `sector_years`.
     industry_bn_usd
         Value added of industry by country, billion USD.
     pass_through
         Share of a cost that is passed on.
     """
-    figures = ["need_t", "use_t", "uncovered_t", "outlay_usd"]
-    # Tonnes of different minerals do not add up: shares are weighed by the outlay of each market.
-    weighed = sectors.assign(
-        availability=100.0 * sectors["outlay_usd"] * sectors["use_t"] / sectors["need_t"],
-        uncovered=100.0 * sectors["outlay_usd"] * sectors["uncovered_t"] / sectors["need_t"],
-    )
-    keys = [*RUN, "year", "country", "sector"]
-    yearly = (
-        weighed.groupby(keys, observed=True)[[*figures, "availability", "uncovered"]]
-        .sum()
-        .reset_index()
-    )
     size = {code: 1e9 * value for code, value in industry_bn_usd.items() if value > 0}
     units = {"availability": "points", "uncovered": "points", "cost_passed_on": "%"}
-    records = []
+    parts = []
     for pair in _pairs(yearly, windows):
         years = _years(yearly, pair)
         count = years["year"].nunique()
@@ -137,11 +163,34 @@ def industry_table(
                 "cost_passed_on": 100.0 * pass_through * outlay / count / industry,
             }
         )
-        for (country, sector, measure), found in _difference(values, pair).iterrows():
-            about = {"measure": measure, "unit": units[measure]}
-            about |= {"country": country, "sector": sector}
-            records.append(_row(pair, about, found.to_numpy(float)))
-    return pd.DataFrame.from_records(records, columns=INDUSTRY_COLUMNS)
+        change = _difference(values, pair, "measure")
+        parts.append(change.assign(unit=change["measure"].map(units)))
+    return _changes(parts, INDUSTRY_COLUMNS)
+
+
+def _changes(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """The changes of all comparisons, in the order of a summary's columns."""
+    labels = [name for name in columns if name not in SUMMARY]
+    found = [part[[*labels, "seed", "change"]] for part in parts]
+    if not found:
+        return pd.DataFrame(columns=[*labels, "seed", "change"])
+    return pd.concat(found, ignore_index=True)
+
+
+def summary_of(changes: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Mean, interval and quantiles over seeds of a table of changes; what is nowhere known goes."""
+    labels = [name for name in columns if name not in SUMMARY]
+    records = []
+    if changes.empty:
+        return pd.DataFrame(columns=columns)
+    for key, rows in changes.groupby(labels, sort=False, observed=True):
+        values = rows["change"].to_numpy(float)
+        if np.isnan(values).all():
+            continue
+        summary = estimate(values, "")
+        named = dict(zip(labels, key, strict=True))
+        records.append(named | {name: getattr(summary, name) for name in SUMMARY})
+    return pd.DataFrame.from_records(records, columns=columns)
 
 
 def _pairs(yearly: pd.DataFrame, windows: Sequence[Window]) -> list[Comparison]:
@@ -158,17 +207,11 @@ def _years(yearly: pd.DataFrame, pair: Comparison) -> pd.DataFrame:
     return yearly[inside & chosen]
 
 
-def _difference(values: pd.DataFrame, pair: Comparison) -> pd.DataFrame:
-    """Run less base by group and column (rows), a column a seed."""
-    long = values.rename_axis(columns="of").stack()
+def _difference(values: pd.DataFrame, pair: Comparison, name: str) -> pd.DataFrame:
+    """Run less base by group, column and seed, long; `name` is what the columns are."""
+    long = values.rename_axis(columns=name).stack()
     wide = long.unstack(RUN)
     with_, without = (wide.xs(run, axis=1, level=[0, 1]) for run in (pair.run, pair.base))
-    change = with_ - without
-    return change[change.notna().any(axis=1)]
-
-
-def _row(pair: Comparison, about: dict[str, object], values: np.ndarray) -> dict[str, object]:
-    summary = estimate(values, "")
-    named: dict[str, object] = {"membership": pair.run[0], "shock": pair.run[1]}
-    named |= {"window": pair.window, "compared": pair.compared} | about
-    return named | {name: getattr(summary, name) for name in SUMMARY}
+    change = (with_ - without).rename_axis(columns="seed").stack().rename("change").reset_index()
+    about = {"membership": pair.run[0], "shock": pair.run[1]}
+    return change.assign(**about, window=pair.window, compared=pair.compared)

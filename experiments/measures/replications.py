@@ -1,0 +1,167 @@
+"""What a membership experiment reads off its runs, a row a seed, so that no table need hold all.
+
+A run leaves a brief of itself; when all have been run, and it is known what seeds share, the briefs
+of each seed are measured together. The tables of all seeds add up to what reports and figures need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from experiments.finding import Subject, headline_levels, home_changes, peak_paths
+from experiments.measures.effects import (
+    MEMBERS,
+    NO_SHOCK,
+    OUTSIDERS,
+    Layout,
+    Window,
+    core_members,
+    dependence_by_seed,
+    effects_columns,
+    levels_table,
+    memberships_in,
+    opening_of,
+    outlined,
+    outside_every_circle,
+    price_series,
+)
+from experiments.measures.panel import Common, Panel
+from experiments.measures.welfare import (
+    industry_changes,
+    sector_years,
+    surplus_years,
+    welfare_changes,
+)
+
+# What every run leaves: what is measured by month of refined goods, by year, and at the opening.
+BRIEF = ("brief", "surplus_by_year", "sectors_by_year", "openings")
+# What every seed leaves, in the results folder as <name>_by_seed.parquet.
+MEASURED = ("effects", "headline", "peaks", "home", "prices", "dependence", "welfare", "industry")
+OTHER_MEMBERS = "Other members"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is read off every seed.
+
+    Attributes
+    ----------
+    baskets
+        Minerals of a window, by its name; all where it is not named.
+    industry_bn_usd, pass_through
+        Value added of industry by country, billion USD; share of a cost that is passed on.
+    """
+
+    subject: Subject
+    roles: Mapping[str, str]
+    windows: tuple[Window, ...]
+    baskets: Mapping[str, tuple[str, ...]]
+    industry_bn_usd: Mapping[str, float]
+    pass_through: float
+
+
+def brief_tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """From the labelled tables monthly, surplus and sectors of a run, what its seed is measured by.
+
+    Names are those of `BRIEF`.
+    """
+    monthly = tables["monthly"]
+    brief = monthly.loc[monthly["stage"] == "refined", effects_columns()]
+    yield "brief", brief
+    yield "surplus_by_year", surplus_years(tables["surplus"])
+    yield "sectors_by_year", sector_years(tables["sectors"])
+    yield "openings", opening_of(Panel(brief))
+
+
+def measured_seeds(
+    parts: Sequence[Path], common: Common, asked: Asked
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The tables of every seed whose runs stand in these parts, seed by seed, as `MEASURED`."""
+    runs = {name: _runs(parts, name) for name in BRIEF[:3]}
+    for seed in runs["brief"]:
+        brief, surplus, sectors = (_rows(runs[name][seed]) for name in BRIEF[:3])
+        yield from measured_months(Panel(brief, common), asked)
+        yield "welfare", welfare_changes(surplus, asked.windows)
+        yield (
+            "industry",
+            industry_changes(sectors, asked.windows, asked.industry_bn_usd, asked.pass_through),
+        )
+
+
+def measured_months(panel: Panel, asked: Asked) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What is read off the months of a panel's seeds, by name; tables that are not empty."""
+    about = asked.subject
+    tables = {
+        "effects": levels_table(panel, asked.windows, asked.roles, minerals=asked.baskets),
+        "headline": headline_levels(panel, about),
+        "peaks": peak_paths(panel, about),
+        "home": home_changes(panel, about),
+    }
+    if core_members(panel):
+        if about.shock is not None:
+            tables["prices"] = price_series(
+                panel,
+                price_groups(panel, asked.roles),
+                about.exporter,
+                shock=about.shock,
+                minerals=about.shock_minerals,
+            )
+        groups = dependence_groups(panel)
+        shock = NO_SHOCK if NO_SHOCK in panel.shocks else panel.shocks[0]
+        tables["dependence"] = dependence_by_seed(panel, groups, shock=shock)
+    for name, table in tables.items():
+        if len(table):
+            yield name, table.astype({"seed": "int32"})
+
+
+def price_groups(layout: Layout, roles: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Countries whose landed prices are followed: inside every circle, and in none."""
+    return {MEMBERS: core_members(layout), OUTSIDERS: outside_every_circle(layout, roles)}
+
+
+def dependence_groups(layout: Layout) -> dict[str, tuple[str, ...]]:
+    """Countries inside every circle, each on its own, and the other members together."""
+    core = core_members(layout)
+    circles = outlined(layout).circles
+    others = {c for m in memberships_in(layout) for c in circles[m]} - set(core)
+    groups: dict[str, tuple[str, ...]] = {c: (c,) for c in core}
+    return groups | ({OTHER_MEMBERS: tuple(sorted(others))} if others else {})
+
+
+def seeds_together(parts: Sequence[Path], cases: int, runs: int) -> list[tuple[Path, ...]]:
+    """Parts in groups that hold whole seeds.
+
+    Parameters
+    ----------
+    parts, cases, runs
+        The parts of all jobs in their order, scenarios of a seed, and runs of the whole experiment.
+    """
+    together = cases if len(parts) == runs else 1
+    return [tuple(parts[at : at + together]) for at in range(0, len(parts), together)]
+
+
+def _runs(parts: Sequence[Path], name: str) -> dict[int, list[tuple[Path, int]]]:
+    """Where the runs of every seed stand: files and their row groups, without reading a row."""
+    found: dict[int, list[tuple[Path, int]]] = {}
+    for path in (part / f"{name}.parquet" for part in parts):
+        if not path.exists():
+            continue
+        with pq.ParquetFile(path) as file:
+            column = file.schema_arrow.names.index("seed")
+            for number in range(file.num_row_groups):
+                seed = file.metadata.row_group(number).column(column).statistics.min
+                found.setdefault(int(seed), []).append((path, number))
+    return found
+
+
+def _rows(runs: Sequence[tuple[Path, int]]) -> pd.DataFrame:
+    tables = []
+    for path, number in runs:
+        with pq.ParquetFile(path) as file:
+            tables.append(file.read_row_group(number).to_pandas())
+    return pd.concat(tables, ignore_index=True)
