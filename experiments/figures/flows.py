@@ -61,8 +61,8 @@ THREAD = 0.004  # of the largest total: narrower bands are not drawn, nor bars n
 def read_flows(folder: Path, scene: Scene) -> pd.DataFrame:
     """The yearly flows of a results folder that the figures of trade show.
 
-    Refined products of the minerals under the shock, with it where it was run; empty where no tables
-    by flow were kept.
+    Refined products of the minerals under the shock, with it where it was run; empty where no
+    tables by flow were kept.
     """
     if not (folder / "flows.parquet").exists():
         return pd.DataFrame()
