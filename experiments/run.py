@@ -40,7 +40,6 @@ from abm.world import build_world
 from experiments.engine.batch import ensemble_jobs, gather, measure_jobs, seeds_in_common
 from experiments.engine.parts import (
     ANOTHER_FOLDER,
-    FAILURE,
     PARTS,
     claimed,
     completed,
@@ -50,6 +49,7 @@ from experiments.engine.parts import (
     note_failure,
     plan_of,
 )
+from experiments.engine.sweep import MISUSE
 from experiments.engine.workers import start_workers
 from experiments.ensemble import (
     config_opening,
@@ -64,7 +64,6 @@ ConfigStore.instance().store(name="schema", node=Config)
 SETTINGS = Path(__file__).resolve().parent.parent / "conf"
 # Hydra would write its own files into a folder before we can refuse it; the manifest has them all.
 QUIET = ["hydra.output_subdir=null", "hydra/job_logging=none"]
-MISUSE = 2  # exit code of a wrong input
 PAGE_WIDTH = 110  # signs in a line of the help
 
 
@@ -194,19 +193,11 @@ def main(run: Callable[[], None] = command) -> int:
             print_wrapped(run)
         else:
             run()
-            return MISUSE if failed_jobs() else 0
     except REFUSED as error:
         return refuse(error)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     return 0
-
-
-def failed_jobs() -> list[Path]:
-    """The notes that failed jobs of the sweep have left, if one was run."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
-        return []
-    return sorted(Path(HydraConfig.get().sweep.dir).glob(f"*/{FAILURE}"))
 
 
 def print_wrapped(run: Callable[[], None]) -> None:
