@@ -346,16 +346,24 @@ def _arrows(
     axes: Axes, rows: pd.DataFrame, known: Mapping[str, tuple[np.ndarray, ...]], widest: float
 ) -> None:
     for row in rows.to_dict("records"):
-        ends = [seat_of(row[place], dict(known)) for place in ("origin", "destination")]
+        start, end = (_place(row[place], known) for place in ("origin", "destination"))
         width = max(WIDEST * row["million_usd_a_year"] / widest, 0.5)
         head = f"head_length={width + 2.5},head_width={width + 2.5}"
         axes.add_patch(
             FancyArrowPatch(
-                *ends, connectionstyle="arc3,rad=0.22", shrinkA=0, shrinkB=0, mutation_scale=1.0,
+                start, end, connectionstyle="arc3,rad=0.22", shrinkA=0, shrinkB=0,
+                mutation_scale=1.0,
                 arrowstyle=f"simple,{head},tail_width={width}", alpha=0.8, lw=0, zorder=3,
                 color=BLOC_COLOURS[row["origin_bloc"]],
             )
         )  # fmt: skip
+
+
+def _place(country: str, known: Mapping[str, tuple[np.ndarray, ...]]) -> tuple[float, float]:
+    """Where flows of a country on the map start and end."""
+    seat = seat_of(country, dict(known))
+    assert seat is not None, "only countries on the map are shown"
+    return float(seat[0]), float(seat[1])
 
 
 def _names(
@@ -368,8 +376,7 @@ def _names(
     unit = float(np.ptp(axes.get_xlim())) / (72.0 * DOUBLE)  # of the drawing, a point
     taken: list[np.ndarray] = []
     for country in worth.groupby(level=0).sum().sort_values(ascending=False).index[:NAMED]:
-        name, seat = scene.names.get(country, country), seat_of(country, dict(known))
-        assert seat is not None, "only countries on the map are shown"
+        name, seat = scene.names.get(country, country), np.array(_place(str(country), known))
         size = unit * np.array([0.58 * SMALL * len(name), 1.1 * SMALL])
         for side in ((0, -1), (0, 1), (1, 0), (-1, 0), (1, -1), (-1, -1), (1, 1), (-1, 1)):
             centre = seat + np.array(side) * (size / 2 + 3.0 * unit)
@@ -377,7 +384,8 @@ def _names(
             if not any((box[0] < b[1]).all() and (b[0] < box[1]).all() for b in taken):
                 taken.append(box)
                 axes.text(
-                    *centre, name, fontsize=SMALL, ha="center", va="center", zorder=5,
+                    float(centre[0]), float(centre[1]), name, fontsize=SMALL, zorder=5,
+                    ha="center", va="center",
                     path_effects=[withStroke(linewidth=1.6, foreground="white")],
                 )  # fmt: skip
                 break

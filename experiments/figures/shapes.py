@@ -69,7 +69,8 @@ def outlines(path: Path) -> dict[str, tuple[Polygon, ...]]:
 def polygons_of(path: str) -> list[Polygon]:
     """Corners of the closed lines of an SVG path; curves are cut short to their ends."""
     tokens = TOKEN.findall(path)
-    here, command, lines = np.zeros(2), "m", []
+    lines: list[list[NDArray[np.float64]]] = []
+    here, command = np.zeros(2), "m"
     place = 0
     while place < len(tokens):
         if tokens[place].isalpha():
