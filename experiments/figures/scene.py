@@ -25,6 +25,7 @@ MEMBERSHIP_LABELS = {
     NO_MEMBERSHIP: "no alliance",
     "washington": "Washington six",
     "forge": "wide circle",
+    "sapporo_five": "Sapporo Five",
 }
 BLOC_LABELS = {
     "members": "Members",
