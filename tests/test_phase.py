@@ -41,7 +41,7 @@ CHN = 1  # of the tiny world
 
 def slow_crossings(gain: np.ndarray) -> tuple[float, float]:
     """First fall and first rise through zero, walked in small steps along the broken line."""
-    places = np.linspace(SEVERITY[0], SEVERITY[-1], 80_001)
+    places = np.linspace(SEVERITY[0], SEVERITY[-1], 2_001)
     pays = np.interp(places, SEVERITY, gain) > 0.0
     fall = next((s for s, (a, b) in zip(places[1:], pairwise(pays), strict=True) if a and not b), 0)
     rise = next((s for s, (a, b) in zip(places[1:], pairwise(pays), strict=True) if b and not a), 0)
@@ -53,8 +53,8 @@ def test_crossings_are_those_of_a_slow_walk() -> None:
     gains = np.random.default_rng(3).normal(0.0, 1.0, (20, SEVERITY.size))
     gains = np.vstack([gains, np.abs(gains[:1]), -np.abs(gains[:1])])
     slow = np.array([slow_crossings(gain) for gain in gains])
-    assert contour.falls(SEVERITY, gains) == pytest.approx(slow[:, 0], abs=2e-5)
-    assert contour.rises(SEVERITY, gains) == pytest.approx(slow[:, 1], abs=2e-5)
+    assert contour.falls(SEVERITY, gains) == pytest.approx(slow[:, 0], abs=8e-4)
+    assert contour.rises(SEVERITY, gains) == pytest.approx(slow[:, 1], abs=8e-4)
 
 
 def test_frontier_of_lines_is_where_they_meet_zero() -> None:
@@ -87,11 +87,11 @@ def test_seeds_are_resampled_whole() -> None:
 
 def test_frontiers_keep_circles_and_minerals_apart() -> None:
     rows = [
-        (f"{members}", f"{10 * members}", f"{s:g}", seed, mineral, GAIN, root - s)
+        (f"{members}", f"{10 * members}", f"{s:g}", seed, mineral, GAIN, root - less - s)
         for members, root in ((2, 0.5), (10, 0.9))
         for s in SEVERITY
         for seed in range(3)
-        for mineral, root in ((ALL, root), ("gallium", root - 0.2))
+        for mineral, less in ((ALL, 0.0), ("gallium", 0.2))
     ]
     columns = ["members", "coverage", "severity", "seed", "mineral", "measure", "value"]
     found = frontiers(pd.DataFrame(rows, columns=columns)).set_index(["mineral", "members"])

@@ -248,10 +248,10 @@ def price_changes(
         (OUTSIDE_PRICE, ~home),
         (HOME_PRICE, home),
     ):
-        calm, struck = (basket_price(model, rows, group)[months].mean() for model in pair)
+        calm, struck = (float(basket_price(model, rows, group)[months].mean()) for model in pair)
         found.append((name, 100.0 * (struck / calm - 1.0), struck))
-    calm, struck = (dependence(model, rows, members, months) for model in pair)
-    return [*found, (DEPENDENCE, struck - calm, struck)]
+    before, after = (dependence(model, rows, members, months) for model in pair)
+    return [*found, (DEPENDENCE, after - before, after)]
 
 
 # ---------------------------------------------------------------- what was found
@@ -295,8 +295,8 @@ def frontiers(outcomes: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for mineral, part in gains.groupby("mineral", sort=False):
         cube = part.set_index(["seed", "members", "severity"])["value"].sort_index()
-        shape = [len(level) for level in cube.index.levels]  # type: ignore[attr-defined]
-        severity = cube.index.levels[2].to_numpy()  # type: ignore[attr-defined]
+        shape = [len(level) for level in cube.index.levels]
+        severity = cube.index.levels[2].to_numpy()
         found = frontier(severity, cube.to_numpy().reshape(shape))
         places = part[["members", "coverage"]].drop_duplicates().sort_values("members")
         places.insert(0, "mineral", mineral)
