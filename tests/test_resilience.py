@@ -23,6 +23,7 @@ from experiments.resilience.study import (
     TIMES,
     alliance_effect,
     cut_off,
+    hardest_hit,
     league,
     resilience_outcomes,
     share_of_supplier,
@@ -115,6 +116,7 @@ def test_league_ranks_by_what_is_lost_without_an_alliance() -> None:
     assert list(table["rank"]) == [1, 1, 2, 2, 3, 3]
     assert list(table["alliance"]) == ["none", "club"] * 3
     assert alone[LOST].iloc[0] == pytest.approx(5.015)
+    assert list(hardest_hit(table)["rank"]) == [1, 1, 2, 2], "of gallium from China, Australia"
     worst = worst_suppliers(table).set_index(["alliance", "country"])["supplier"]
     assert worst[("none", "USA")] == "ROW"
     assert worst[("club", "USA")] == "CHN"

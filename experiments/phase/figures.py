@@ -40,7 +40,7 @@ def phase_figure(table: pd.DataFrame) -> Figure:
             draw_panel(axes, part, centred=measure == "gain")
             axes.set_title(HEADS[measure], fontsize=SMALL)
         finish(figure, [cells[0]], [cells[len(measures) // 2]])
-        figure.legend(handles=key(table), loc="outside lower center", ncols=len(key(table)))
+        figure.legend(handles=key(table), loc="outside lower center", ncols=5)
     return figure
 
 
@@ -66,7 +66,7 @@ def frontier_figure(table: pd.DataFrame) -> Figure:
         flat = cells.reshape(-1)
         finish(figure, list(cells[:, 0]), list(flat[max(len(minerals) - columns, 0) :][:columns]))
         if len(minerals) < flat.size:
-            flat[len(minerals)].legend(handles=key(table), loc="center left")
+            flat[len(minerals)].legend(handles=key(table), loc="center", handlelength=1.6)
         else:
             figure.legend(handles=key(table), loc="outside lower center", ncols=2)
     return figure
@@ -145,8 +145,8 @@ def finish(figure: Figure, left: list[Axes], below: list[Axes]) -> None:
 def key(table: pd.DataFrame) -> list[Line2D | Patch]:
     """What the lines and marks of a table mean."""
     names = {
-        "up_to": "Gain falls to zero: pays no more above",
-        "from": "Gain rises from zero: pays above",
+        "up_to": "Pays below, no more above",
+        "from": "Pays above only",
     }
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=CROSSINGS[n][1], ls=CROSSINGS[n][0], marker="o", ms=3.0, label=text)
@@ -155,7 +155,7 @@ def key(table: pd.DataFrame) -> list[Line2D | Patch]:
     ]
     if handles:
         handles.append(Patch(color=BLACK, alpha=0.22, lw=0, label="80 % band"))
-    for kind, mark, text in ((PAYS, "^", "Pays at every severity"), (LOSES, "v", "Pays at none")):
+    for kind, mark, text in ((PAYS, "^", "Pays at any severity"), (LOSES, "v", "Pays at none")):
         if (table["kind"] == kind).any():
             handles.append(Line2D([], [], color=BLACK, ls="none", marker=mark, ms=4.5, label=text))
     return handles

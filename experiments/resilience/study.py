@@ -300,6 +300,15 @@ def worst_suppliers(table: pd.DataFrame) -> pd.DataFrame:
     return order.drop_duplicates(["alliance", "country", "mineral"]).reset_index(drop=True)
 
 
+def hardest_hit(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each supplier and mineral the country that loses most without an alliance; the worst."""
+    alone = table[table["alliance"] == NO_MEMBERSHIP].sort_values("rank")
+    cases = alone.drop_duplicates(["supplier", "mineral"])
+    felt = cases[cases[LOST] > MOST_SILENT]
+    chosen = (felt if len(felt) else cases)["rank"].iloc[:SHOWN]
+    return table[table["rank"].isin(chosen)].reset_index(drop=True)
+
+
 def alliance_effect(outcomes: pd.DataFrame, places: pd.DataFrame, alliance: str) -> Estimate:
     """What an alliance does to the months of supply lost, mean over some cases; paired seeds."""
     lost = outcomes[outcomes["measure"] == LOST].merge(places[PLACE], on=PLACE)
@@ -317,8 +326,7 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
         country_name=table["country"].map(names),
         cut_months=config.resilience.months,
     )
-    shown = table[(table["rank"] <= SHOWN) & (table[LOST] > MOST_SILENT)]
-    shown = shown if len(shown) else table[table["rank"] <= SHOWN]
+    shown = hardest_hit(table)
     worst = worst_suppliers(table)
     settings = config.resilience
     cut = "ships nothing abroad" if settings.cut is Cut.ban else "makes nothing"
@@ -330,8 +338,8 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
             f"below {100 * settings.survival:g} % of the undisturbed run, months until supply and "
             f"price are back for good (short or dear by {100 * settings.band:g} % at most), and "
             "months of supply lost. Dots: medians over paired seeds (of supply lost, means), lines "
-            "80 % of seeds; an arrow: not within the cut, or not within the run. The cases that "
-            "lose most without an alliance.",
+            "80 % of seeds; an arrow: not within the cut, or not within the run. Of each mineral "
+            "and supplier the member that loses most without an alliance; the worst of them.",
             alt=f"Dot and interval chart of the {shown['rank'].nunique()} most vulnerable cases.",
             figure=league_figure(shown),
             table=shown,
@@ -340,7 +348,7 @@ def answer(outcomes: pd.DataFrame, world: World, config: Config) -> Answer:
             name="worst_supplier",
             title="Who is needed most",
             caption="For each country and mineral the supplier whose cut costs most, and the "
-            "months of supply that are lost (mean over seeds); blank where no cut is felt.",
+            "months of supply lost (mean over seeds; ISO codes); blank where no cut is felt.",
             alt="Heat tables of supply lost, country by mineral, with the worst supplier.",
             figure=worst_figure(worst),
             table=worst,
@@ -386,19 +394,19 @@ def _sentences(outcomes: pd.DataFrame, table: pd.DataFrame, config: Config) -> l
 def _survival(row: pd.Series, months: int) -> str:
     if not np.isfinite(row[SURVIVE]):
         return f"holds out all {months} months"
-    return f"holds out {number(row[SURVIVE])} months{_span(row, SURVIVE)}"
+    return f"holds out {row[SURVIVE]:g} months{_span(row, SURVIVE)}"
 
 
 def _recovery(row: pd.Series) -> str:
     if not np.isfinite(row[RECOVER]):
         return "has not recovered by the end of the run"
-    return f"has recovered after {number(row[RECOVER])}{_span(row, RECOVER)}"
+    return f"has recovered after {row[RECOVER]:g}{_span(row, RECOVER)}"
 
 
 def _span(row: pd.Series, name: str) -> str:
     low, high = row[f"{name}_p10"], row[f"{name}_p90"]
-    end = number(high) if np.isfinite(high) else "never"
-    return f" (80 % of seeds: {number(low)} to {end})"
+    end = f"{high:g}" if np.isfinite(high) else "never"
+    return f" (80 % of seeds: {low:g} to {end})"
 
 
 def _label(alliance: str) -> str:
