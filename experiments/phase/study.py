@@ -376,7 +376,7 @@ def _named(config: Config) -> str:
 
 
 def _members(count: int) -> str:
-    return f"{count} member{'s' * (count > 1)}"
+    return f"{count} member" if count == 1 else f"{count} members"
 
 
 def _pays(row: pd.Series) -> str:
