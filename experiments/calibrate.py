@@ -1,8 +1,8 @@
 """Estimate behaviour on history: `python -m experiments.calibrate`.
 
-Settings common to all minerals and episodes are estimated once, on all episodes together. A first
-wave fills the space of the priors; an emulator of its runs rules out what is implausible (history
-matching); sequential Monte Carlo narrows what is left (approximate Bayesian computation). The same
+Settings common to all minerals and episodes are estimated once, on all episodes together. Waves of
+runs and an emulator of them rule out what is implausible (history matching); from draws of the
+prior in what is left, those that come closest are kept (approximate Bayesian computation). The same
 is done with each episode left out in turn. Every run is kept as soon as it is done, so a call that
 was cut off goes on where it stood when it is made again.
 """
@@ -12,9 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -26,131 +25,35 @@ from tqdm import tqdm
 from abm.config import ConfigError
 from abm.streams import stream
 from abm.tables import TableError
-from experiments.calibration.candidates import Candidate, Episode, Runs, RunStore, Simulate
-from experiments.calibration.emulator import Emulator, fit_emulator
+from experiments.calibration.candidates import Candidate, Runs, RunStore
+from experiments.calibration.emulator import fit_emulator
 from experiments.calibration.inference import (
-    Sample,
     Search,
+    accepted_of,
     candidate_at,
-    equal_draws,
+    rejection_sample,
     run_seed,
-    sequential_sample,
 )
-from experiments.calibration.misfit import Figures, observed_figures
+from experiments.calibration.misfit import RIGHT, Figures, observed_figures
 from experiments.calibration.priors import Priors
+from experiments.calibration.results import (
+    COMMAND,
+    Calibration,
+    Fit,
+    HeldOut,
+    Plan,
+    Problem,
+    Region,
+    Wave,
+)
 from experiments.engine.workers import start_workers
 
-COMMAND = "python -m experiments.calibrate"
 ROOT = Path(__file__).parent.parent
-CUTOFF = 3.0  # deviations beyond which a point is implausible (Pukelsheim's three-sigma rule)
-LEAST_LEFT = 0.05  # share of the space that the first wave leaves at least
-SPACE = 4096  # points at which the share of the space left is measured
-SHIPPED = 300  # draws of the table
-LEAST_SEARCH = 18  # candidates that fill the smallest generation
-BAND = (0.1, 0.5, 0.9)  # quantiles of the 80 % band and the median
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is calibrated on what.
-
-    Attributes
-    ----------
-    simulate
-        A function of a module: from an episode's settings, a draw and a seed to a table with one
-        row a figure and its value in the column `simulated`.
-    version
-        Hash of the code and data that runs depend on.
-    """
-
-    simulate: Simulate
-    episodes: Mapping[str, Episode]
-    priors: Priors
-    version: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a budget of candidates is shared out."""
-
-    chance: int  # seeds at the defaults: how much of a figure is chance
-    wave: int  # first wave
-    search: int  # search with all episodes
-    fold: int  # search with one episode left out
-    held_out: int  # draws of it that are run on the episode left out
-
-    @property
-    def total(self) -> int:
-        """Candidates, where there are folds to be run."""
-        return self.chance + self.wave + self.search
-
-
-@dataclass(frozen=True)
-class Wave:
-    """The first wave: points that fill the space, and their runs."""
-
-    scores: np.ndarray  # [run, setting]
-    simulated: np.ndarray  # [run, figure]
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What was found on some episodes.
-
-    Attributes
-    ----------
-    names
-        The episodes it was fitted on.
-    cutoff
-        Implausibility up to which points were let through.
-    left
-        Share of the prior that the emulator leaves.
-    figures
-        Their figures.
-    """
-
-    names: tuple[str, ...]
-    figures: Figures
-    emulator: Emulator
-    cutoff: float
-    left: float
-    sample: Sample
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """How the draws fitted without an episode do on it."""
-
-    name: str
-    fit: Fit
-    simulated: np.ndarray  # [draw, figure] of the episode left out
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """All that was found, before it is written.
-
-    Attributes
-    ----------
-    central
-        ``[seed, figure]`` runs at the defaults.
-    draws
-        ``[draw, setting]`` equally likely values.
-    """
-
-    problem: Problem
-    plan: Plan
-    seed: int
-    budget: int
-    figures: Figures
-    central: np.ndarray
-    wave: Wave
-    fit: Fit
-    draws: np.ndarray
-    held_out: tuple[HeldOut, ...]
-    core_hours: float
-    runs: int
-    failed: int
+WAVES = 3  # of history matching
+KEPT = 0.2  # share of what was left that a wave leaves
+SPACE = 4096  # points at which a share of the space is measured
+LEAST_SEARCH = 18  # candidates of the smallest search
+EDGE = 1e-9  # ranks of the first wave stay this far from the ends of the priors
 
 
 def planned(budget: int, episodes: int) -> Plan:
@@ -159,7 +62,7 @@ def planned(budget: int, episodes: int) -> Plan:
     Raises
     ------
     ConfigError
-        If it is too small for a generation.
+        If it is too small to accept anything.
     """
     plan = _shared_out(budget, episodes)
     if plan.search < LEAST_SEARCH:
@@ -172,10 +75,11 @@ def planned(budget: int, episodes: int) -> Plan:
 
 def _shared_out(budget: int, episodes: int) -> Plan:
     chance = int(np.clip(budget // 60, 4, 24))
-    wave = budget // 4
-    fold = max(budget // 10, LEAST_SEARCH) if episodes > 1 else 0
-    held_out = min(fold // 4, 50)
-    return Plan(chance, wave, budget - chance - wave - episodes * (fold + held_out), fold, held_out)
+    waves = (int(0.4 * budget), *[int(0.1 * budget)] * (WAVES - 1))
+    fold = max(budget // 20, LEAST_SEARCH) if episodes > 1 else 0
+    held_out = accepted_of(fold)
+    spent = chance + sum(waves) + episodes * (fold + held_out)
+    return Plan(chance, waves, budget - spent, fold, held_out)
 
 
 def calibrate(
@@ -227,19 +131,22 @@ def _calibrate(
     runs.wait(names[:1], centre[0])  # alone, so that one process compiles what all of them need
     central = runs.all_of(names, centre, counted)
     figures = observed_figures(problem.episodes).with_chance(central)
-    scores = space_filling(plan.wave, len(priors.settings), seed)
-    points = [
-        candidate_at(priors, point, run_seed(seed, "wave", str(place)))
-        for place, point in enumerate(scores)
-    ]
-    wave = Wave(scores, runs.all_of(names, points, counted))
-    whole = fit(problem, runs, figures, wave, names, "all", plan.search, seed, counted)
+    waves: list[Wave] = []
+    region = Region()
+    for number, size in enumerate(plan.waves):
+        if number == 0:
+            scores = space_filling(size, len(priors.settings), seed)
+        else:
+            region = _narrowed(region, waves, figures.of(names), KEPT, seed)
+            scores = points_inside(region, size, len(priors.settings), seed)
+        waves.append(_run_wave(runs, names, priors, scores, number, seed, counted))
+    region = _narrowed(region, waves, figures.of(names), KEPT, seed)
+    whole = fit(problem, runs, figures, region, names, "all", plan.search, seed, counted)
     folds = [
-        left_out(problem, runs, figures, wave, name, plan, seed, counted)
+        left_out(problem, runs, figures, waves, name, plan, seed, counted)
         for name in names
         if plan.fold
     ]
-    rows = equal_draws(whole.sample, SHIPPED, seed)
     return Calibration(
         problem=problem,
         plan=plan,
@@ -247,9 +154,9 @@ def _calibrate(
         budget=budget,
         figures=figures,
         central=central,
-        wave=wave,
+        waves=waves,
         fit=whole,
-        draws=priors.values(whole.sample.scores[rows]),
+        draws=priors.values(whole.sample.scores),
         held_out=tuple(folds),
         core_hours=runs.seconds / 3600.0,
         runs=runs.count,
@@ -257,72 +164,103 @@ def _calibrate(
     )
 
 
+def _run_wave(
+    runs: Runs,
+    names: tuple[str, ...],
+    priors: Priors,
+    scores: np.ndarray,
+    number: int,
+    seed: int,
+    done: Callable[[], None],
+) -> Wave:
+    label = "wave" if number == 0 else f"wave {number + 1}"
+    points = [
+        candidate_at(priors, point, run_seed(seed, label, str(place)))
+        for place, point in enumerate(scores)
+    ]
+    return Wave(scores, runs.all_of(names, points, done))
+
+
 def space_filling(points: int, settings: int, seed: int) -> np.ndarray:
-    """``[point, setting]`` scores of a Latin hypercube over the priors."""
-    cube = qmc.LatinHypercube(settings, rng=stream(seed, "first wave"))
-    return ndtri(cube.random(points))
+    """``[point, setting]`` scores of a Sobol sequence over the priors.
+
+    Its first points are the same however many are asked for, so a larger budget goes on where a
+    smaller one stopped.
+    """
+    sequence = qmc.Sobol(settings, rng=stream(seed, "first wave"))
+    ranks = sequence.random(2 ** int(np.ceil(np.log2(max(points, 1)))))[:points]
+    return ndtri(np.clip(ranks, EDGE, 1.0 - EDGE))
+
+
+def points_inside(region: Region, points: int, settings: int, seed: int) -> np.ndarray:
+    """``[point, setting]`` scores of the prior that a region has not ruled out."""
+    rng = stream(seed, "inside", str(len(region.cuts)))
+    found: list[np.ndarray] = []
+    while sum(map(len, found)) < points:
+        scores = rng.standard_normal((SPACE, settings))
+        found.append(scores[region.inside(scores)])
+    return np.concatenate(found)[:points]
+
+
+def _narrowed(
+    region: Region, waves: Sequence[Wave], figures: Figures, kept: float, seed: int
+) -> Region:
+    """The region after one more round: the part where an emulator of all runs promises most.
+
+    Parameters
+    ----------
+    figures
+        Of the episodes fitted on; runs of the waves may hold others too.
+    kept
+        Share of the region that stays; more where more is as close as a right model would be.
+    """
+    scores = np.concatenate([wave.scores for wave in waves])
+    simulated = np.concatenate([wave.simulated for wave in waves])
+    emulator = fit_emulator(scores, figures.distance(simulated), seed)
+    space = points_inside(region, SPACE, scores.shape[1], seed)
+    guesses = emulator.at_best(space)
+    cut = float(max(np.quantile(guesses, kept), np.log(RIGHT)))
+    return region.below(emulator, cut, float(np.mean(guesses <= cut)))
 
 
 def fit(
     problem: Problem,
     runs: Runs,
     figures: Figures,
-    wave: Wave,
+    region: Region,
     names: tuple[str, ...],
     label: str,
     budget: int,
     seed: int,
     done: Callable[[], None],
 ) -> Fit:
-    """History matching on the first wave, then sequential Monte Carlo, on some episodes.
-
-    Raises
-    ------
-    ConfigError
-        If the budget does not fill a generation.
-    """
+    """Approximate Bayesian computation inside a region, on some episodes."""
     own = figures.of(names)
-    columns = np.flatnonzero(np.isin(figures.episode, names) & figures.fitted)
-    order = np.concatenate([columns[figures.episode[columns] == name] for name in names])
-    emulator = fit_emulator(wave.scores, figures.errors(wave.simulated)[:, order])
-    space = space_filling(SPACE, len(problem.priors.settings), seed + 1)
-    guesses = emulator.implausibility(space)
-    cutoff = float(max(CUTOFF, np.quantile(guesses, LEAST_LEFT)))
-
-    def plausible(scores: np.ndarray) -> bool:
-        return bool(emulator.implausibility(scores[None, :])[0] <= cutoff)
-
-    population = int(np.clip(budget // 9, 6, SHIPPED))
     search = Search(problem.priors, own, runs, names, seed, label, done)
-    sample = sequential_sample(search, plausible, population, 5 * population // 2, budget)
-    if sample is None:
-        raise ConfigError(
-            f"--budget is too small: its {budget} runs for the search on {', '.join(names)} do "
-            "not fill a generation; give more"
-        )
-    return Fit(names, own, emulator, cutoff, float(np.mean(guesses <= cutoff)), sample)
+    return Fit(names, own, region, rejection_sample(search, region.inside, budget))
 
 
 def left_out(
     problem: Problem,
     runs: Runs,
     figures: Figures,
-    wave: Wave,
+    waves: Sequence[Wave],
     name: str,
     plan: Plan,
     seed: int,
     done: Callable[[], None],
 ) -> HeldOut:
-    """Fit without an episode, then run draws of that on it."""
+    """Fit without an episode, then run the draws of that on it."""
     others = tuple(other for other in problem.episodes if other != name)
+    columns = np.isin(figures.episode, others)
+    seen = [Wave(wave.scores, wave.simulated[:, columns]) for wave in waves]
+    own = figures.of([other for other in problem.episodes if other in others])
     label = f"without {name}"
-    found = fit(problem, runs, figures, wave, others, label, plan.fold, seed, done)
-    rows = equal_draws(found.sample, plan.held_out, seed)
-    candidates: list[Candidate] = [
-        candidate_at(
-            problem.priors, found.sample.scores[row], run_seed(seed, label, "held out", str(place))
-        )
-        for place, row in enumerate(rows)
+    region = _narrowed(Region(), seen, own, KEPT**WAVES, seed)
+    found = fit(problem, runs, figures, region, others, label, plan.fold, seed, done)
+    candidates = [
+        candidate_at(problem.priors, scores, run_seed(seed, label, "held out", str(place)))
+        for place, scores in enumerate(found.sample.scores)
     ]
     return HeldOut(name, found, runs.all_of([name], candidates, done))
 

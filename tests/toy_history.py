@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from abm.market import MarketNotCleared
-from experiments.calibrate import Problem
 from experiments.calibration.candidates import Episode
 from experiments.calibration.priors import Priors
+from experiments.calibration.results import Problem
 
 TRUTH = 2.0  # of hoarding; the multiples are its powers
 NOISE = 0.05

@@ -1,82 +1,65 @@
-"""A quick guess of what a run would give, so that hopeless settings are not run at all.
+"""A quick guess of how far off a run would be, so that hopeless settings are not run at all.
 
-For every figure a ridge regression on squares and, where there are runs enough, products of the
-scores. What a run left out misses by is known without fitting again (the PRESS residuals of a
-linear smoother; Allen 1974), and stands in for the emulator's own uncertainty and for chance.
+A Gaussian process (Rasmussen and Williams 2006) on the log of the distance of runs that are done,
+over the ranks of the settings in their priors, with a length for every setting: one that does
+nothing gets a long one. Noise stands for chance. Fitted with scikit-learn.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from threadpoolctl import threadpool_limits
 
-RIDGES = 10.0 ** np.arange(-2.0, 4.0)
-RUNS_A_TERM = 2.0  # runs that a term of the regression should rest on
-BOUND = 6.0  # errors of figures are cut here: beyond, no more is learnt
+from abm.streams import stream
+
+LENGTHS = (0.1, 30.0)  # in ranks, which go from 0 to 1: nothing is left of a setting's effect at 30
+FIT = 500  # runs on which the lengths are found, which takes time with the cube of their number
+LEAST = 1e-3  # distance that counts as none
+BLOCK = 2048  # points guessed at once
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """Guesses of the errors of figures, in standard deviations.
+    """Guesses of the log of the distance."""
 
-    Attributes
-    ----------
-    coefficients
-        ``[term, figure]``.
-    deviation
-        ``[figure]`` root mean square of what it misses by, left-out runs.
-    products
-        Whether products of different scores are terms.
+    process: GaussianProcessRegressor
+
+    def guess(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``[point]`` mean and standard deviation, chance left out, at ``[point, setting]``."""
+        chance = self.process.kernel_.k2.noise_level * self.process._y_train_std**2
+        with threadpool_limits(1):
+            blocks = [
+                self.process.predict(ndtr(block), return_std=True)
+                for block in np.array_split(scores, -(-len(scores) // BLOCK))
+            ]
+        mean, deviation = (np.concatenate(part) for part in zip(*blocks, strict=True))
+        return mean, np.sqrt(np.maximum(deviation**2 - chance, 0.0))
+
+    def at_best(self, scores: np.ndarray) -> np.ndarray:
+        """``[point]`` log of a distance that the run may well fall below: the mean less one
+        standard deviation, so that what is not known yet is not ruled out."""
+        mean, deviation = self.guess(scores)
+        return mean - deviation
+
+
+def fit_emulator(scores: np.ndarray, distances: np.ndarray, seed: int) -> Emulator:
+    """Fit ``[run]`` distances at ``[run, setting]`` scores.
+
+    Lengths are found on a part of the runs, and kept for all of them.
     """
-
-    coefficients: np.ndarray
-    deviation: np.ndarray
-    products: bool
-
-    def errors(self, scores: np.ndarray) -> np.ndarray:
-        """``[point, figure]`` guesses at ``[point, setting]`` scores."""
-        return terms(scores, self.products) @ self.coefficients
-
-    def implausibility(self, scores: np.ndarray) -> np.ndarray:
-        """``[point]`` second largest guess in size, in deviations of all that is uncertain."""
-        sizes = np.abs(self.errors(scores)) / np.sqrt(1.0 + self.deviation**2)
-        return np.sort(sizes, axis=-1)[:, -min(2, sizes.shape[-1])]
-
-
-def terms(scores: np.ndarray, products: bool) -> np.ndarray:
-    """``[point, term]`` constant, scores, squares and products of the scores."""
-    points, settings = scores.shape
-    one, other = np.triu_indices(settings, 1)
-    parts = [np.ones((points, 1)), scores, scores**2 - 1.0]
-    if products:
-        parts.append(scores[:, one] * scores[:, other])
-    return np.concatenate(parts, axis=1)
-
-
-def fit_emulator(scores: np.ndarray, errors: np.ndarray) -> Emulator:
-    """Fit ``[run, figure]`` errors on ``[run, setting]`` scores.
-
-    A figure that a run does not have is taken as far off.
-    """
-    runs, settings = scores.shape
-    products = runs >= RUNS_A_TERM * (1 + 2 * settings + settings * (settings - 1) / 2)
-    design = terms(scores, products)
-    targets = np.clip(np.nan_to_num(errors, nan=BOUND), -BOUND, BOUND)
-    fits = [_ridge(design, targets, ridge) for ridge in RIDGES]
-    missed = np.array([missing for _, missing in fits])  # [ridge, figure]
-    best = missed.argmin(axis=0)
-    figures = np.arange(targets.shape[1])
-    coefficients = np.stack([found for found, _ in fits])[best, :, figures].T
-    return Emulator(coefficients, missed[best, figures], products)
-
-
-def _ridge(design: np.ndarray, targets: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients, and what left-out runs are missed by; the constant is not shrunk."""
-    penalty = np.full(design.shape[1], ridge)
-    penalty[0] = 1e-9
-    solved = np.linalg.solve(design.T @ design + np.diag(penalty), design.T)
-    found = solved @ targets
-    own = np.einsum("rt,tr->r", design, solved)
-    missing = (targets - design @ found) / np.maximum(1.0 - own, 1e-3)[:, None]
-    return found, np.sqrt((missing**2).mean(axis=0))
+    ranks, levels = ndtr(scores), np.log(np.maximum(distances, LEAST))
+    part = stream(seed, "emulator").permutation(len(ranks))[:FIT]
+    kernel = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(np.full(ranks.shape[1], 2.0), LENGTHS)
+    start = kernel + WhiteKernel(0.3, (1e-4, 10.0))
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound does nothing
+        found = GaussianProcessRegressor(start, normalize_y=True).fit(ranks[part], levels[part])
+        process = GaussianProcessRegressor(found.kernel_, optimizer=None, normalize_y=True)
+        return Emulator(process.fit(ranks, levels))

@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from abm.config import Config, ConfigError, check
 from abm.world import build_world
-from experiments.calibrate import Problem
 from experiments.calibration.candidates import Episode
 from experiments.calibration.priors import PRIORS, read_priors
+from experiments.calibration.results import Problem
 from experiments.ensemble import PROJECT, config_opening, read_config_tables
 from experiments.hindcast import HINDCASTS, observed_figures, observed_path, simulate
 from experiments.run import SETTINGS

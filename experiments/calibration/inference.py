@@ -1,9 +1,13 @@
-"""Approximate Bayesian computation by sequential Monte Carlo, the same whatever computes it.
+"""Approximate Bayesian computation by rejection, the same whatever computes it.
 
-pyABC (Schaelte and others 2022) keeps the generations, thresholds, perturbations and weights
-(Toni and others 2009). Its own parallel samplers take whichever run is done first, so results
-depend on timing. Here candidate i of generation t draws from a stream named after (t, i), runs
-are done ahead of need in the worker processes, and candidates are judged in their order.
+pyABC (Schaelte and others 2022) draws from the prior and keeps what lies below a threshold. Its own
+parallel samplers take whichever run is done first, so results depend on timing. Here candidate i of
+generation t draws from a stream named after (t, i), runs are done ahead of need in the worker
+processes, and candidates are judged in their order.
+
+Later generations that perturb the accepted ones (Toni and others 2009) were tried: with some thirty
+settings and a thousand runs their weights are carried by one or two candidates. Draws of the prior
+all weigh the same; history matching does the narrowing instead.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from scipy.stats import norm
 
 from abm.streams import stream
 from experiments.calibration.candidates import Candidate, Runs
-from experiments.calibration.misfit import Figures
+from experiments.calibration.misfit import RIGHT, Figures
 from experiments.calibration.priors import Priors
 
-Plausible = Callable[[np.ndarray], bool]
-KEPT = 0.4  # share of a generation below whose distance the next one must lie
-LEAST_ACCEPTED = 0.03  # share of candidates below which a generation is not begun
-CAUTION = 1.5  # how many times as many candidates a generation may need as the last one's share
+Inside = Callable[[np.ndarray], np.ndarray]
+ACCEPTED = 0.2  # share of the candidates that is kept
+SLACK = 1.1  # most candidates of a search, over those needed on average
+BATCH = 512  # points of the prior drawn at once
 
 
 class NotRun(Exception):
@@ -51,52 +55,46 @@ def named_draws(seed: int, *name: str) -> Iterator[None]:
 
 
 class PlausiblePrior(pyabc.DistributionBase):
-    """Standard normal scores, where the first waves have not ruled them out."""
+    """Standard normal scores, where the waves before have not ruled them out."""
 
-    def __init__(self, settings: Sequence[str], plausible: Plausible) -> None:
+    def __init__(self, settings: Sequence[str], inside: Inside) -> None:
         self.settings = tuple(settings)
-        self.plausible = plausible
+        self.inside = inside
 
     def rvs(self, *_: object, **__: object) -> pyabc.Parameter:
         """One point."""
         while True:
-            scores = norm.rvs(size=len(self.settings))
-            if self.plausible(scores):
-                return pyabc.Parameter(dict(zip(self.settings, scores, strict=True)))
+            scores = norm.rvs(size=(BATCH, len(self.settings)))
+            found = np.flatnonzero(self.inside(scores))
+            if found.size:
+                return pyabc.Parameter(dict(zip(self.settings, scores[found[0]], strict=True)))
 
     def pdf(self, x: pyabc.Parameter) -> float:
         """Density over that at the centre; the true one is tiny where there are many settings."""
         scores = np.array([x[name] for name in self.settings])
-        return float(np.exp(-0.5 * scores @ scores)) if self.plausible(scores) else 0.0
+        return float(np.exp(-0.5 * scores @ scores)) if self.inside(scores[None, :])[0] else 0.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Weighted candidates of the last generation.
+    """Accepted candidates; all weigh the same.
 
     Attributes
     ----------
     scores
         ``[candidate, setting]`` standard normal scores.
-    weights
-        ``[candidate]``, with sum one.
     simulated
         ``[candidate, figure]`` of the fitted episodes, one after the other.
-    thresholds, accepted, tried
-        One a generation: largest distance let through, candidates accepted and tried.
+    threshold
+        Largest distance let through.
+    tried
+        Candidates that were run.
     """
 
     scores: np.ndarray
-    weights: np.ndarray
     simulated: np.ndarray
-    thresholds: tuple[float, ...]
-    accepted: tuple[int, ...]
-    tried: tuple[int, ...]
-
-    @property
-    def effective_size(self) -> float:
-        """How many equally weighted candidates would say as much."""
-        return float(1.0 / (self.weights**2).sum())
+    threshold: float
+    tried: int
 
 
 class OrderedSampler(pyabc.Sampler):
@@ -107,10 +105,10 @@ class OrderedSampler(pyabc.Sampler):
 
     def __init__(self, search: Search, budget: int) -> None:
         super().__init__()
-        self.search, self.left, self.first = search, budget, 0
-        self.last_share = 1.0
-        self.tried: list[int] = []
-        self.generations: list[pyabc.population.Sample] = []
+        self.search, self.budget = search, budget
+        self.first = 0
+        self.accepted: list[pyabc.population.Particle] = []
+        self.tried = 0
 
     def sample_until_n_accepted(
         self,
@@ -122,29 +120,22 @@ class OrderedSampler(pyabc.Sampler):
         all_accepted: bool = False,
         ana_vars: object = None,
     ) -> pyabc.population.Sample:
-        """The first `n` accepted candidates of a generation, or a sample that is not `ok`."""
+        """The first `n` accepted candidates, or all of them when the budget is spent."""
         sample = self._create_empty_sample()
-        generation = max(t, 0)
         free = self.first if t == 0 else 0  # already run and paid for
-        limit = int(min(max_eval, self.left + free))
-        if n * CAUTION / self.last_share > limit + (CAUTION - 1.0) * n and t > 0:
-            limit = 0
         place = ahead = 0
-        while sample.n_accepted < n and place < limit:
-            while ahead < min(place + self.search.runs.workers.ahead + 1, limit):
-                self.search.request(simulate_one, generation, ahead)
+        while sample.n_accepted < n and place < self.budget:
+            while ahead < min(place + self.search.runs.workers.ahead + 1, self.budget):
+                self.search.request(simulate_one, ahead)
                 ahead += 1
-            sample.append(self.search.judge(simulate_one, generation, place, place >= free))
+            sample.append(self.search.judge(simulate_one, place, place >= free))
             place += 1
         self.nr_evaluations_ = place
-        self.left -= max(place - free, 0)
         if t < 0:
             self.first = place
-        elif sample.n_accepted == n:
-            self.last_share = n / place
-            self.tried.append(place)
-            self.generations.append(sample)
-        sample.ok = sample.n_accepted >= n
+        else:
+            self.accepted, self.tried = sample.accepted_particles, place
+        sample.ok = t < 0 or sample.n_accepted > 0
         return sample
 
 
@@ -159,28 +150,24 @@ class Search:
     seed: int
     label: str
     done: Callable[[], None]
-    _place: tuple[int, int] = (0, 0)
+    _place: int = 0
 
-    def request(self, simulate_one: Callable[[], object], generation: int, place: int) -> None:
+    def request(self, simulate_one: Callable[[], object], place: int) -> None:
         """Hand in the run of a candidate unless it is known."""
         try:
-            self._at(simulate_one, generation, place)
+            self._at(simulate_one, place)
         except NotRun as missing:
             self.runs.request(self.episodes, missing.candidate)
 
     def judge(
-        self,
-        simulate_one: Callable[[], pyabc.population.Particle],
-        generation: int,
-        place: int,
-        counts: bool,
+        self, simulate_one: Callable[[], pyabc.population.Particle], place: int, counts: bool
     ) -> pyabc.population.Particle:
         """The candidate with its distance, once it has been run."""
         try:
-            particle = self._at(simulate_one, generation, place)
+            particle = self._at(simulate_one, place)
         except NotRun as missing:
             self.runs.wait(self.episodes, missing.candidate)
-            particle = self._at(simulate_one, generation, place)
+            particle = self._at(simulate_one, place)
         if counts:
             self.done()
         return particle
@@ -188,18 +175,16 @@ class Search:
     def model(self, parameter: pyabc.Parameter) -> dict[str, np.ndarray]:
         """Figures of a candidate; raises NotRun where they are not at hand."""
         scores = np.array([parameter[name] for name in self.priors.settings])
-        candidate = candidate_at(self.priors, scores, self._run_seed())
+        seed = run_seed(self.seed, self.label, str(self._place))
+        candidate = candidate_at(self.priors, scores, seed)
         found = self.runs.known(self.episodes, candidate)
         if found is None:
             raise NotRun(candidate)
         return {"figures": found}
 
-    def _run_seed(self) -> int:
-        return run_seed(self.seed, self.label, *map(str, self._place))
-
-    def _at[Found](self, simulate_one: Callable[[], Found], generation: int, place: int) -> Found:
-        self._place = (generation, place)
-        with named_draws(self.seed, self.label, "proposal", str(generation), str(place)):
+    def _at[Found](self, simulate_one: Callable[[], Found], place: int) -> Found:
+        self._place = place
+        with named_draws(self.seed, self.label, "proposal", str(place)):
             return simulate_one()
 
 
@@ -213,57 +198,44 @@ def run_seed(seed: int, *name: str) -> int:
     return int(stream(seed, "run", *name).integers(2**31))
 
 
-def sequential_sample(
-    search: Search, plausible: Plausible, population: int, first: int, budget: int
-) -> Sample | None:
-    """Generations of ever smaller distance, for as long as the budget lasts.
+def accepted_of(budget: int) -> int:
+    """Candidates that a search keeps."""
+    return int(ACCEPTED * budget / SLACK)
+
+
+def rejection_sample(search: Search, inside: Inside, budget: int) -> Sample:
+    """The candidates of the prior, inside a region, that come closest.
 
     Parameters
     ----------
-    population
-        Candidates a generation keeps.
-    first
-        Candidates of the prior that set the first threshold, at least as many as the population.
+    inside
+        ``[point]`` bool of ``[point, setting]`` scores.
     budget
-        Most candidates that are run.
-
-    Returns
-    -------
-    Sample | None
-        The last full generation; None if not even one could be filled.
+        Most candidates that are run. All but a few set the threshold, which lets a fifth through,
+        and all that are as close as a right model would be.
     """
     logging.getLogger("ABC").setLevel(logging.WARNING)
     sampler = OrderedSampler(search, budget)
+    accepted = accepted_of(budget)
     smc = pyabc.ABCSMC(
         models=search.model,
-        parameter_priors=PlausiblePrior(search.priors.settings, plausible),
+        parameter_priors=PlausiblePrior(search.priors.settings, inside),
         distance_function=pyabc.distance.FunctionDistance(
-            lambda found, _: float(search.figures.distance(found["figures"]))
+            lambda found, _: max(RIGHT, float(search.figures.distance(found["figures"])))
         ),
-        population_size=pyabc.ConstantPopulationSize(population, nr_calibration_particles=first),
-        transitions=pyabc.MultivariateNormalTransition(),
-        eps=pyabc.QuantileEpsilon(initial_epsilon="from_sample", alpha=KEPT),
+        population_size=pyabc.ConstantPopulationSize(
+            accepted, nr_calibration_particles=int(budget / SLACK)
+        ),
+        eps=pyabc.QuantileEpsilon(initial_epsilon="from_sample", alpha=ACCEPTED),
         sampler=sampler,
     )
     with TemporaryDirectory() as folder:  # pyABC leaves a database in memory open
         smc.new(f"sqlite:///{Path(folder) / 'generations.sqlite'}")
-        smc.run(min_acceptance_rate=LEAST_ACCEPTED)
-    if not sampler.generations:
-        return None
-    last = sampler.generations[-1].accepted_particles
+        smc.run(max_nr_populations=1)
+    kept = sampler.accepted
     return Sample(
-        scores=np.array([[one.parameter[name] for name in search.priors.settings] for one in last]),
-        weights=np.array([one.weight for one in last]),
-        simulated=np.array([one.sum_stat["figures"] for one in last]),
-        thresholds=tuple(float(smc.eps(t)) for t in range(len(sampler.generations))),
-        accepted=tuple(one.n_accepted for one in sampler.generations),
-        tried=tuple(sampler.tried),
+        scores=np.array([[one.parameter[name] for name in search.priors.settings] for one in kept]),
+        simulated=np.array([one.sum_stat["figures"] for one in kept]),
+        threshold=float(smc.eps(0)),
+        tried=sampler.tried,
     )
-
-
-def equal_draws(sample: Sample, count: int, seed: int) -> np.ndarray:
-    """``[draw]`` rows of the sample, each as often as its weight asks (systematic resampling)."""
-    start = stream(seed, "equal draws").random()
-    places = (start + np.arange(count)) / count
-    edges = np.cumsum(sample.weights)
-    return np.searchsorted(edges / edges[-1], places)

@@ -16,7 +16,8 @@ from experiments.calibration.candidates import Episode
 from experiments.scores import TOLERANCE, USUAL_ERROR, Scale
 
 RANGE = 3.29  # an observed range is read as the 90 % interval of a normal: this many deviations
-CAP = 16.0  # greatest squared error of a figure: one that is far off says no more than that
+CAP = 10.0  # greatest error of a figure that counts: seven times the accuracy that is asked, or so
+RIGHT = np.sqrt(2.0 / np.pi)  # mean absolute error that a right model has, of a standard normal
 SHARE_OF_TOLERANCE = 0.5  # of the model's own error: two deviations are the accuracy we ask for
 SMALLEST = 1e-3  # multiples below it count as this, so that a closed arc has a log
 
@@ -80,25 +81,18 @@ class Figures:
         return (self.compared(simulated) - self.observed) / self.deviation
 
     def distance(self, simulated: np.ndarray) -> np.ndarray:
-        """``[...]`` mean over episodes of the mean capped square of the errors of their figures.
+        """``[...]`` mean over episodes of the mean absolute error of their figures, capped.
 
-        A figure that a run does not have counts as far off. Only figures for calibration count.
+        In standard deviations of all that is uncertain. Absolute, so that a figure that is far
+        off still tells which way is better and does not outweigh all others. A figure that a run
+        does not have counts as far off. Only figures for calibration count.
         """
-        squares = np.minimum(np.nan_to_num(self.errors(simulated) ** 2, nan=CAP), CAP)
+        sizes = np.minimum(np.nan_to_num(np.abs(self.errors(simulated)), nan=CAP), CAP)
         counted = [
-            squares[..., (self.episode == name) & self.fitted].mean(axis=-1)
+            sizes[..., (self.episode == name) & self.fitted].mean(axis=-1)
             for name in dict.fromkeys(self.episode[self.fitted])
         ]
         return np.mean(counted, axis=0)
-
-    def implausibility(self, simulated: np.ndarray) -> np.ndarray:
-        """``[...]`` second largest error in size of a figure for calibration.
-
-        The second, so that one figure that the model cannot meet does not rule out everything
-        (Vernon, Goldstein and Bower 2010).
-        """
-        sizes = np.nan_to_num(np.abs(self.errors(simulated)[..., self.fitted]), nan=np.sqrt(CAP))
-        return np.sort(sizes, axis=-1)[..., -min(2, sizes.shape[-1])]
 
 
 def observed_figures(episodes: Mapping[str, Episode]) -> Figures:

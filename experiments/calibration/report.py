@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.calibrate import COMMAND, CUTOFF, Calibration
 from experiments.calibration import tables
 from experiments.calibration.figures import (
     correlation_figure,
@@ -19,7 +18,9 @@ from experiments.calibration.figures import (
     predictive_figure,
     settings_figure,
 )
+from experiments.calibration.inference import ACCEPTED
 from experiments.calibration.misfit import CAP, Figures
+from experiments.calibration.results import COMMAND, Calibration
 from experiments.engine.store import provenance
 from experiments.figures import save
 
@@ -71,7 +72,7 @@ def all_tables(found: Calibration) -> dict[str, pd.DataFrame]:
         "settings": tables.setting_table(found),
         "correlations": tables.correlation_table(found),
         "predictive": tables.predictive_table(found),
-        "generations": tables.generation_table(found),
+        "search": tables.search_table(found),
     }
     if found.held_out:
         written["left_out"] = tables.left_out_table(found)
@@ -97,16 +98,13 @@ def posterior_provenance(found: Calibration) -> dict[str, Any]:
         "figures_fitted": int(found.figures.fitted.sum()),
         "settings": list(found.problem.priors.settings),
         "draws": len(found.draws),
-        "different_draws": len(np.unique(found.draws, axis=0)),
-        "effective_sample_size": round(sample.effective_size, 1),
-        "space_left_by_first_wave": round(found.fit.left, 4),
-        "implausibility_cutoff": round(found.fit.cutoff, 3),
-        "generations": len(sample.thresholds),
-        "last_threshold": round(sample.thresholds[-1], 4),
+        "candidates_of_the_search": sample.tried,
+        "threshold": round(sample.threshold, 4),
+        "space_left_by_history_matching": round(found.fit.region.left, 5),
         "distance": {
             name: round(float(np.median(found.figures.distance(simulated))), 4)
             for name, simulated in (
-                ("prior", found.wave.simulated),
+                ("prior", found.prior),
                 ("default", found.central),
                 ("posterior", sample.simulated),
             )
@@ -162,26 +160,23 @@ def calibration_page(found: Calibration, written: dict[str, pd.DataFrame], pictu
         "## How",
         METHOD.format(
             chance=found.plan.chance,
-            wave=found.plan.wave,
-            cutoff=CUTOFF,
-            left=100 * found.fit.left,
-            used=found.fit.cutoff,
-            generations=len(sample.thresholds),
-            population=sample.accepted[-1],
+            first=len(found.waves[0].scores),
+            later=_listed_numbers([len(wave.scores) for wave in found.waves[1:]]),
+            left=100 * found.fit.region.left,
+            tried=sample.tried,
+            kept=100 * ACCEPTED,
             cap=CAP,
             draws=len(found.draws),
-            different=about["different_draws"],
-            effective=sample.effective_size,
         ),
         f"Seed {found.seed}, {found.budget} candidates, {found.runs} runs of an episode, "
         f"{found.core_hours:.2f} core-hours; {found.failed} runs found no market clearing and "
         "count as far off.",
         "## What was found",
-        "The distance is the mean over episodes of the mean squared error of their figures, in "
-        f"standard deviations, each capped at {CAP:g}. Its median is {distance['prior']:.2f} "
+        "The distance is the mean over episodes of the mean absolute error of their figures, "
+        f"in standard deviations, each capped at {CAP:g}. Its median is {distance['prior']:.2f} "
         f"under the prior, {distance['default']:.2f} at the defaults and "
-        f"{distance['posterior']:.2f} under the posterior; the last threshold was "
-        f"{about['last_threshold']:.2f}. The posterior’s 80 % band meets the observed range of "
+        f"{distance['posterior']:.2f} under the posterior; the threshold was "
+        f"{about['threshold']:.2f}. The posterior’s 80 % band meets the observed range of "
         f"{100 * inside:.0f} % of the figures fitted"
         + (f" and {100 * checked.mean():.0f} % of those only shown." if len(checked) else "."),
         _picture("settings", pictures),
@@ -229,10 +224,10 @@ def calibration_page(found: Calibration, written: dict[str, pd.DataFrame], pictu
     if "left_out" in written:
         parts += [
             "## Each episode left out in turn",
-            "The whole search again on the other episodes; then what it found is run on the one "
-            "left out. If `without` is below `prior`, the other episodes have taught something "
-            "about this one. `close` is the share of its figures whose median is within a factor "
-            "of 1.5, 5 points or four months.",
+            "The search again on the other episodes, with the runs of the waves at hand; then what "
+            "it found is run on the one left out. If `without` is below `prior`, the other "
+            "episodes have taught something about this one. `close` is the share of its figures "
+            "whose median is within a factor of 1.5, 5 points or four months.",
             _picture("left_out", pictures),
             _markdown(
                 written["left_out"],
@@ -249,7 +244,7 @@ def calibration_page(found: Calibration, written: dict[str, pd.DataFrame], pictu
                 },
             ),
         ]
-    parts += ["## How the search went", _markdown(written["generations"], None)]
+    parts += ["## How the search went", _markdown(written["search"], None)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -258,15 +253,18 @@ METHOD = """\
 the observed range (read as a 90 % interval) and the model’s own error (half of the accuracy \
 asked of it: a factor of 1.5, 5 points, four months) this makes the standard deviation of a \
 figure.
-2. **First wave.** {wave} points of a Latin hypercube over the priors. A ridge regression on \
-squares and products of the settings emulates each figure; a point is implausible where the \
-second largest error exceeds {cutoff:g} deviations, the emulator’s own error included. \
-{left:.0f} % of the space is left (at a cutoff of {used:.2f}).
-3. **Sequential Monte Carlo** on what is left, with pyABC: {generations} generations of \
-{population}, each at a smaller distance, until the budget is spent. An episode counts once, \
-whatever the number of its figures; a squared error counts up to {cap:g}.
-4. The weighted last generation is resampled to {draws} equally likely draws ({different} \
-different ones; they say as much as {effective:.0f} independent ones).
+2. **History matching.** A first wave of {first} points of a Sobol sequence over the priors, then \
+{later} points in what is left. After each, a Gaussian process of scikit-learn (a length for every \
+setting) emulates the distance of all runs so far, and four fifths of the space are ruled out: \
+those whose distance, less one standard deviation of the emulator, is largest, but nothing that \
+may be as close as a right model would be (a mean error of 0.8 deviations). {left:.1f} % of the \
+space is left.
+3. **Approximate Bayesian computation** with pyABC: of {tried} draws of the prior in what is left, \
+the {kept:.0f} % that come closest are kept: {draws} equally likely, independent draws. An episode \
+counts once, whatever the number of its figures; an error counts up to {cap:g} deviations.
+
+Sequential Monte Carlo, which perturbs what was accepted, was tried first: with this many settings \
+and a budget of a thousand or two the weights were carried by one candidate.
 
 pyABC was chosen because it is maintained, tested and published (Schaelte and others 2022), and \
 lets a sampler be replaced: its own parallel samplers keep whichever run is done first, so that \
@@ -278,6 +276,10 @@ Every run is kept when it is done, so a call that was killed goes on where it st
 def _listed(names: Iterable[str]) -> str:
     words = [f"`{name}`" for name in names]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _listed_numbers(numbers: Iterable[int]) -> str:
+    return " and ".join(map(str, numbers))
 
 
 def _picture(name: str, pictures: str) -> str:

@@ -6,12 +6,9 @@ import numpy as np
 import pandas as pd
 
 from abm.posterior import about_setting
-from experiments.calibrate import BAND, Calibration, Fit
-from experiments.calibration.inference import equal_draws
 from experiments.calibration.misfit import Figures
+from experiments.calibration.results import BAND, Calibration
 from experiments.scores import TOLERANCE, Scale
-
-OVERSHOOT = 1000  # equally weighted rows that stand in for a weighted sample
 
 
 def setting_table(found: Calibration) -> pd.DataFrame:
@@ -22,7 +19,7 @@ def setting_table(found: Calibration) -> pd.DataFrame:
     """
     priors = found.problem.priors
     quantiles = np.quantile(found.draws, BAND, axis=0)
-    spread = _weighted(found.fit, found.seed).std(axis=0)
+    spread = found.fit.sample.scores.std(axis=0)
     rows = [
         {
             "setting": name,
@@ -40,15 +37,10 @@ def setting_table(found: Calibration) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _weighted(fit: Fit, seed: int) -> np.ndarray:
-    """[row, setting] scores, each as often as its weight asks."""
-    return fit.sample.scores[equal_draws(fit.sample, OVERSHOOT, seed)]
-
-
 def correlation_table(found: Calibration) -> pd.DataFrame:
     """Correlation of settings in the posterior, in scores. Table: setting, other, correlation."""
     names = found.problem.priors.settings
-    scores = _weighted(found.fit, found.seed)
+    scores = found.fit.sample.scores
     moving = scores.std(axis=0) > 0.0
     matrix = np.eye(len(names))
     matrix[np.ix_(moving, moving)] = np.corrcoef(scores[:, moving], rowvar=False)
@@ -68,11 +60,10 @@ def predictive_table(found: Calibration) -> pd.DataFrame:
     is uncertain; inside: whether the posterior's 80 % band meets the observed range.
     """
     whole = found.figures
-    rows = equal_draws(found.fit.sample, OVERSHOOT, found.seed)
     runs = {
-        "prior": found.wave.simulated,
+        "prior": found.prior,
         "default": found.central,
-        "posterior": found.fit.sample.simulated[rows],
+        "posterior": found.fit.sample.simulated,
     }
     bands = {name: _band(simulated) for name, simulated in runs.items()}
     error = whole.errors(bands["posterior"][1])
@@ -113,8 +104,8 @@ def _band(simulated: np.ndarray) -> np.ndarray:
 def left_out_table(found: Calibration) -> pd.DataFrame:
     """How well an episode is forecast that was not fitted on.
 
-    Table: episode; misfit (median distance of its figures for calibration, mean capped square of
-    the error in standard deviations) under prior, default, without (fitted on the others) and all;
+    Table: episode; misfit (median distance of its figures for calibration, mean capped error in
+    standard deviations) under prior, default, without (fitted on the others) and all;
     close_...: share of its figures whose median is within the tolerance.
     """
     rows = []
@@ -122,10 +113,10 @@ def left_out_table(found: Calibration) -> pd.DataFrame:
         own = found.figures.of([held.name])
         columns = found.figures.episode == held.name
         runs = {
-            "prior": found.wave.simulated[:, columns],
+            "prior": found.prior[:, columns],
             "default": found.central[:, columns],
             "without": held.simulated,
-            "all": _weighted_runs(found)[:, columns],
+            "all": found.fit.sample.simulated[:, columns],
         }
         row: dict[str, object] = {"episode": held.name}
         for name, simulated in runs.items():
@@ -133,10 +124,6 @@ def left_out_table(found: Calibration) -> pd.DataFrame:
             row[f"close_{name}"] = _close(own, simulated)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _weighted_runs(found: Calibration) -> np.ndarray:
-    return found.fit.sample.simulated[equal_draws(found.fit.sample, OVERSHOOT, found.seed)]
 
 
 def _close(figures: Figures, simulated: np.ndarray) -> float:
@@ -156,7 +143,7 @@ def shift_table(found: Calibration) -> pd.DataFrame:
     fits = {"": found.fit} | {held.name: held.fit for held in found.held_out}
     rows = []
     for name, fit in fits.items():
-        scores = _weighted(fit, found.seed)
+        scores = fit.sample.scores
         for place, setting in enumerate(names):
             rows.append(
                 {
@@ -169,19 +156,33 @@ def shift_table(found: Calibration) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def generation_table(found: Calibration) -> pd.DataFrame:
-    """How the search went. Table: fitted_on, generation, threshold, tried, accepted."""
-    fits = {"all episodes": found.fit}
-    fits |= {f"without {held.name}": held.fit for held in found.held_out}
+def search_table(found: Calibration) -> pd.DataFrame:
+    """How the search went.
+
+    Table: step, runs; median and best distance of them; left: share of the prior that history
+    matching had left for them.
+    """
+    region = found.fit.region
+    before = [1.0, *np.cumprod(region.shares)]
     rows = [
-        {
-            "fitted_on": name,
-            "generation": generation,
-            "threshold": threshold,
-            "tried": fit.sample.tried[generation],
-            "accepted": fit.sample.accepted[generation],
-        }
+        _step(f"wave {number + 1}", found.figures, wave.simulated, before[number])
+        for number, wave in enumerate(found.waves)
+    ]
+    fits = {"kept of the search": found.fit}
+    fits |= {f"kept of the search without {held.name}": held.fit for held in found.held_out}
+    rows += [
+        _step(name, fit.figures, fit.sample.simulated, fit.region.left)
         for name, fit in fits.items()
-        for generation, threshold in enumerate(fit.sample.thresholds)
     ]
     return pd.DataFrame(rows)
+
+
+def _step(name: str, figures: Figures, simulated: np.ndarray, left: float) -> dict[str, object]:
+    distance = figures.distance(simulated)
+    return {
+        "step": name,
+        "runs": len(simulated),
+        "median": float(np.median(distance)),
+        "best": float(distance.min()),
+        "left": left,
+    }
