@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,7 @@ def first_month(config: Config) -> None:
 def first_clearing() -> None:
     """Clear a market of one seller and one buyer, so that the market core is compiled."""
     one, cell = np.ones(1), np.ones((1, 1, 1))
+    bids_and_limits: dict[str, Any] = {**no_bids(1, 1), **no_limits()}
     problem = Problem(
         capacity=one,
         low_ask=one,
@@ -154,8 +156,7 @@ def first_clearing() -> None:
         price_addition=0.0 * cell,
         floor_price=0.0 * cell,
         dispersion=one,
-        **no_bids(1, 1),
-        **no_limits(),
+        **bids_and_limits,
     )
     with told_if_slow():
         clear(problem)

@@ -135,7 +135,9 @@ def headline_levels(panel: Panel, about: Subject) -> pd.DataFrame:
     if about.shock is not None:
         crisis = crisis_window(about.shock, about.shock_start, about.crisis_months)
         windows.append(replace(crisis, name=HIT))
-    asked = [(w, m, about.shock_minerals) for w in windows for m in HEADLINE_MEASURES]
+    asked: list[tuple[Window, str, tuple[str, ...] | None]] = [
+        (w, m, about.shock_minerals) for w in windows for m in HEADLINE_MEASURES
+    ]
     asked += [(replace(w, name=CALM_ALL), "landed_price", None) for w in windows if w.name == CALM]
     parts = [
         paired_levels(panel, m, w, groups=groups, minerals=which, stages=about.stages)

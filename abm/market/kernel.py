@@ -1146,7 +1146,7 @@ def among_sellers(desk: Desk, free: int) -> None:
         rest = part(value, REST, first, last)
         for d in range(row.size):
             row[d] = rest[d] * share[d]
-        n = np.int64(0)  # a literal would be compiled for in `follow_on`
+        n: Any = np.int64(0)  # a literal would be compiled for in `follow_on`
         while n < free:
             m = index[FREE, n]
             after = max(first, index[FIRST_PLACE, m])

@@ -113,7 +113,6 @@ COLUMNS = {
     "alliance": "circle of members; none: no alliance",
     "scenario": "scenario of demand",
     "ambition": "what the circle does together, by name; none: no alliance",
-    "group": "country, or members: those of the circle, whether it is in force or not",
     "forecast": "model, persistence (nothing changes) or textbook (equilibrium without hoarding)",
     "figure": "name of an observed figure; of a price path: home, abroad or another place",
     "kind": "figure: a simulated figure; path: a monthly price, USD/kg",
@@ -133,7 +132,8 @@ COLUMNS = {
     "producers_musd": "surplus of mines and refiners over the window, million USD a year",
     "rents_musd": "rents of export limits over the window, million USD a year",
     "treasury_musd": "balance of the treasury with the state's stock, million USD a year",
-    "group": "whose price: members of every circle, outsiders of all, or home of the exporter",
+    "group": "country or group of them: members of the circle or circles whether in force or not, "
+    "outsiders of all, or home of the exporter",
     "usd_per_kg": "price of the refined product, 2024 USD/kg",
     "period": "first or last year of the runs",
     "share": "non-allied share of purchases over that year, percent of tonnes",

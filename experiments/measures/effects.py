@@ -172,7 +172,9 @@ class Cells:
 
 # ---------------------------------------------------------------- scenarios and groups
 
-Layout = pd.DataFrame | Panel | Outline  # what says which runs there are and who is in a circle
+type Layout = (
+    pd.DataFrame | Panel | Outline
+)  # what says which runs there are and who is in a circle
 
 
 def outlined(monthly: Layout) -> Panel | Outline:

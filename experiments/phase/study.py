@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -125,7 +126,7 @@ def of_severity(control: Control, severity: float) -> Control:
             quota_tonnes=-1.0,
             smuggled_share=severity * (1.0 - control.enforcement),
         )
-    strength = {
+    strength: dict[Instrument, dict[str, Any]] = {
         Instrument.quota: {"quota_share": 1.0 - severity, "quota_tonnes": -1.0},
         Instrument.licence: {"approval_share": 1.0 - severity},
         Instrument.tax: {"rate": 2.0 * severity},

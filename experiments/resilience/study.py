@@ -8,6 +8,7 @@ each mineral by itself would give the same figures.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,7 +136,7 @@ def cut_off(config: Config, supplier: str) -> Config:
     """The settings with a supplier that ships nothing abroad, or makes nothing, for a while."""
     settings = config.resilience
     first = month_index(settings.start, config.horizon.start)
-    dates = {
+    dates: dict[str, Any] = {
         "start": settings.start,
         "end": month_name(config.horizon.start, first + settings.months),
     }
