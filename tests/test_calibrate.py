@@ -31,7 +31,7 @@ from experiments.calibration.tables import (
 )
 
 
-def calibrated(folder: Path, budget: int = 150, seed: int = 0, count: int = 1) -> Calibration:
+def calibrated(folder: Path, budget: int = 170, seed: int = 0, count: int = 1) -> Calibration:
     with RunStore(folder / "runs.sqlite") as store:
         return calibrate(toy_history.problem(), store, budget, seed, count)
 
@@ -85,7 +85,7 @@ def test_every_episode_is_left_out_in_turn(found: Calibration) -> None:
 
 
 def test_the_budget_is_kept(tmp_path: Path) -> None:
-    budget = 150
+    budget = 170
     small = calibrated(tmp_path, budget)
     assert small.runs <= 2 * budget
     assert planned(4000, 3).total(3) == 4000
@@ -113,7 +113,7 @@ def test_a_calibration_that_was_cut_off_goes_on(tmp_path: Path) -> None:
 
     def outcome_in(store: RunStore) -> list[bytes]:
         with store:
-            return outcome(calibrate(problem, store, 150, 0, 1))
+            return outcome(calibrate(problem, store, 170, 0, 1))
 
     expected = outcome_in(RunStore(tmp_path / "whole.sqlite"))
     runs = len(log.read_text().splitlines())
@@ -139,7 +139,7 @@ def test_a_calibration_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert 0 < lost == begun - runs // 2 <= 2, "only runs of the candidate cut off are repeated"
     log.unlink()
     with RunStore(tmp_path / "cut.sqlite") as store:
-        again = calibrate(problem, store, 150, 0, 1)
+        again = calibrate(problem, store, 170, 0, 1)
     assert outcome(again) == expected
     assert not log.exists()
     assert again.core_hours > 0.0, "what it cost is known although nothing was run"
@@ -150,10 +150,10 @@ def test_a_store_answers_only_for_its_own_code_and_data(tmp_path: Path) -> None:
     problem = toy_history.problem(toy_history.counted, f"{log}|")
     for version in ("a", "b"):
         with RunStore(tmp_path / "runs.sqlite") as store:
-            calibrate(dataclasses.replace(problem, version=version), store, 150, 0, 1)
+            calibrate(dataclasses.replace(problem, version=version), store, 170, 0, 1)
         count = len(log.read_text().splitlines())
         log.unlink()
-        assert count > 150
+        assert count > 170
 
 
 # --- Parts ----------------------------------------------------------------------------------------

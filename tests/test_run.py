@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
 from abm.books import BooksDoNotBalance
@@ -32,7 +33,7 @@ from abm.market import MarketNotCleared
 from abm.opening import Opening
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
-from experiments import ensemble, figures, outcome, run
+from experiments import ensemble, outcome, run
 from experiments.collect import jobs_below
 from experiments.engine import batch
 from experiments.engine.parts import PARTS, Plan, claimed
@@ -425,7 +426,7 @@ def test_same_bytes_with_one_worker_or_two(
     Figures are drawn, so that their tables can be compared, but not printed to files.
     """
     folder, _ = finished
-    monkeypatch.setattr(figures.Figure, "savefig", lambda *arguments, **options: None)
+    monkeypatch.setattr(Figure, "savefig", lambda *arguments, **options: None)
     monkeypatch.setattr(outcome, "write_report", lambda folder, *arguments: folder)
     run.run_experiment(configuration(*SMALL, "workers=1"), tmp_path / "again")
     assert capsys.readouterr().err == "", "a progress bar where no terminal is"
@@ -637,9 +638,10 @@ def test_help_is_understandable(command: Callable[..., Answer]) -> None:
     mechanisms = {"producers", "tension", "accession", "instability", "demand"}
     mechanisms |= {"shipping", "recycling", "substitution", "planning", "projects", "uncertainty"}
     assert groups == mechanisms | {"world", "membership", "instruments", "shock", "experiment"}
+    said = " ".join(answer.said.split())  # long lists are folded
     for group in groups:
         options = [path.stem for path in sorted((run.SETTINGS / group).glob("*.yaml"))]
-        assert f"{group}: {', '.join(options)}" in answer.said
+        assert f"{group}: {', '.join(options)}" in said
     for item in dataclasses.fields(Config):
         assert re.search(rf"^{item.name}:", answer.said, re.MULTILINE), item.name
     for words in ("python -m experiments.run", "HTML report", "setting=value", "--cfg job", " -m "):

@@ -172,9 +172,8 @@ class Cells:
 
 # ---------------------------------------------------------------- scenarios and groups
 
-type Layout = (
-    pd.DataFrame | Panel | Outline
-)  # what says which runs there are and who is in a circle
+# What says which runs there are and who is in a circle.
+type Layout = pd.DataFrame | Panel | Outline
 
 
 def outlined(monthly: Layout) -> Panel | Outline:
