@@ -84,12 +84,16 @@ GALLERY = (
 )  # fmt: skip
 
 
-def latest_table(name: str, results: Path) -> Path | None:
-    """The saved table of a figure in the newest results folder that holds one and is finished."""
+def latest_table(piece: Piece, results: Path) -> Path | None:
+    """The saved table of a figure in the newest finished results folder of its experiment.
+
+    Runs under a name of their own, another sector for one, are not the paper's.
+    """
     found = [
         path
-        for path in results.rglob(f"figures/{name}.csv")
+        for path in results.rglob(f"figures/{piece.name}.csv")
         if (path.parents[1] / "manifest.json").is_file()
+        and read_manifest(path.parents[1]).get("config", {}).get("name") == piece.experiment
     ]
     return max(found, key=lambda path: (path.parents[1] / "manifest.json").stat().st_mtime_ns,
                default=None)  # fmt: skip
@@ -106,7 +110,7 @@ def draw(results: Path, docs: Path) -> list[str]:
     folder = docs / "gallery"
     drawn = {}
     for piece in GALLERY:
-        path = latest_table(piece.name, results)
+        path = latest_table(piece, results)
         if path is None:
             continue
         manifest = read_manifest(path.parents[1])

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 
 
-def saved(results: Path, name: str, finding: str, level: float, age: float) -> None:
+def saved(results: Path, folder: str, finding: str, level: float, age: float, name: str) -> None:
     """A finished results folder with the table of one figure."""
-    folder = results / name
-    (folder / "figures").mkdir(parents=True)
+    place = results / folder
+    (place / "figures").mkdir(parents=True)
     table = pd.DataFrame(
         [
             (alliance, measure, f"2026-{month:02d}", level, level + 0.1, level + 0.2)
@@ -28,11 +28,12 @@ def saved(results: Path, name: str, finding: str, level: float, age: float) -> N
         ],
         columns=["alliance", "measure", "month", "p10", "median", "p90"],
     )
-    table.to_csv(folder / "figures" / "standoff.csv", index=False)
+    table.to_csv(place / "figures" / "standoff.csv", index=False)
     words = {"title": "Tension", "caption": "Medians.", "alt": "Lines."}
     manifest = {"finding": finding, "seeds": "0 to 7", "figures": {"standoff": words}}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    os.utime(folder / "manifest.json", (age, age))
+    manifest["config"] = {"name": name}
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    os.utime(place / "manifest.json", (age, age))
 
 
 def test_the_newest_table_is_drawn_and_the_page_names_what_is_there(
@@ -41,8 +42,9 @@ def test_the_newest_table_is_drawn_and_the_page_names_what_is_there(
     results, docs = tmp_path / "results", tmp_path / "docs"
     assert gallery.main([str(results)], docs) == 2
     assert "make run" in capsys.readouterr().out
-    saved(results, "new", "Tension settles.", 2.0, age=2e9)
-    saved(results, "old", "Tension climbs.", 1.0, age=1e9)
+    saved(results, "new", "Tension settles.", 2.0, 2e9, "standoff")
+    saved(results, "old", "Tension climbs.", 1.0, 1e9, "standoff")
+    saved(results, "newest", "Uranium is tense.", 3.0, 3e9, "another_sector")
     assert gallery.main([str(results)], docs) == 0
     assert "No saved table of: price_paths" in capsys.readouterr().out
     page = (docs / "gallery.md").read_text(encoding="utf-8")
