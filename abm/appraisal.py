@@ -15,7 +15,7 @@ import numpy as np
 from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.config import Producers
 from abm.market import Clearing, Problem, no_bids, no_limits
-from abm.passes import demand_surplus
+from abm.passes.accounts import demand_surplus
 
 CAPACITY_RANGE = (0.3, 4.0)  # of rivals' capacity over today's; as firms' own long-run answer
 

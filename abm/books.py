@@ -11,7 +11,8 @@ from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.ledger import Account, Ledger
 from abm.market import Clearing
-from abm.passes import add_up_markets, match_sales, send_off, sum_at, sum_where, take_stock
+from abm.passes.accounts import add_up_markets, sum_at, sum_where, take_stock
+from abm.passes.trading import match_sales, send_off
 from abm.policy.controls import Limit
 from abm.state import FEED, STATE, State
 from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Payments, StageRows

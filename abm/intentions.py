@@ -12,7 +12,7 @@ import numpy as np
 from abm.agents import buyer, firm
 from abm.config import Behaviour, Instrument, month_index
 from abm.facts import capped_share, place_state_purchases, states_buying
-from abm.passes import limit_by_feed
+from abm.passes.ordering import limit_by_feed
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.standards import StandardTerms, phase_in, standard_terms

@@ -10,7 +10,8 @@ from abm.agents import firm
 from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.agents.producer import shares_from
 from abm.config import Behaviour
-from abm.passes import follow, move_familiarity, rest_idle, smooth_price
+from abm.passes.learning import follow, move_familiarity, smooth_price
+from abm.passes.planning import rest_idle
 from abm.planning import market_price
 from abm.policy.licences import unused_approvals
 from abm.policy.standards import premium_earned

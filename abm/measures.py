@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.ledger import Account
-from abm.passes import measure_plants, measure_supply, measure_use
+from abm.passes.accounts import measure_plants, measure_supply, measure_use
 from abm.state import STATE
 from abm.world import KG
 

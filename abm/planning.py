@@ -16,7 +16,7 @@ from abm.agents.buyer import Orders
 from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
 from abm.ledger import Account
-from abm.passes import add_aid, impute_price, wear_out
+from abm.passes.planning import add_aid, impute_price, wear_out
 from abm.world import MONTHS
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from abm.agents.firm import FirmTraits
 from abm.config import Lifetimes, Recycling
 from abm.final_use import FinalUse, by_mineral, dearness
 from abm.ledger import Account
-from abm.passes import age_products, collect_scrap
+from abm.passes.accounts import age_products, collect_scrap
 from abm.policy.research import collection_support
 from abm.state import STATE
 from abm.trend import Trend

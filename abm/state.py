@@ -10,7 +10,7 @@ from abm.agents.buyer import BuyerTraits
 from abm.agents.firm import FirmTraits
 from abm.agents.producer import dominance, shares_from
 from abm.agents.table import Table
-from abm.passes import add_up_held
+from abm.passes.accounts import add_up_held
 from abm.scenario import DatedControl
 from abm.world import LONGEST_VOYAGE, World
 

@@ -9,7 +9,7 @@ import numpy as np
 from abm.agents.buyer import BuyerTraits, Orders
 from abm.agents.firm import FirmTraits
 from abm.market import Clearing, Problem
-from abm.passes import split_outlay, step_and_ramp, weigh_arcs
+from abm.passes.trading import split_outlay, step_and_ramp, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets

@@ -14,7 +14,7 @@ import numpy as np
 from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits
 from abm.ledger import Account
 from abm.measures import mean_price
-from abm.passes import (
+from abm.passes.accounts import (
     add_sectors,
     cost_by_place,
     demand_surplus,

@@ -6,7 +6,8 @@ from conftest import model_of, quiet_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abm.passes import move_familiarity, send_off, split_outlay, weigh_arcs
+from abm.passes.learning import move_familiarity
+from abm.passes.trading import send_off, split_outlay, weigh_arcs
 from abm.world import World
 
 MARKETS, PLACES, GROUPS, LONGEST = 3, 4, 2, 2

@@ -19,7 +19,7 @@ from abm.agents.firm import firm_traits
 from abm.config import Config, ConfigError, Contracts, Entry, Idling, check
 from abm.ledger import Account
 from abm.model import MineralModel
-from abm.passes import count_losses
+from abm.passes.planning import count_losses
 from abm.recorder import Record
 from abm.world import MONTHS, World
 

@@ -16,7 +16,7 @@ from abm.config import Instability, Instrument, Rights, Shipping
 from abm.ledger import Account
 from abm.market import Clearing, Problem, clear
 from abm.model import MineralModel
-from abm.passes import cost_by_place
+from abm.passes.accounts import cost_by_place
 from abm.recorder import Record, account_table, sector_table
 from abm.welfare import PARTIES, consumer_surplus, sales_cost
 from abm.world import World

@@ -20,7 +20,8 @@ from functools import cached_property
 import numpy as np
 
 from abm.config import Behaviour
-from abm.passes import draw_orders, fill_ramps, scale_use
+from abm.passes.ordering import draw_orders
+from abm.passes.trading import fill_ramps, scale_use
 
 LEAST_ORDER = 0.02  # share of need always ordered, so that trade never dies out; assumed
 # The clearing core bends the demand curve only far below any price met; the same guard here.

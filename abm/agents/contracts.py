@@ -15,7 +15,7 @@ import numpy as np
 
 from abm.agents.buyer import Orders
 from abm.config import Contracts
-from abm.passes import firm_up, move_usual, settle_terms, usual_purchases
+from abm.passes.ordering import firm_up, move_usual, settle_terms, usual_purchases
 from abm.world import MONTHS, World
 
 

@@ -14,17 +14,13 @@ import numpy as np
 
 from abm.agents.table import Column, Row
 from abm.config import Behaviour
-from abm.passes import (
-    add_stock,
+from abm.passes.accounts import add_stock, raise_cost, share_out, sum_at, sum_where
+from abm.passes.planning import (
     approach_capacity,
     drift_markups,
     move_asks,
-    raise_cost,
     restock,
     sell_ramps,
-    share_out,
-    sum_at,
-    sum_where,
     want_capacity,
 )
 from abm.world import MONTHS, World

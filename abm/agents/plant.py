@@ -13,7 +13,7 @@ import numpy as np
 
 from abm.agents.firm import MOST_CAPACITY, PRICE_RATIOS, FirmTraits
 from abm.config import Depletion, Entry, HostMetals, Idling, Planning
-from abm.passes import (
+from abm.passes.planning import (
     build_more,
     count_losses,
     foresee_price,

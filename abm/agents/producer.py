@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from abm.agents.table import Column, Row
-from abm.passes import lerner, raise_markups
+from abm.passes.planning import lerner, raise_markups
 from abm.policy.procurement import countervailing
 
 

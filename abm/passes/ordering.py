@@ -1,0 +1,212 @@
+"""Orders of the month: need, contracts, feed, and what is bought of them."""
+
+import numpy as np
+
+from abm.passes import compiled
+
+
+@compiled
+def draw_orders(
+    need: np.ndarray,
+    trend_need: np.ndarray,
+    expected_use: np.ndarray,
+    position: np.ndarray,
+    released: np.ndarray,
+    cover: np.ndarray,
+    extra_cover: np.ndarray,
+    bridge: np.ndarray,
+    bridge_months: np.ndarray,
+    transit: np.ndarray,
+    growth: np.ndarray,
+    expected_price: np.ndarray,
+    least_order: float,
+    minimum_cover: float,
+    drawdown_months: float,
+    adjustment_months: float,
+    speculation: float,
+    order_width: float,
+    distress: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Floor [M, J, G] and quantity, low and high price of both ramps [M, J, 2G] of every order.
+
+    Arrays are [M, J, G]; `extra_cover` and `bridge` (shares of the cover), `bridge_months`,
+    `transit` and `expected_price` are [M, J]; `growth` is [M].
+    """
+    markets, countries, groups = need.shape
+    floor = np.zeros(need.shape)
+    quantity = np.zeros((markets, countries, 2 * groups))
+    low = np.empty(quantity.shape)
+    high = np.empty(quantity.shape)
+    for m in range(markets):
+        for j in range(countries):
+            price = expected_price[m, j]
+            width = order_width * price
+            for g in range(groups):
+                part = 0.0
+                wanted = need[m, j, g]
+                if wanted > 0.0:
+                    usual = trend_need[m, j, g]
+                    aboard = transit[m, j] * usual
+                    calm_target = cover[m, j, g] * usual
+                    target = calm_target * (1.0 + extra_cover[m, j])
+                    gap = target + aboard - position[m, j, g]
+                    due = min(max(gap, 0.0), bridge[m, j] * calm_target)
+                    closing = (
+                        (gap - due) / adjustment_months
+                        + due / bridge_months[m, j]
+                        + growth[m] * (calm_target + aboard)
+                    )
+                    held = max(position[m, j, g] - aboard, 0.0)
+                    spare = max(held - minimum_cover * target, 0.0)
+                    least = least_order * wanted
+                    given = released[m, j, g]
+                    moderate = max(wanted - spare / drawdown_months - given, least)
+                    distressed = max(wanted - held / drawdown_months - given, least)
+                    use = expected_use[m, j, g]
+                    scale = use / wanted
+                    bottom = moderate * scale
+                    # Who expected to use little still buys its need once the price has fallen back.
+                    ramp = max(use, wanted) - bottom + max(closing, 0.0) + speculation * usual
+                    middle = min(max(use + closing - given, bottom) - bottom, ramp)
+                    part = middle / ramp if ramp > 0.0 else 0.0
+                    floor[m, j, g] = distressed
+                    quantity[m, j, g] = ramp
+                    quantity[m, j, groups + g] = (moderate - distressed) * scale
+                top = price + width * part
+                low[m, j, g] = top - width
+                high[m, j, g] = top
+                low[m, j, groups + g] = top
+                high[m, j, groups + g] = max(distress * price, top + 0.1 * price)
+    return floor, quantity, low, high
+
+
+@compiled
+def settle_terms(
+    share: np.ndarray,
+    flow: np.ndarray,
+    usual_flow: np.ndarray,
+    banned: np.ndarray,
+    markup: np.ndarray,
+    gap: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What sellers hand back and what buyers pay on top, by destination and by origin.
+
+    Both [2, M, J or I]. Under contract is the `share` [M] of what flows on an arc that is not
+    `banned`, up to its usual flow; a tonne settles the `gap` [M, I] of its price with the mark-up.
+    """
+    markets, origins, destinations = flow.shape
+    by_destination = np.zeros((2, markets, destinations))
+    by_origin = np.zeros((2, markets, origins))
+    for m in range(markets):
+        for i in range(origins):
+            if gap[m, i] == 0.0:
+                continue
+            side = 0 if gap[m, i] > 0.0 else 1
+            for j in range(destinations):
+                tonnes = share[m] * min(flow[m, i, j], usual_flow[m, i, j])
+                if tonnes > 0.0 and not banned[m, i, j]:
+                    amount = abs(tonnes * (1.0 + markup[m, i, j]) * gap[m, i])
+                    by_destination[side, m, j] += amount
+                    by_origin[side, m, i] += amount
+    return by_destination, by_origin
+
+
+@compiled
+def usual_purchases(usual_flow: np.ndarray, banned: np.ndarray) -> np.ndarray:
+    """[M, J] sum of the usual flows on arcs that are not `banned`."""
+    markets, origins, destinations = usual_flow.shape
+    bought = np.zeros((markets, destinations))
+    for m in range(markets):
+        for i in range(origins):
+            for j in range(destinations):
+                if not banned[m, i, j]:
+                    bought[m, j] += usual_flow[m, i, j]
+    return bought
+
+
+@compiled
+def firm_up(
+    floor: np.ndarray,
+    quantity: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    committed: np.ndarray,
+    need: np.ndarray,
+    expected_use: np.ndarray,
+    expected_price: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Floor [M, J, G] and ramps [M, J, 2G] of orders whose `committed` part [M, J] is firm.
+
+    The same part of both ramps of every group moves to its floor, up to its need, so that at the
+    expected price it orders what it did.
+    """
+    markets, countries, groups = floor.shape
+    new_floor, new_quantity = floor.copy(), quantity.copy()
+    new_low, new_high = low.copy(), high.copy()
+    flexible = np.zeros(groups)
+    for m in range(markets):
+        for j in range(countries):
+            if committed[m, j] == 0.0:
+                continue
+            firm, total = 0.0, 0.0
+            for g in range(groups):
+                flexible[g] = 0.0
+                if expected_use[m, j, g] > 0.0:
+                    width = high[m, j, g] - low[m, j, g]
+                    filled = min(max((high[m, j, g] - expected_price[m, j]) / width, 0.0), 1.0)
+                    flexible[g] = quantity[m, j, g] * filled + quantity[m, j, groups + g]
+                    total += flexible[g]
+                    firm += floor[m, j, g] * expected_use[m, j, g] / need[m, j, g]
+            if total == 0.0:
+                continue
+            wanted = min(max(committed[m, j] - firm, 0.0) / total, 1.0)
+            for g in range(groups):
+                if flexible[g] > 0.0:
+                    scale = expected_use[m, j, g] / need[m, j, g]
+                    room = max(need[m, j, g] - floor[m, j, g], 0.0) * scale
+                    part = min(wanted, room / flexible[g])
+                    new_floor[m, j, g] += part * flexible[g] / scale
+                    width = high[m, j, g] - low[m, j, g]
+                    price = expected_price[m, j]
+                    filled = min(max((high[m, j, g] - price) / width, 0.0), 1.0)
+                    left = (1.0 - part) * filled
+                    kept = left + 1.0 - filled
+                    new_quantity[m, j, g] *= kept
+                    top = price + width * (left / kept if kept > 0.0 else 0.0)
+                    new_low[m, j, g], new_high[m, j, g] = top - width, top
+                    new_low[m, j, groups + g] = top
+                    new_quantity[m, j, groups + g] *= 1.0 - part
+    return new_floor, new_quantity, new_low, new_high
+
+
+@compiled
+def limit_by_feed(
+    mined: np.ndarray,
+    refined: np.ndarray,
+    refining_yield: np.ndarray,
+    stock: np.ndarray,
+    feed_price: np.ndarray,
+    reference_price: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M, J] output that the first group's stock of feed allows, and by how much feed is dearer.
+
+    In the rows of `refined` markets, from those of `mined` ones; elsewhere infinite and zero.
+    """
+    limit, rise = np.full(feed_price.shape, np.inf), np.zeros(feed_price.shape)
+    for row in range(mined.size):
+        m, r, share = mined[row], refined[row], refining_yield[row, 0]
+        for j in range(feed_price.shape[1]):
+            limit[r, j] = stock[m, j, 0] * share
+            rise[r, j] = (feed_price[m, j] - reference_price[m, j]) / share
+    return limit, rise
+
+
+@compiled
+def move_usual(usual: np.ndarray, flow: np.ndarray, months: float) -> np.ndarray:
+    """[M, I, J] usual flows a month on: a part of the way to this month's."""
+    moved = np.empty(flow.shape)
+    for m in range(flow.shape[0]):
+        for i in range(flow.shape[1]):
+            for j in range(flow.shape[2]):
+                moved[m, i, j] = usual[m, i, j] + (flow[m, i, j] - usual[m, i, j]) / months
+    return moved
