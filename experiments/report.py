@@ -331,6 +331,7 @@ def write_report(
         countries=None if effects is None or effects.empty else country_table(effects, scene),
         tables={name: plain_table(table) for name, table in others.items()},
         assumptions=plain_table(tables["assumptions"]) if "assumptions" in tables else None,
+        caveats=caveats(manifest),
         provenance=_provenance(manifest),
         config=_settings(manifest),
         members={
@@ -375,6 +376,7 @@ def write_study_report(
         tables={name: plain_table(table) for name, table in answer.tables.items()},
         notes=answer.notes,
         assumptions=plain_table(assumed),
+        caveats=caveats(manifest),
         provenance=_provenance(manifest),
         config=_settings(manifest),
     )
@@ -412,6 +414,41 @@ def _embedded(folder: Path, name: str) -> Markup:
     if not path.is_file():
         raise FileNotFoundError(f"No figure '{path}' for the report: save the figures first.")
     return Markup("data:image/png;base64,") + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def drawn_between_seeds(manifest: Mapping[str, Any]) -> list[str]:
+    """What one seed may have otherwise than another, by the configuration of the manifest."""
+    config = manifest.get("config", {})
+    drawn = ["chance"]
+    if config.get("world", {}).get("draw_parameters", False):
+        drawn.append("parameters of minerals within their stated ranges")
+    if config.get("uncertainty", {}).get("active", False):
+        drawn.append("behaviour, drawn from the settings that fit past episodes best")
+    return drawn
+
+
+def caveats(manifest: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before using the numbers: what intervals hold, what is estimated."""
+    drawn = drawn_between_seeds(manifest)
+    several = f"{', '.join(drawn[:-1])} and {drawn[-1]}" if len(drawn) > 1 else f"{drawn[0]} only"
+    missing = (
+        "the data or of the model’s form"
+        if len(drawn) > 2
+        else ("all parameters, of the data or of the model’s form")
+    )
+    behaviour = (
+        "Behavioural parameters are draws of the posterior: the settings that come closest "
+        "to past episodes, which they miss by the factors told in the validation."
+        if manifest.get("config", {}).get("uncertainty", {}).get("active", False)
+        else "Behavioural parameters are assumed from ranges in the literature."
+    )
+    return [
+        f"The intervals show what differs between seeds: {several}. They do not show the "
+        f"uncertainty of {missing}.",
+        "Much of the opening state is estimated: demand by country and most flows between pairs of "
+        "countries are not public and are completed from known totals.",
+        f"{behaviour} Results are conditional on the scenario as configured and are no forecast.",
+    ]
 
 
 def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

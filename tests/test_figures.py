@@ -33,7 +33,7 @@ from experiments.measures.effects import (
 )
 from experiments.measures.panel import Panel
 from experiments.measures.replications import dependence_groups, price_groups
-from experiments.report import effect_clause, finding, number, write_report
+from experiments.report import caveats, effect_clause, finding, number, write_report
 from tests.synthetic_monthly import COUNTRIES, SHOCK, SHOCKED, START, synthetic_monthly
 
 SCENE = Scene(
@@ -329,3 +329,15 @@ def test_a_measure_that_moves_nowhere_is_left_out_and_said_to_be(
         assert any("price" in title for title in titles)
         assert not any("Unmet" in title for title in titles)
         assert "Unmet need is left out" in shown[name].caption
+
+
+def test_caveats_say_what_the_intervals_hold() -> None:
+    fixed = {"world": {"draw_parameters": False}, "uncertainty": {"active": False}}
+    drawn = {"world": {"draw_parameters": True}, "uncertainty": {"active": True}}
+    first = caveats({"config": fixed})[0]
+    assert "chance only" in first
+    assert "uncertainty of all parameters" in first
+    first, *others = caveats({"config": drawn})
+    assert "chance, parameters of minerals" in first
+    assert "behaviour" in first
+    assert not any("assumed from ranges" in caveat for caveat in others)
