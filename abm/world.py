@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -227,64 +227,105 @@ def build_world(
     if opening is None:
         opening = opening_balance(tables, select_minerals(tables, config.minerals))
     _check_positions(config.positions)
+    ground = _ground(tables, opening, with_projects)
     draws = _Draws(seed if config.draw_parameters else None, config.positions)
     parameters = _parameters(tables, opening, draws)
-    prices = _market_prices(tables, opening)
-    lanes = _lanes(tables, opening.countries)
-    costs = _trade_costs(tables, opening, parameters, prices, lanes)
-    weights = _weights(tables, opening, parameters, prices, costs)
-    plans = _listed_projects(tables, opening, draws)
-    firms = _firms(
-        tables,
-        opening,
-        parameters["utilisation"],
-        config.scrap_utilisation,
-        plans if with_projects else [],
-    )
-    table = tables.countries.set_index("code").loc[list(opening.countries)]
-    names = tables.minerals.set_index("mineral")
+    capital = np.array([KG * draws.value(*figure) for figure in ground.capital])
+    costs = _trade_costs(ground, opening, parameters)
     return World(
-        year=config.year,
-        countries=opening.countries,
-        country_names=tuple(table["name"]),
-        roles=tuple(table["role"]),
-        regions=tuple(table["region"]),
-        minerals=opening.minerals,
-        families=tuple(_text(names.loc[m, "family"]) for m in opening.minerals),
-        sectors=opening.sectors,
-        markets=opening.markets,
-        mineral_of_market=opening.mineral_of_market,
-        is_refined=opening.is_refined,
-        mined_market=_market_of(opening, refined=False),
-        refined_market=_market_of(opening, refined=True),
-        political_stability=table["political_stability"].to_numpy(float),
-        industry=table["industry_bn_usd"].to_numpy(float),
-        standard_score=_standard_scores(tables, opening.countries),
-        non_allied=(table["role"] == "non_allied").to_numpy(),
-        ideal_point=_ideal_points(tables, opening.countries),
         opening=opening,
         flow=opening.flow,
+        year=config.year,
         parameters=parameters,
-        refining_yield=opening.refining_yield,
         old_scrap_share=_by_mineral(tables, opening, "old_scrap_share", draws),
         collectable_share=_by_mineral(tables, opening, "collectable_share", draws),
-        voyage=lanes["months"],
-        voyage_days=lanes["days"],
-        passages=_passages(tables, opening.countries),
-        firms=firms,
-        projects=_project_columns(plans if with_projects else [], firms),
-        capital_cost=_capital_cost(plans, len(opening.markets)),
-        stockpile_months=_stockpiles(tables, opening),
-        reserves=_reserves(tables, opening),
-        by_product=(names["by_product"].loc[list(opening.minerals)] == "yes").to_numpy(),
-        growth=_growth(tables, opening, draws),
-        demand_years=_demand_years(tables),
-        demand_paths=_demand_paths(tables, opening),
-        circles=_circles(tables),
-        **prices,
-        **costs,
-        **weights,
+        firms=_firms(ground, parameters["utilisation"], config.scrap_utilisation),
+        projects=replace(ground.projects, capital=capital[: ground.projects.firm.size]),
+        capital_cost=_capital_cost(ground.plans, capital, len(opening.markets)),
+        growth=_growth(ground.growth, opening, draws),
+        **(ground.known | costs | _weights(ground, parameters, costs)),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Ground:
+    """What no draw changes of the worlds of one opening; all of them share these arrays."""
+
+    known: dict[str, Any]  # fields of the world
+    km: np.ndarray  # [origin, destination] at sea
+    foreign: np.ndarray  # [origin, destination] bool
+    firms: FirmColumns  # capacity: of those that run, what it would be if they ran in full
+    projects: ProjectColumns  # without their capital
+    plans: list[dict[str, Any]]  # all projects of the tables, whether they may be built or not
+    capital: list[_Figure]  # [plan] million USD
+    growth: list[tuple[tuple[int, int], _Figure]]  # by mineral and sector, a year
+
+
+@lru_cache(maxsize=2)
+def _ground(tables: Tables, opening: Opening, with_projects: bool) -> _Ground:
+    lanes = _lanes(tables, opening.countries)
+    plans = _listed_projects(tables, opening)
+    built = plans if with_projects else []
+    firms = _listed_and_residual_firms(tables, opening, built)
+    growth = _growth_figures(tables, opening)
+    foreign = ~np.eye(len(opening.countries), dtype=bool)
+    known = {
+        "mineral_of_market": opening.mineral_of_market,
+        "is_refined": opening.is_refined,
+        "mined_market": _market_of(opening, refined=False),
+        "refined_market": _market_of(opening, refined=True),
+        "refining_yield": opening.refining_yield,
+        "voyage": lanes["months"],
+        "voyage_days": lanes["days"],
+        "tariff": np.where(foreign, _tariffs(tables, opening), 0.0),
+        "passages": _passages(tables, opening.countries),
+        "stockpile_months": _stockpiles(tables, opening),
+        "reserves": _reserves(tables, opening),
+        "demand_years": _demand_years(tables),
+        "demand_paths": _demand_paths(tables, opening, _growth(growth, opening, CENTRAL)),
+        "circles": _circles(tables),
+    }
+    return _Ground(
+        known=known
+        | _axes(tables, opening)
+        | _country_traits(tables, opening.countries)
+        | _market_prices(tables, opening)
+        | _shares(tables, opening),
+        km=lanes["km"],
+        foreign=foreign,
+        firms=firms,
+        projects=_project_columns(built, firms),
+        plans=plans,
+        capital=_capital_figures(plans),
+        growth=growth,
+    )
+
+
+def _axes(tables: Tables, opening: Opening) -> dict[str, Any]:
+    """Names along the axes, and what the table of minerals says of them."""
+    names = tables.minerals.set_index("mineral")
+    return {
+        "countries": opening.countries,
+        "minerals": opening.minerals,
+        "families": tuple(_text(names.loc[m, "family"]) for m in opening.minerals),
+        "sectors": opening.sectors,
+        "markets": opening.markets,
+        "by_product": (names["by_product"].loc[list(opening.minerals)] == "yes").to_numpy(),
+    }
+
+
+def _country_traits(tables: Tables, countries: tuple[str, ...]) -> dict[str, Any]:
+    table = tables.countries.set_index("code").loc[list(countries)]
+    return {
+        "country_names": tuple(table["name"]),
+        "roles": tuple(table["role"]),
+        "regions": tuple(table["region"]),
+        "political_stability": table["political_stability"].to_numpy(float),
+        "industry": table["industry_bn_usd"].to_numpy(float),
+        "standard_score": _standard_scores(tables, countries),
+        "non_allied": (table["role"] == "non_allied").to_numpy(),
+        "ideal_point": _ideal_points(tables, countries),
+    }
 
 
 def _check_positions(positions: Mapping[str, float]) -> None:
@@ -330,6 +371,10 @@ def triangular_quantile(position: float, mode: float, low: float, high: float) -
     return high - math.sqrt((1.0 - position) * width * (high - mode))
 
 
+# Name, beginning with its parameter; then value, low and high.
+type _Figure = tuple[tuple[str, ...], float, float, float]
+
+
 @dataclass(frozen=True)
 class _Draws:
     """Where in its stated range an uncertain figure lies: triangular, with its value as the mode.
@@ -354,6 +399,9 @@ class _Draws:
         if self.seed is None:
             return value
         return float(stream(self.seed, "parameter", *name).triangular(low, value, high))
+
+
+CENTRAL = _Draws(None, {})
 
 
 def _parameters(tables: Tables, opening: Opening, draws: _Draws) -> dict[str, np.ndarray]:
@@ -427,11 +475,7 @@ def _passages(tables: Tables, countries: tuple[str, ...]) -> Passages:
 
 
 def _trade_costs(
-    tables: Tables,
-    opening: Opening,
-    parameters: dict[str, np.ndarray],
-    prices: dict[str, np.ndarray],
-    lanes: dict[str, np.ndarray],
+    ground: _Ground, opening: Opening, parameters: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Prices at origin and delivered on every arc.
 
@@ -439,11 +483,10 @@ def _trade_costs(
     freight; the leading exporter asks its home price at home and the same net price abroad, so
     that the observed gap between the two is its opening export mark-up (licence cost included).
     """
-    count = len(opening.countries)
-    foreign = ~np.eye(count, dtype=bool)
+    prices, foreign, count = ground.known, ground.foreign, len(opening.countries)
     per_tonne = (
         parameters["freight_fixed_usd_per_t"][:, None, None]
-        + parameters["freight_usd_per_t_per_1000km"][:, None, None] * lanes["km"] / 1000.0
+        + parameters["freight_usd_per_t_per_1000km"][:, None, None] * ground.km / 1000.0
     )
     shipping = per_tonne * parameters["gross_weight"][:, None, None] / KG
     insurance = (parameters["insurance_share"] * prices["world_price"])[:, None, None]
@@ -469,12 +512,11 @@ def _trade_costs(
         origin_price[row, exporter] = home
         export_markup[row, exporter] = net_price[row] / home - 1.0
     export_markup = np.where(foreign, export_markup, 0.0)
-    tariff = np.where(foreign, _tariffs(tables, opening), 0.0)
-    delivered = origin_price[:, :, None] * (1.0 + export_markup) * (1.0 + tariff) + freight
+    duty = 1.0 + prices["tariff"]
+    delivered = origin_price[:, :, None] * (1.0 + export_markup) * duty + freight
     return {
         "origin_price": origin_price,
         "export_markup": export_markup,
-        "tariff": tariff,
         "freight": freight,
         "delivered_price": delivered,
     }
@@ -493,60 +535,58 @@ def _tariffs(tables: Tables, opening: Opening) -> np.ndarray:
     return rate
 
 
-def _weights(
-    tables: Tables,
-    opening: Opening,
-    parameters: dict[str, np.ndarray],
-    prices: dict[str, np.ndarray],
-    costs: dict[str, np.ndarray],
-) -> dict[str, np.ndarray]:
-    """Logit weights that reproduce the opening shares exactly at opening prices.
+def _shares(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
+    """Where buyers buy at the opening.
 
     `gravity_share` is what a plant without habits buys: the share that supply and nearness give.
     """
-    dispersion = prices["world_price"] / parameters["sourcing_elasticity"]
     use = opening.flow.sum(axis=1)
     entrant = affinity(tables, opening)
     gravity = entrant * opening.supply[:, :, None]
     gravity = gravity / gravity.sum(axis=1, keepdims=True)
     share = opening.flow / np.where(use > 0, use, 1.0)[:, None, :]
-    share = np.where((use > 0)[:, None, :], share, gravity)
-    landed = (share * costs["delivered_price"]).sum(axis=1)
-    gap = (costs["delivered_price"] - landed[:, None, :]) / dispersion[:, None, None]
     return {
-        "dispersion": dispersion,
-        "landed_price": landed,
-        "share": share,
+        "share": np.where((use > 0)[:, None, :], share, gravity),
         "gravity_share": gravity,
         "entry_share": entrant,
-        "opening_gap": gap,
     }
 
 
-def _firms(
-    tables: Tables,
-    opening: Opening,
-    utilisation: np.ndarray,
-    scrap_utilisation: float,
-    plans: list[dict[str, Any]],
+def _weights(
+    ground: _Ground, parameters: dict[str, np.ndarray], costs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What makes the logit reproduce the opening shares exactly at opening prices."""
+    dispersion = ground.known["world_price"] / parameters["sourcing_elasticity"]
+    landed = (ground.known["share"] * costs["delivered_price"]).sum(axis=1)
+    gap = (costs["delivered_price"] - landed[:, None, :]) / dispersion[:, None, None]
+    return {"dispersion": dispersion, "landed_price": landed, "opening_gap": gap}
+
+
+def _firms(ground: _Ground, utilisation: np.ndarray, scrap_utilisation: float) -> FirmColumns:
+    """The firms with capacity at the usual use of it; plants not yet open have their nameplate."""
+    firms = ground.firms
+    running = (firms.start_year == 0.0) & (firms.project < 0)
+    rate = np.where(firms.recycler, scrap_utilisation, utilisation[firms.market])
+    return replace(firms, capacity=np.where(running, firms.output / rate, firms.capacity))
+
+
+def _listed_and_residual_firms(
+    tables: Tables, opening: Opening, plans: list[dict[str, Any]]
 ) -> FirmColumns:
+    """The firms in their order, those that run with their output for capacity."""
     listed = _listed_firms(tables)
     rows: list[dict[str, object]] = []
     for market, (mineral, stage) in enumerate(opening.markets):
         for country, code in enumerate(opening.countries):
-            supply = float(opening.supply[market, country])
             scrap = float(opening.recycled[market, country])
-            usual = float(utilisation[market])
-            kinds = [(stage, False, supply - scrap, usual)]
+            kinds = [(stage, False, float(opening.supply[market, country]) - scrap)]
             if stage == "refined":
-                kinds.append(("recycled", True, scrap, scrap_utilisation))
-            for kind, recycler, total, rate in kinds:
+                kinds.append(("recycled", True, scrap))
+            for kind, recycler, total in kinds:
                 name = f"Other {kind} {mineral} producers of {code}"
+                place = {"market": market, "country": country, "recycler": recycler}
                 lines = listed.get((mineral, kind, code), [])
-                for firm in _national_firms(lines, name, total, rate):
-                    rows.append(
-                        {**firm, "market": market, "country": country, "recycler": recycler}
-                    )
+                rows += [firm | place for firm in _national_firms(lines, name, total)]
             rows += [
                 _idle_plant(plan, number)
                 for number, plan in enumerate(plans)
@@ -567,28 +607,25 @@ def _listed_firms(tables: Tables) -> dict[tuple[str, str, str], list[dict[str, A
 
 
 def _national_firms(
-    lines: list[dict[str, Any]], residual_name: str, total: float, utilisation: float
+    lines: list[dict[str, Any]], residual_name: str, total: float
 ) -> list[dict[str, object]]:
     """The listed firms of a country, scaled to its total, and residual producers for the rest.
 
-    `total` is the country's output of the kind, t/month; `utilisation` the usual use of capacity.
+    `total` is the country's output of the kind, t/month.
     """
     published = [max(0.0, float(line["output_t"] or 0.0)) / MONTHS for line in lines]
     published = [tonnes if np.isfinite(tonnes) else 0.0 for tonnes in published]
     whole = sum(published)
     scale = min(1.0, total / whole) if whole > 0 else 0.0
-    rows = [
-        _firm_row(line, tonnes * scale, utilisation)
-        for line, tonnes in zip(lines, published, strict=True)
-    ]
+    rows = [_firm_row(line, tonnes * scale) for line, tonnes in zip(lines, published, strict=True)]
     rest = total - whole * scale
     if rest > 1e-9 * max(total, 1e-12):
-        rows += _residual_firms(residual_name, rest, utilisation)
+        rows += _residual_firms(residual_name, rest)
     return rows
 
 
-def _firm_row(line: dict[str, Any], tonnes: float, utilisation: float) -> dict[str, object]:
-    """One real facility: running at the usual rate, or under construction with a known start."""
+def _firm_row(line: dict[str, Any], tonnes: float) -> dict[str, object]:
+    """One real facility: running, or under construction with a known start."""
     nameplate, start = float(line["capacity_t"]) / MONTHS, float(line["start_year"])
     dated = np.isfinite(nameplate) and np.isfinite(start)
     opens = line["state"] == "construction" and tonnes == 0.0 and dated
@@ -596,7 +633,7 @@ def _firm_row(line: dict[str, Any], tonnes: float, utilisation: float) -> dict[s
         "name": line["firm"],
         "operator": _text(line["operator"]),
         "parent": _text(line["parent"]),
-        "capacity": nameplate if opens else tonnes / utilisation,
+        "capacity": nameplate if opens else tonnes,
         "output": tonnes,
         "start_year": start if opens else 0.0,
         "cash_cost": float(line["cash_cost_usd_per_kg"]),
@@ -604,14 +641,14 @@ def _firm_row(line: dict[str, Any], tonnes: float, utilisation: float) -> dict[s
     }
 
 
-def _residual_firms(name: str, tonnes: float, utilisation: float) -> list[dict[str, object]]:
+def _residual_firms(name: str, tonnes: float) -> list[dict[str, object]]:
     sizes = 1.0 / np.arange(1, RESIDUAL_FIRMS + 1)
     return [
         {
             "name": f"{name} {rank + 1}",
             "operator": "",
             "parent": "",
-            "capacity": tonnes * share / utilisation,
+            "capacity": tonnes * share,
             "output": tonnes * share,
             "start_year": 0.0,
             "cash_cost": np.nan,
@@ -621,14 +658,12 @@ def _residual_firms(name: str, tonnes: float, utilisation: float) -> list[dict[s
     ]
 
 
-def _listed_projects(tables: Tables, opening: Opening, draws: _Draws) -> list[dict[str, Any]]:
-    """Projects of the minerals of this world, with their capital drawn or at its central value."""
+def _listed_projects(tables: Tables, opening: Opening) -> list[dict[str, Any]]:
+    """Projects of the minerals of this world, each with its line of the table."""
     plans = []
     for line in tables.projects.to_dict("records"):
         stage = "mined" if line["stage"] == "mined" else "refined"
         if (line["mineral"], stage) in opening.markets:
-            key = ("capital", line["mineral"], line["stage"], line["project"])
-            range_ = line["capital_low_musd"], line["capital_high_musd"]
             plans.append(
                 {
                     "name": line["project"],
@@ -637,10 +672,21 @@ def _listed_projects(tables: Tables, opening: Opening, draws: _Draws) -> list[di
                     "state": line["state"],
                     "recycler": line["stage"] == "recycled",
                     "capacity": line["capacity_t"] / MONTHS,
-                    "capital": KG * draws.value(key, line["capital_musd"], *range_),
+                    "line": line,
                 }
             )
     return plans
+
+
+def _capital_figures(plans: list[dict[str, Any]]) -> list[_Figure]:
+    lines = [plan["line"] for plan in plans]
+    return [
+        (
+            ("capital", line["mineral"], line["stage"], line["project"]),
+            *(line[f"capital_{point}musd"] for point in ("", "low_", "high_")),
+        )
+        for line in lines
+    ]
 
 
 def _idle_plant(plan: dict[str, Any], number: int) -> dict[str, object]:
@@ -662,20 +708,23 @@ def _project_columns(plans: list[dict[str, Any]], firms: FirmColumns) -> Project
     row = np.zeros(len(plans), dtype=np.int64)
     row[numbers] = np.flatnonzero(firms.project >= 0)
     kinds: dict[str, type] = {"market": np.int64, "country": np.int64, "recycler": bool}
-    kinds |= {"capacity": float, "capital": float, "name": str, "state": str}
+    kinds |= {"capacity": float, "name": str, "state": str}
     return ProjectColumns(
         firm=row,
+        capital=np.full(len(plans), np.nan),
         **{name: np.array([plan[name] for plan in plans], kind) for name, kind in kinds.items()},
     )
 
 
-def _capital_cost(plans: list[dict[str, Any]], markets: int) -> np.ndarray:
+def _capital_cost(plans: list[dict[str, Any]], capital: np.ndarray, markets: int) -> np.ndarray:
     """[market] USD per kg of yearly output of the planned projects, weighted by capacity."""
-    new = [plan for plan in plans if plan["state"] == "planned" and not plan["recycler"]]
-    market = np.array([plan["market"] for plan in new], dtype=np.int64)
-    capital = np.bincount(market, [plan["capital"] for plan in new], markets)
-    output = np.bincount(market, [MONTHS * plan["capacity"] for plan in new], markets)
-    return np.divide(capital, output, out=np.full(markets, np.nan), where=output > 0)
+    new = [
+        row for row, plan in enumerate(plans) if plan["state"] == "planned" and not plan["recycler"]
+    ]
+    market = np.array([plans[row]["market"] for row in new], dtype=np.int64)
+    spent = np.bincount(market, capital[new], markets)
+    output = np.bincount(market, [MONTHS * plans[row]["capacity"] for row in new], markets)
+    return np.divide(spent, output, out=np.full(markets, np.nan), where=output > 0)
 
 
 def _stockpiles(tables: Tables, opening: Opening) -> np.ndarray:
@@ -696,17 +745,29 @@ def _reserves(tables: Tables, opening: Opening) -> np.ndarray:
     return held
 
 
-def _growth(tables: Tables, opening: Opening, draws: _Draws) -> np.ndarray:
-    growth = np.zeros((len(opening.minerals), len(opening.sectors)))
-    for line in tables.sectors.itertuples():
-        if line.mineral in opening.minerals:
-            place = opening.minerals.index(line.mineral), opening.sectors.index(line.sector)
-            growth[place] = draws.value(
+def _growth_figures(tables: Tables, opening: Opening) -> list[tuple[tuple[int, int], _Figure]]:
+    """Growth a year and its range, with the place of its mineral and sector."""
+    return [
+        (
+            (opening.minerals.index(line.mineral), opening.sectors.index(line.sector)),
+            (
                 ("growth", line.mineral, line.sector),
                 line.growth_per_year,
                 line.growth_low,
                 line.growth_high,
-            )
+            ),
+        )
+        for line in tables.sectors.itertuples()
+        if line.mineral in opening.minerals
+    ]
+
+
+def _growth(
+    figures: list[tuple[tuple[int, int], _Figure]], opening: Opening, draws: _Draws
+) -> np.ndarray:
+    growth = np.zeros((len(opening.minerals), len(opening.sectors)))
+    for place, figure in figures:
+        growth[place] = draws.value(*figure)
     return growth
 
 
@@ -719,14 +780,13 @@ def _demand_years(tables: Tables) -> np.ndarray:
     return np.unique([TABLE_YEAR, *tables.demand_paths["year"]]).astype(float)
 
 
-def _demand_paths(tables: Tables, opening: Opening) -> dict[str, np.ndarray]:
+def _demand_paths(tables: Tables, opening: Opening, central: np.ndarray) -> dict[str, np.ndarray]:
     """Scenarios of demand as multiples of what constant growth at the central rate gives.
 
     So a world with another drawn rate keeps its distance from the scenario. A sector without a
-    path grows at its constant rate in every scenario.
+    path grows at its constant rate in every scenario. `central` is [mineral, sector] a year.
     """
     years = _demand_years(tables)
-    central = _growth(tables, opening, _Draws(None, {}))
     paths = {
         scenario: np.ones((years.size, len(opening.minerals), len(opening.sectors)))
         for scenario in SCENARIOS
