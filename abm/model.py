@@ -10,7 +10,7 @@ import numpy as np
 from abm.accession import candidates, review_membership
 from abm.agents import firm, plant
 from abm.agents.contracts import TermContracts
-from abm.agents.country import Country, aim_as_in_calm
+from abm.agents.country import Country, aim_as_in_calm, alarmed
 from abm.agents.firm import Firm
 from abm.agents.producer import NonAlliedProducer
 from abm.agents.project import Project, project_table, project_traits
@@ -71,7 +71,6 @@ from abm.shipping import sailing
 from abm.shocks import OutsideEvents
 from abm.standoff import answer_tariffs, retaliate, update_commitment, update_tension
 from abm.state import (
-    STATE,
     buyer_traits,
     country_table,
     firm_table,
@@ -251,15 +250,12 @@ class MineralModel(mesa.Model):
 
     def decide(self) -> None:
         """Countries, then non-allied producers, write their intentions one by one."""
-        refined = self.world.refined_rows
-        state, table = self.state, self.countries
-        ratio = state.expected_price / state.customary_price
-        table.price_ratio[:] = ratio[refined].T
-        table.stockpile[:] = state.stock[refined, :, STATE].T
+        table, instruments = self.countries, self.case.instruments
         table.stocking[:] = self.part("stockpiles")
-        table.trend_use[:] = np.einsum("kjg->jk", self.trend_need[refined, :, 1:STATE])
-        aim_as_in_calm(table, self.case.instruments.stockpiles.target_months)
-        self.agents_by_type[Country].do("decide")
+        target_months = instruments.stockpiles.target_months
+        aim_as_in_calm(table, self.state, self.trend_need, target_months)
+        for row in alarmed(table, instruments.emergency_release.trigger):
+            self.country_agents[row].decide()
         weigh_policies(self)
         if len(self.producers):
             self.agents_by_type[NonAlliedProducer].do("decide")
@@ -373,8 +369,8 @@ class MineralModel(mesa.Model):
         self.contracts = TermContracts.opening(self.world, planning.contracts)
 
     def _create_agents(self) -> None:
-        for row in range(len(self.countries)):
-            Country(self, self.countries, row)
+        rows = range(len(self.countries))
+        self.country_agents = [Country(self, self.countries, row) for row in rows]
         for row in range(len(self.producers)):
             NonAlliedProducer(self, self.producers, row)
 

@@ -151,7 +151,7 @@ def producer_table(world: World, options: int) -> Table:
     """
     rows = np.flatnonzero(world.non_allied)
     opening_markup = np.moveaxis(world.export_markup[:, rows, :], 1, 0)
-    share = shares_from(rows, world.flow, world.flow.sum(axis=1))
+    share = np.ascontiguousarray(shares_from(rows, world.flow, world.flow.sum(axis=1)))
     return Table(
         country=rows,
         markup=opening_markup.copy(),

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abm.agents import buyer, firm
-from abm.agents.country import Country, aim_as_in_calm
+from abm.agents.country import Country, aim_as_in_calm, alarmed
 from abm.agents.producer import NonAlliedProducer, dominance
 from abm.agents.table import Table
 from abm.config import Behaviour, Config, DemandPath
+from abm.intentions import trend_need
 from abm.learning import forecast
 from abm.model import MineralModel
 from abm.state import STATE, buyer_traits, opening_state
@@ -383,11 +384,29 @@ def member_model(tiny_world: World) -> MineralModel:
     """The tiny world at the opening of a month in which USA and AUS are members."""
     model = model_of(quiet_config(years=3), tiny_world, "washington")
     model.month = 20
+    model.trend_need = trend_need(model)
     return model
 
 
 def countries_of(model: MineralModel) -> list[Country]:
     return list(model.agents_by_type[Country])
+
+
+def aimed(model: MineralModel) -> list[int]:
+    """Rows of the countries that have something to decide, once all aim as in calm."""
+    aim_as_in_calm(model.countries, model.state, model.trend_need, 3.0)
+    return alarmed(model.countries, 1.3)
+
+
+def test_what_countries_see_is_last_months_state(member_model: MineralModel) -> None:
+    aimed(member_model)
+    table, state = member_model.countries, member_model.state
+    ratio = (state.expected_price / state.customary_price)[-2:].T
+    np.testing.assert_allclose(table.price_ratio, ratio)
+    np.testing.assert_allclose(table.dearest, ratio.max(axis=1))
+    np.testing.assert_allclose(table.stockpile, state.stock[-2:, :, -1].T)
+    use = member_model.trend_need[-2:, :, 1:-1].sum(axis=2).T
+    np.testing.assert_allclose(table.trend_use, use)
 
 
 def test_a_member_in_calm_aims_at_the_common_stock_or_its_own_larger_one(
@@ -397,9 +416,7 @@ def test_a_member_in_calm_aims_at_the_common_stock_or_its_own_larger_one(
     usa, chn, aus, _ = countries_of(member_model)
     usa.opening_cover = np.array([0.0, 5.0])
     member_model.countries.stocking[:] = [1.0, 0.0, 1.0, 0.0]
-    aim_as_in_calm(member_model.countries, 3.0)
-    for country in (usa, chn, aus):
-        country.decide()
+    assert aimed(member_model) == []
     np.testing.assert_allclose(usa.purchase_target, np.array([3.0, 5.0]) * usa.trend_use)
     np.testing.assert_allclose(aus.purchase_target, 3.0 * aus.trend_use)
     np.testing.assert_allclose(chn.purchase_target, chn.opening_cover * chn.trend_use)
@@ -409,10 +426,12 @@ def test_a_member_in_calm_aims_at_the_common_stock_or_its_own_larger_one(
 def test_a_price_jump_calls_an_emergency_for_that_mineral_only(
     member_model: MineralModel,
 ) -> None:
-    usa = countries_of(member_model)[USA]
+    usa, state = countries_of(member_model)[USA], member_model.state
     member_model.countries.stocking[USA] = 1.0
-    usa.price_ratio = np.array([1.29, 1.31])  # the trigger is 1.3
-    aim_as_in_calm(member_model.countries, 3.0)
+    dearer = np.array([1.29, 1.31])  # the trigger is 1.3
+    state.expected_price[-2:, USA] = dearer * state.customary_price[-2:, USA]
+    assert aimed(member_model) == [USA]
+    np.testing.assert_allclose(usa.price_ratio, dearer)
     usa.decide()
     np.testing.assert_array_equal(usa.short, [False, True])
     assert usa.purchase_target[1] == 0.0

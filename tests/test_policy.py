@@ -21,6 +21,7 @@ from abm.config import (
     Sharing,
     Stage,
 )
+from abm.passes.planning import raise_markups
 from abm.policy.controls import (
     ExportMeasures,
     alarm,
@@ -29,7 +30,7 @@ from abm.policy.controls import (
     measures_in_force,
     rumour,
 )
-from abm.policy.procurement import countervailing, pooled_part, pooled_share
+from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.stockpile import (
     called_stock,
     national_release,
@@ -370,16 +371,24 @@ def test_a_steady_release_runs_dry_and_then_gives_nothing() -> None:
 
 def test_joint_buying_takes_off_the_mark_up_as_much_as_the_bloc_matters() -> None:
     bought = np.array([[30.0, 0.0, 10.0, 60.0], [0.0, 0.0, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0]])
-    members = np.array([True, False, True, False])
-    found = countervailing(bought, members, JointProcurement(countervailing_power=0.5))
-    np.testing.assert_allclose(found, [[0.8, 1.0, 0.8, 1.0], [1.0] * 4, [1.0] * 4])
+    found = bargained(bought, np.array([1.0, 0.0, 1.0, 0.0]), home=1)
+    np.testing.assert_allclose(found, [[0.8, 0.0, 0.8, 1.0], [1.0, 0.0, 1.0, 1.0], [1, 0, 1, 1]])
+
+
+def bargained(bought: np.ndarray, part: np.ndarray, home: int) -> np.ndarray:
+    """[market, destination] what half the power leaves of a mark-up of one on what is bought."""
+    flow = np.ones((*bought.shape, part.size))
+    flow[:, home, :] = bought
+    flow[:, home, home] = 77.0  # what stays at home does not count
+    one, speed, power = np.ones(bought.shape), 0.4, 0.5
+    return raise_markups(one, one, one, speed, flow, part, power, home)
 
 
 @pytest.mark.parametrize("part", [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
 def test_there_is_no_joint_buying_for_one(part: list[float]) -> None:
-    bought = np.array([[3.0, 2.0, 1.0]])
+    found = bargained(np.array([[3.0, 2.0, 1.0]]), np.array(part), home=2)
+    np.testing.assert_array_equal(found, [[1.0, 1.0, 0.0]])
     settings = JointProcurement()
-    assert (countervailing(bought, np.array(part), settings) == 1).all()
     flow = np.arange(1.0, 10.0).reshape(1, 3, 3)
     pool = pooled_share(flow, np.array(part))
     assert not pooled_part(pool, np.array(part), np.full(3, 100), 18.0, settings).any()

@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from abm.agents.table import Column, Row, Table
+from abm.passes.ordering import aim_in_calm
+
+if TYPE_CHECKING:
+    from abm.state import State
 
 
-def aim_as_in_calm(table: Table, target_months: float) -> None:
-    """What all countries mean to do if prices are calm: no emergency, and a stock to aim at.
+def aim_as_in_calm(
+    table: Table, state: State, trend_need: np.ndarray, target_months: float
+) -> None:
+    """What all countries see, and mean to do if prices are calm: no emergency, a stock to aim at.
 
     That of the opening or the common one of the alliance, whichever is larger, in months of use.
+
+    Parameters
+    ----------
+    trend_need
+        [market, country, group] t/month without the swings of the month.
+    target_months
+        Months of use of the common stock.
     """
-    common = target_months * table.stocking[:, None]
     table.short[:] = False
-    np.max(table.price_ratio, axis=1, out=table.dearest)
-    np.multiply(np.maximum(table.opening_cover, common), table.trend_use, out=table.purchase_target)
+    aim_in_calm(
+        state.expected_price,
+        state.customary_price,
+        state.stock,
+        trend_need,
+        table.opening_cover,
+        target_months * table.stocking,
+        table.price_ratio,
+        table.dearest,
+        table.stockpile,
+        table.trend_use,
+        table.purchase_target,
+    )
+
+
+def alarmed(table: Table, trigger: float) -> list[int]:
+    """Rows of the countries in which some mineral is dear enough for an emergency."""
+    return np.flatnonzero(table.dearest > trigger).tolist()
 
 
 class Country(Row):
@@ -42,12 +72,13 @@ class Country(Row):
     wants_in = Column()
 
     def decide(self) -> None:
-        """Call an emergency where prices have jumped, and aim at no stock there."""
-        trigger = self.model.case.instruments.emergency_release.trigger
-        if self.dearest > trigger:
-            short = self.price_ratio > trigger
-            self.short = short
-            self.purchase_target = self.purchase_target * ~short
+        """Call an emergency where prices have jumped, and aim at no stock there.
+
+        Where all are calm there is nothing to decide.
+        """
+        short = self.price_ratio > self.model.case.instruments.emergency_release.trigger
+        self.short = short
+        self.purchase_target[short] = 0.0
 
     def review(self) -> None:
         """Join where it pays; leave when it has not paid for long, or when worn out.

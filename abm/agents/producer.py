@@ -6,7 +6,6 @@ import numpy as np
 
 from abm.agents.table import Column, Row
 from abm.passes.planning import lerner, raise_markups
-from abm.policy.procurement import countervailing
 
 
 class NonAlliedProducer(Row):
@@ -25,7 +24,8 @@ class NonAlliedProducer(Row):
     def decide(self) -> None:
         """Set mark-ups, and choose export policies where they are under review."""
         self.set_markups()
-        self.choose_policies()
+        if self.model.review.due(self.model.month):
+            self.choose_policies()
 
     def choose_policies(self) -> None:
         """Take the best option of every mineral under review; of equals, the first."""
@@ -34,20 +34,21 @@ class NonAlliedProducer(Row):
         self.policy = np.where(reviewed, best, self.policy)
 
     def set_markups(self) -> None:
-        """Charge each destination what its dependence allows, less its joint bargaining power."""
-        model, country = self.model, self.country
-        power = dominance(self.purchase_share, model.world.parameters)
-        abroad = model.last_flow[:, country, :].copy()
-        abroad[:, country] = 0.0
+        """Charge each destination what its dependence allows, less its joint bargaining power.
+
+        The larger the part of a producer's exports that those who buy jointly take, the less of
+        the mark-up each of them pays, by the part it takes.
+        """
+        model = self.model
         self.markup = raise_markups(
             self.opening_markup,
-            power,
+            dominance(self.purchase_share, model.world.parameters),
             self.opening_power,
             model.behaviour.market_power,
-            countervailing(
-                abroad, model.part("joint_procurement"), model.case.instruments.joint_procurement
-            ),
-            country,
+            model.last_flow,
+            model.part("joint_procurement"),
+            model.case.instruments.joint_procurement.countervailing_power,
+            self.country,
         )
 
 
@@ -59,7 +60,7 @@ def dominance(share: np.ndarray, parameters: dict[str, np.ndarray]) -> np.ndarra
     inelastic demand and the formula has no finite answer.
     """
     return lerner(
-        np.ascontiguousarray(share),
+        share,
         parameters["demand_elasticity"],
         parameters["supply_elasticity"],
         3.0,

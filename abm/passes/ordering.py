@@ -6,6 +6,43 @@ from abm.passes import compiled
 
 
 @compiled
+def aim_in_calm(
+    expected_price: np.ndarray,
+    customary_price: np.ndarray,
+    stock: np.ndarray,
+    trend_need: np.ndarray,
+    opening_cover: np.ndarray,
+    common_cover: np.ndarray,
+    price_ratio: np.ndarray,
+    dearest: np.ndarray,
+    stockpile: np.ndarray,
+    trend_use: np.ndarray,
+    purchase_target: np.ndarray,
+) -> None:
+    """Write what countries see of the last markets of [M, J, G], one a mineral, and aim to hold.
+
+    The last five, [J, K] but `dearest` [J]: price over the customary one and the highest of them,
+    what the last group holds, what the groups between the first and the last need, and the larger
+    of both covers (`opening_cover` [J, K], `common_cover` [J]) times that.
+    """
+    countries, minerals = price_ratio.shape
+    groups, first = stock.shape[2], stock.shape[0] - minerals
+    for j in range(countries):
+        dearest[j] = 0.0
+        for k in range(minerals):
+            m = first + k
+            ratio = expected_price[m, j] / customary_price[m, j]
+            price_ratio[j, k] = ratio
+            dearest[j] = max(dearest[j], ratio)
+            stockpile[j, k] = stock[m, j, groups - 1]
+            use = 0.0
+            for g in range(1, groups - 1):
+                use += trend_need[m, j, g]
+            trend_use[j, k] = use
+            purchase_target[j, k] = max(opening_cover[j, k], common_cover[j]) * use
+
+
+@compiled
 def draw_orders(
     need: np.ndarray,
     trend_need: np.ndarray,

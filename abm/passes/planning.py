@@ -330,15 +330,30 @@ def raise_markups(
     power: np.ndarray,
     usual_power: np.ndarray,
     speed: float,
-    countervailing: np.ndarray,
+    flow: np.ndarray,
+    part: np.ndarray,
+    bargaining: float,
     home: int,
 ) -> np.ndarray:
-    """[M, J] mark-up that has moved with the power over each buyer, less its own; none at home."""
+    """[M, J] mark-up that has moved with the power over each buyer; none at home.
+
+    Buyers who take `part` [J] together are spared the share `bargaining` of it, by their part and
+    by what they take of the exports of `home` in a flow [M, I, J]; nobody bargains alone.
+    """
     charged = np.empty(usual.shape)
+    pooling = 0
+    for j in range(part.size):
+        pooling += part[j] > 0.0
     for m in range(usual.shape[0]):
-        for j in range(usual.shape[1]):
+        exports, pooled = 0.0, 0.0
+        for j in range(part.size):
+            if j != home:
+                exports += flow[m, home, j]
+                pooled += flow[m, home, j] * part[j]
+        spared = bargaining * pooled / exports if pooling > 1 and exports > 0.0 else 0.0
+        for j in range(part.size):
             drift = speed * (power[m, j] - usual_power[m, j])
-            charged[m, j] = max(usual[m, j] + drift, 0.0) * countervailing[m, j]
+            charged[m, j] = max(usual[m, j] + drift, 0.0) * (1.0 - spared * part[j])
         charged[m, home] = 0.0
     return charged
 

@@ -45,21 +45,3 @@ def pooled_part(
     blend = settings.shared_relationships * progress * part
     # A market that the pool does not buy in leaves its members with their own habits.
     return blend[None, :] * (pool.sum(axis=1) > 0)[:, None]
-
-
-def countervailing(bought: np.ndarray, part: np.ndarray, settings: JointProcurement) -> np.ndarray:
-    """[market, destination] factor on the mark-up a seller can charge each buyer.
-
-    Parameters
-    ----------
-    bought
-        [market, destination] tonnes each country buys abroad from the seller. The larger the part
-        of the seller's exports that the bloc takes, the less of the mark-up it pays.
-    part
-        [country] how far each country takes part, 0 to 1.
-    """
-    if (part > 0).sum() < 2:
-        return np.ones(bought.shape)
-    exports = bought.sum(axis=1)
-    power = (bought @ part) / np.where(exports > 0, exports, 1.0)
-    return 1.0 - settings.countervailing_power * power[:, None] * part[None, :]
