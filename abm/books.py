@@ -9,7 +9,7 @@ import numpy as np
 
 from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
-from abm.ledger import Account, Ledger
+from abm.ledger import Ledger
 from abm.market import Clearing
 from abm.passes.accounts import add_up_markets, sum_at, sum_where, take_stock
 from abm.passes.trading import match_sales, send_off
@@ -19,12 +19,7 @@ from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Payments, StageRows
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
-# Who holds the right to export under a limit, and whose account its rent goes to.
-HOLDERS = {
-    "exporters": Account.producers,
-    "treasury": Account.treasury,
-    "traders": Account.traders,
-}
+HOLDERS = ("exporters", "treasury", "traders")  # of the right to export under a limit
 
 
 class BooksDoNotBalance(RuntimeError):
@@ -123,18 +118,15 @@ class Books:
 
     def post_trade(self) -> None:
         """Enter what the buyers of all stages have paid."""
-        buyers, treasury, services = Account.buyers, Account.treasury, Account.services
-        for name, amount, payee, received in (
-            ("goods", self.goods, Account.producers, self.receipts),
-            ("export_tax", self.taxed, treasury, self.export_tax),
-            ("duty", self.duty, treasury, self.duty),
-            ("floor_levy", self.levy, treasury, self.levy),
-            ("carriage", self.carriage, services, self.carriage),
-            ("compliance", self.compliance, services, self.compliance),
-        ):
-            self.ledger.post(name, (buyers, amount), (payee, received))
+        post = self.ledger.post
+        post("goods", self.goods, self.receipts)
+        post("export_tax", self.taxed, self.export_tax)
+        post("duty", self.duty)
+        post("floor_levy", self.levy)
+        post("carriage", self.carriage)
+        post("compliance", self.compliance)
         for holder, (given, taken) in self.rents.items():
-            self.ledger.post(f"rents_of_{holder}", (buyers, given), (HOLDERS[holder], taken))
+            post(f"rents_of_{holder}", given, taken)
 
     def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
         """Sales that add up to the flows to the last bit the solver left open."""
@@ -172,8 +164,7 @@ class Books:
 
     def rents_received(self, holder: str) -> np.ndarray:
         """[market, country] rents of one kind of holder, thousand USD."""
-        entry = self.ledger.entries.get(f"rents_of_{holder}")
-        return entry.received if entry else np.zeros(self.price.shape)
+        return self.ledger.received(f"rents_of_{holder}")
 
     def _credit(
         self,

@@ -31,7 +31,6 @@ from abm.agents.project import (
     under_way,
     yearly_margin,
 )
-from abm.ledger import Account
 from abm.planning import existing_capacity
 from abm.policy.floor import assured_price
 from abm.policy.fund import chosen_projects, instalment, promises
@@ -236,14 +235,14 @@ def pay_for_projects(model: MineralModel) -> None:
     if due.any():
         own, called = at_home(model, due - from_fund), at_home(model, from_fund)
         shared = by_member(model, called)
-        post("projects", (Account.producers, own), (Account.services, own))
-        post("fund_calls", (Account.treasury, shared), (Account.fund, shared))
-        post("fund_spending", (Account.fund, shared), (Account.services, called))
+        post("projects", own)
+        post("fund_calls", shared)
+        post("fund_spending", shared, called)
     if repaid.any():
         back = at_home(model, repaid)
         shared = by_member(model, back)
-        post("fund_repayments", (Account.producers, back), (Account.fund, shared))
-        post("fund_returns", (Account.fund, shared), (Account.treasury, shared))
+        post("fund_repayments", back, shared)
+        post("fund_returns", shared)
 
 
 def at_home(model: MineralModel, amount: np.ndarray) -> np.ndarray:

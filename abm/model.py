@@ -298,6 +298,7 @@ class MineralModel(mesa.Model):
         fund_research(self)
         settle_stockpiles(self)
         state.called_stock = self.called
+        books.ledger.close()
         self.gain = users_gain(self)
         self.surplus = month_surplus(self)
         books.close(state, self.firms, traits, self.month_label)

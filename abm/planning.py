@@ -15,7 +15,6 @@ from abm.agents import firm, plant
 from abm.agents.buyer import Orders
 from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
-from abm.ledger import Account
 from abm.passes.planning import add_aid, impute_price, wear_out
 from abm.world import MONTHS
 
@@ -68,10 +67,9 @@ def settle_contracts(model: MineralModel) -> None:
     by_buyer, by_seller = contracts.settlement(
         books.flow, books.origin_price, model.terms.markup, model.measures.arcs.rerouted
     )
-    buyers, producers = Account.buyers, Account.producers
     books.rebate = by_buyer[0] - by_buyer[1]
-    books.ledger.post("contract_rebate", (producers, by_seller[0]), (buyers, by_buyer[0]))
-    books.ledger.post("contract_premium", (buyers, by_buyer[1]), (producers, by_seller[1]))
+    books.ledger.post("contract_rebate", by_seller[0], by_buyer[0])
+    books.ledger.post("contract_premium", by_buyer[1], by_seller[1])
 
 
 def mine_reserves(model: MineralModel) -> None:
@@ -91,7 +89,7 @@ def pay_for_construction(model: MineralModel) -> None:
     spent = model.firm_traits.by_place(
         under_way * model.plant_lives.capital_cost, model.books.price.shape
     )
-    model.books.ledger.post("construction", (Account.producers, spent), (Account.services, spent))
+    model.books.ledger.post("construction", spent)
 
 
 def update_plans(model: MineralModel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from abm.agents.project import STATUS, fund_share
 from abm.agents.table import Table
 from abm.config import month_name
-from abm.ledger import Account, Ledger
+from abm.ledger import ENTRIES, Entry, Ledger, named_entries
 from abm.shocks import MILESTONES
 from abm.welfare import PARTIES, SECTOR_FIGURES
 from abm.world import KG, MONTHS, World
@@ -53,15 +53,6 @@ MEASURES = (
 )
 
 
-class Accounts(NamedTuple):
-    """One kind of payment over the years, USD, [year, country] on both sides."""
-
-    payer: Account
-    paid: np.ndarray
-    payee: Account
-    received: np.ndarray
-
-
 @dataclass
 class Record:
     """[month, market, country] of every measure, and the health of the run."""
@@ -70,7 +61,8 @@ class Record:
     member: np.ndarray  # [month, country] bool
     flow: np.ndarray  # [year, market, origin, destination] t, summed over the year
     value: np.ndarray  # [year, market, origin, destination] USD paid, summed over the year
-    accounts: dict[str, Accounts]  # by name of the entry
+    payments: np.ndarray  # [side, entry, year, country] USD, in the order of the ledger
+    posted: np.ndarray  # [entry] bool: which were posted
     surplus: np.ndarray  # [year, party, market, country] USD
     sectors: np.ndarray  # [year, figure, market, country, sector] t and thousand USD
     tension: np.ndarray  # [month, country, country] from the first towards the second, 0 to 1
@@ -84,16 +76,13 @@ class Record:
 
     def keep_accounts(self, year: int, ledger: Ledger) -> None:
         """Add a month's payments to those of its year."""
-        for name, entry in ledger.entries.items():
-            kept = self.accounts.get(name)
-            if kept is None:
-                shape = (self.flow.shape[0], self.member.shape[1])
-                kept = Accounts(entry.payer, np.zeros(shape), entry.payee, np.zeros(shape))
-                self.accounts[name] = kept
-            paid = KG * np.add.reduce(entry.paid, axis=0)
-            kept.paid[year] += paid
-            same = entry.received is entry.paid
-            kept.received[year] += paid if same else KG * np.add.reduce(entry.received, axis=0)
+        self.posted |= ledger.posted
+        self.payments[:, :, year] += KG * ledger.by_country
+
+    @property
+    def accounts(self) -> dict[str, Entry]:
+        """Every kind of payment made, by name: [year, country] USD on both sides."""
+        return named_entries(self.posted, self.payments)
 
 
 def empty_record(world: World, months: int) -> Record:
@@ -105,7 +94,8 @@ def empty_record(world: World, months: int) -> Record:
         member=np.zeros((months, len(world.countries)), dtype=bool),
         flow=np.zeros((years, *world.flow.shape)),
         value=np.zeros((years, *world.flow.shape)),
-        accounts={},
+        payments=np.zeros((2, len(ENTRIES), years, len(world.countries))),
+        posted=np.zeros(len(ENTRIES), dtype=bool),
         surplus=np.zeros((years, len(PARTIES), *shape[1:])),
         sectors=np.zeros((years, len(SECTOR_FIGURES), *shape[1:], len(world.sectors))),
         tension=np.zeros((months, len(world.countries), len(world.countries))),

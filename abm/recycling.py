@@ -19,7 +19,6 @@ import numpy as np
 from abm.agents.firm import FirmTraits
 from abm.config import Lifetimes, Recycling
 from abm.final_use import FinalUse, by_mineral, dearness
-from abm.ledger import Account
 from abm.passes.accounts import age_products, collect_scrap
 from abm.policy.research import collection_support
 from abm.state import STATE
@@ -247,9 +246,7 @@ def pay_for_collection(model: MineralModel, supported: np.ndarray) -> None:
     amount = np.zeros(model.books.price.shape)
     refined = model.world.refined_rows
     amount[refined] = supported * cost * model.world.world_price[refined, None]
-    model.books.ledger.post(
-        "recycling_support", payer=(Account.treasury, amount), payee=(Account.services, amount)
-    )
+    model.books.ledger.post("recycling_support", amount)
 
 
 def adapt_recycling(model: MineralModel) -> None:

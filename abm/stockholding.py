@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.ledger import Account
 from abm.measures import mean_price
 from abm.state import STATE
 from abm.world import MONTHS
@@ -26,16 +25,15 @@ def settle_stockpiles(model: MineralModel) -> None:
     price = np.zeros(books.price.shape)
     usual = np.minimum(books.price[refined], model.choke[refined])
     price[refined] = mean_price(books.spent[refined], books.bought[refined], usual)
-    treasury, buyers = Account.treasury, Account.buyers
     purchases = price * books.taken[:, :, STATE]
-    books.ledger.post("stockpile_purchases", (treasury, purchases), (buyers, purchases))
+    books.ledger.post("stockpile_purchases", purchases)
     proceeds, shares = np.zeros((2, *price.shape))
     proceeds[refined] = price[refined] * model.received
     shares[refined] = model.given
     total = shares.sum(axis=1, keepdims=True)
     shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
     income = shares * proceeds.sum(axis=1, keepdims=True)
-    books.ledger.post("stockpile_sales", (buyers, proceeds), (treasury, income))
+    books.ledger.post("stockpile_sales", proceeds, income)
     rate = (settings.storage + settings.financing) / MONTHS
     cost = rate * price * model.state.stock[:, :, STATE]
-    books.ledger.post("stockholding", (treasury, cost), (Account.services, cost))
+    books.ledger.post("stockholding", cost)

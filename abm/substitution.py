@@ -15,7 +15,6 @@ import numpy as np
 
 from abm.config import Substitution
 from abm.final_use import FinalUse, dearness
-from abm.ledger import Account
 from abm.policy.research import grown_knowledge, progress, research_budget
 from abm.world import MONTHS, World
 
@@ -113,9 +112,7 @@ def fund_research(model: MineralModel) -> None:
     if budget.any():
         amount = np.zeros(model.books.price.shape)
         amount[model.world.refined_rows] = budget
-        model.books.ledger.post(
-            "research", payer=(Account.treasury, amount), payee=(Account.services, amount)
-        )
+        model.books.ledger.post("research", amount)
     technology = model.technology
     spent = np.full(technology.knowledge.size, budget.sum())
     technology.knowledge = grown_knowledge(technology.knowledge, spent, settings)

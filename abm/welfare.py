@@ -70,7 +70,7 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     those who use them, what firms ask for what they sell, and what is put in store, at the prices
     of the opening, so that stocks that only change in price count for nothing.
     """
-    books, cash = model.books, model.books.ledger.balances()
+    books, cash = model.books, model.books.ledger.net
     rents = books.rents_received("exporters")
     paid = mean_price(books.spent, books.bought, np.minimum(books.price, model.choke))
     users, refiners, state = model.buyers.reference_price * stock_building(model)

@@ -141,8 +141,8 @@ class Audited(MineralModel):
         spent = books.spent.sum()
         assert self.surplus.sum() == pytest.approx(real_worth(self), abs=1e-9 * spent)
         posted = sum(abs(entry.paid).sum() for entry in books.ledger.entries.values())
-        assert abs(books.ledger.balances().sum()) <= 1e-9 * posted
-        assert np.isfinite(books.ledger.balances()).all()
+        assert abs(books.ledger.net.sum()) <= 1e-9 * posted
+        assert np.isfinite(books.ledger.net).all()
         super().adapt()
 
 

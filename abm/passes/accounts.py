@@ -421,3 +421,35 @@ def add_up_markets(stock: np.ndarray, at_sea: np.ndarray) -> np.ndarray:
                 for month in range(at_sea.shape[3]):
                     held[m] += at_sea[m, j, g, month]
     return held
+
+
+@compiled
+def add_up_entries(
+    posted: np.ndarray, sides: np.ndarray, account: np.ndarray, accounts: int, tolerance: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Accounts [A, M, J], sums of entries by country [2, E, J], and the first that is not balanced.
+
+    Of the entries [E] that were `posted`, the first side [2, E, M, J] is what `account` [2, E] pays
+    and the second what it receives. Last come the totals [2] of both sides of the entry whose sides
+    differ by more than `tolerance` of the larger, and its number; -1: there is none.
+    """
+    _, entries, markets, countries = sides.shape
+    net = np.zeros((accounts, markets, countries))
+    sums = np.zeros((2, entries, countries))
+    total = np.zeros(2)
+    for e in range(entries):
+        if not posted[e]:
+            continue
+        for side in range(2):
+            owner, sign = account[side, e], 2.0 * side - 1.0
+            for m in range(markets):
+                for j in range(countries):
+                    amount = sides[side, e, m, j]
+                    net[owner, m, j] += sign * amount
+                    sums[side, e, j] += amount
+            total[side] = 0.0
+            for j in range(countries):
+                total[side] += sums[side, e, j]
+        if not abs(total[0] - total[1]) <= tolerance * max(abs(total[0]), abs(total[1])):
+            return net, sums, total, e
+    return net, sums, total, -1

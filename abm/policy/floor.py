@@ -13,7 +13,6 @@ import numpy as np
 
 from abm.agents.project import longrun_cost
 from abm.config import Config, FloorBasis, FloorVariant, PriceFloor
-from abm.ledger import Account
 from abm.scenario import named_markets
 from abm.world import World
 
@@ -109,11 +108,10 @@ def pay_support(model: MineralModel) -> None:
     """Treasuries pay the producers, or producers the treasuries, on what was sold."""
     books, traits = model.books, model.firm_traits
     due = traits.by_place(model.strike_support * books.sales, books.price.shape)
-    treasury, producers = Account.treasury, Account.producers
     if due.any():
         paid, back = np.maximum(due, 0.0), np.maximum(-due, 0.0)
-        books.ledger.post("strike_payments", (treasury, paid), (producers, paid))
-        books.ledger.post("strike_payback", (producers, back), (treasury, back))
+        books.ledger.post("strike_payments", paid)
+        books.ledger.post("strike_payback", back)
 
 
 def assured_price(
