@@ -68,8 +68,8 @@ class Books:
     sales: np.ndarray  # [firm]
     made: np.ndarray  # [firm]
     taken: np.ndarray  # [market, country, group] t bought by each group
+    rebate: np.ndarray  # [market, country] what contracts make cheaper
     use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country, group]
-    rebate: np.ndarray = field(default_factory=lambda: np.zeros(1))  # [market, country] contracts
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral]
     # What buyers pay in rents and who gets them, by holder: [market, country] each.
@@ -102,6 +102,7 @@ class Books:
             sales=np.zeros(len(firms)),
             made=np.zeros(len(firms)),
             taken=np.zeros(state.stock.shape),
+            rebate=np.zeros(places),
         )
 
     def enter(self, stage: StageRows, clearing: Clearing, paid: Payments) -> None:

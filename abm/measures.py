@@ -7,44 +7,76 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.ledger import Account
-from abm.passes.accounts import measure_plants, measure_supply, measure_use
-from abm.state import STATE
+from abm.passes.accounts import measure_money, measure_plants, measure_supply, measure_use
 from abm.world import KG
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
 
 
+# What is measured, in the order in which the passes write it.
 SUPPLY_MEASURES = (
     "exports_t", "non_allied_share", "supplier_hhi", "import_reliance", "rerouted_t",
     "low_impact_share",
 )  # fmt: skip
-USE_MEASURES = ("use_t", "unmet_t", "priced_out_t", "buyer_stock_t", "cover_months")
-PLANT_MEASURES = ("idle_capacity_t", "building_capacity_t", "reserves_t")
+USE_MEASURES = (
+    "use_t", "unmet_t", "priced_out_t", "buyer_stock_t", "cover_months", "strategic_stock_t",
+    "use_intensity",
+)  # fmt: skip
+PLANT_MEASURES = (
+    "idle_capacity_t", "building_capacity_t", "output_t", "recycled_t", "reserves_t",
+)  # fmt: skip
+MONEY_MEASURES = (
+    "landed_price_usd_per_kg", "paid_price_usd_per_kg", "origin_price_usd_per_kg", "purchases_t",
+    "perceived_risk", "outlay_usd", "duty_usd", "rent_paid_usd", "rent_received_usd",
+    "treasury_usd",
+)  # fmt: skip
+MEASURED = (*SUPPLY_MEASURES, *USE_MEASURES, *PLANT_MEASURES, *MONEY_MEASURES)
+_ENDS = np.cumsum([len(SUPPLY_MEASURES), len(USE_MEASURES), len(PLANT_MEASURES)]).tolist()
 
 
-def per_purchase(amount: np.ndarray, bought: np.ndarray) -> np.ndarray:
-    """An amount per tonne bought; NaN where nothing is bought."""
-    return np.divide(amount, bought, out=np.full(bought.shape, np.nan), where=bought > 0)
+def measure_month(
+    model: MineralModel, figures: np.ndarray, flow: np.ndarray, value: np.ndarray
+) -> None:
+    """Write every measure of the month, and add its trade to that of the year.
+
+    Parameters
+    ----------
+    figures
+        [measure, market, country] to be filled, in the order of `MEASURED`.
+    flow, value
+        [market, origin, destination] t and USD of the year so far.
+    """
+    supply, use, plants = _ENDS
+    measure_trade(model, figures[:supply], flow, value)
+    measure_goods(model, figures[supply:use])
+    measure_firms(model, figures[use:plants])
+    measure_payments(model, figures[plants:])
 
 
-def supply_measures(model: MineralModel) -> dict[str, np.ndarray]:
-    """[market, country] where the month's purchases came from, and what went abroad.
+def measure_trade(
+    model: MineralModel, figures: np.ndarray, flow: np.ndarray, value: np.ndarray
+) -> None:
+    """Where the month's purchases came from, and what went abroad: `SUPPLY_MEASURES`.
 
     The share of non-allied origins counts whatever route goods took. The Herfindahl–Hirschman index
     of suppliers runs from 0 to 10,000, with home supply as one supplier. Shares and the index are
     NaN without purchases.
     """
-    books, arcs = model.books, model.measures.arcs
-    figures = measure_supply(
+    books = model.books
+    measure_supply(
+        figures,
+        flow,
+        value,
         books.flow,
+        books.paid,
         model.world.non_allied,
-        arcs.rerouted,
+        model.measures.arcs.rerouted,
         model.standards.certified,
         books.bought,
         books.sold,
+        KG,
     )
-    return dict(zip(SUPPLY_MEASURES, figures, strict=True))
 
 
 def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | float) -> np.ndarray:
@@ -60,39 +92,61 @@ def mean_price(spent: np.ndarray, bought: np.ndarray, otherwise: np.ndarray | fl
     return np.where(bought > 0, spent / np.where(bought > 0, bought, 1.0), otherwise)
 
 
-def use_measures(model: MineralModel) -> dict[str, np.ndarray]:
-    """[market, country] t used, missing, choked off by the price, in stock; months of cover."""
-    books, state = model.books, model.state
-    figures = measure_use(books.use, state.stock, model.desired, model.need, books.feed_used)
-    return dict(zip(USE_MEASURES, figures, strict=True))
+def measure_goods(model: MineralModel, figures: np.ndarray) -> None:
+    """What is used, missing, choked off by the price and in stock: `USE_MEASURES`.
+
+    The last is the mineral per product over the opening, weighted by opening use; NaN where no
+    final user is.
+    """
+    books = model.books
+    measure_use(
+        figures,
+        books.use,
+        model.state.stock,
+        model.desired,
+        model.need,
+        books.feed_used,
+        model.buyers.need,
+        model.intensity,
+        model.world.mineral_of_market,
+    )
 
 
-def plant_measures(model: MineralModel) -> dict[str, np.ndarray]:
-    """[market, country] t/month of capacity idle and under construction, and t in the ground."""
-    firms, traits, shape = model.firms, model.firm_traits, model.books.price.shape
-    figures = measure_plants(
+def measure_firms(model: MineralModel, figures: np.ndarray) -> None:
+    """Capacity idle and under construction, output and reserves: `PLANT_MEASURES`."""
+    firms, traits = model.firms, model.firm_traits
+    measure_plants(
+        figures.reshape(len(figures), -1),
         firms.capacity,
         firms.working,
         model.pipeline.building,
         model.trend.capacity[model.month],
+        firms.output,
+        traits.recycles,
         firms.reserves,
         traits.place,
-        shape[0] * shape[1],
     )
-    return dict(zip(PLANT_MEASURES, figures.reshape(-1, *shape), strict=True))
 
 
-def recycled_output(model: MineralModel) -> np.ndarray:
-    """[market, country] t made by recyclers."""
-    traits = model.firm_traits
-    return traits.by_place_of(traits.recycles, model.firms.output, model.books.price.shape)
+def measure_payments(model: MineralModel, figures: np.ndarray) -> None:
+    """Prices, and who paid and received what: `MONEY_MEASURES`.
 
-
-def mean_intensity(model: MineralModel) -> np.ndarray:
-    """[market, country] mineral per product over the opening; NaN where no final user is."""
-    use = model.buyers.need[:, :, 1:STATE]
-    intensity = model.intensity[model.world.mineral_of_market]
-    return per_purchase(np.einsum("mjs,mjs->mj", use, intensity), np.einsum("mjs->mj", use))
+    Where nothing was bought, the price is the index that buyers faced, at most the choke price.
+    """
+    books = model.books
+    measure_money(
+        figures,
+        books.by_buyer,
+        books.rebate,
+        books.price,
+        model.choke,
+        books.origin_price,
+        model.state.risk,
+        books.rents_received("exporters"),
+        books.rents_received("traders"),
+        books.ledger.net[Account.treasury],
+        KG,
+    )
 
 
 def exports_held_back(model: MineralModel) -> np.ndarray:
@@ -118,30 +172,3 @@ def mean_counter_tariff(model: MineralModel) -> np.ndarray:
     value = np.where(np.eye(value.shape[1], dtype=bool), 0.0, np.nan_to_num(value))
     total = value.sum(axis=(0, 1))
     return (rate * value).sum(axis=(0, 1)) / np.where(total > 0, total, 1.0)
-
-
-def month_measures(model: MineralModel) -> dict[str, np.ndarray]:
-    """[market, country] of every measure of the month."""
-    books, state = model.books, model.state
-    bought = books.bought
-    otherwise = np.minimum(books.price, model.choke)
-    return {
-        "landed_price_usd_per_kg": mean_price(books.spent, bought, otherwise),
-        "paid_price_usd_per_kg": mean_price(books.spent - books.rebate, bought, otherwise),
-        "origin_price_usd_per_kg": books.origin_price,
-        "purchases_t": bought,
-        "output_t": model.firm_traits.by_place(model.firms.output, bought.shape),
-        **use_measures(model),
-        **plant_measures(model),
-        **supply_measures(model),
-        "strategic_stock_t": state.stock[:, :, STATE],
-        "perceived_risk": state.risk,
-        "outlay_usd": KG * books.spent,
-        "duty_usd": KG * books.duty,
-        "rent_paid_usd": KG * books.rent,
-        "rent_received_usd": KG
-        * (books.rents_received("exporters") + books.rents_received("traders")),
-        "treasury_usd": KG * books.ledger.balance(Account.treasury),
-        "recycled_t": recycled_output(model),
-        "use_intensity": mean_intensity(model),
-    }

@@ -43,7 +43,7 @@ from abm.learning import (
     update_prices,
 )
 from abm.market import Clearing
-from abm.measures import exports_held_back, mean_counter_tariff, month_measures
+from abm.measures import exports_held_back, mean_counter_tariff, measure_month
 from abm.planning import (
     commit_orders,
     mine_reserves,
@@ -320,18 +320,16 @@ class MineralModel(mesa.Model):
     def copy_record(self) -> None:
         """Copy the month into the record."""
         record, books, month = self.record, self.books, self.month
-        for name, values in month_measures(self).items():
-            record.measures[name][month] = values
+        year = month // MONTHS
+        measure_month(self, record.figures[month], record.flow[year], record.value[year])
         record.member[month] = self.members
-        record.keep_accounts(month // MONTHS, books.ledger)
-        record.surplus[month // MONTHS] += KG * self.surplus
-        add_sector_figures(self, record.sectors[month // MONTHS])
+        record.keep_accounts(year, books.ledger)
+        record.surplus[year] += KG * self.surplus
+        add_sector_figures(self, record.sectors[year])
         record.tension[month] = self.tension.level
         record.commitment[month] = self.commitment
         record.restricted[month] = self.held_back
         record.counter_tariff[month] = self.mean_levied
-        record.flow[month // MONTHS] += books.flow
-        record.value[month // MONTHS] += KG * books.paid
         record.certificate[month] = books.certificate
         record.iterations[month] = books.iterations
         record.tonnes_gap[month] = books.tonnes_gap

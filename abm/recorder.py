@@ -12,6 +12,7 @@ from abm.agents.project import STATUS, fund_share
 from abm.agents.table import Table
 from abm.config import month_name
 from abm.ledger import ENTRIES, Entry, Ledger, named_entries
+from abm.measures import MEASURED
 from abm.shocks import MILESTONES
 from abm.welfare import PARTIES, SECTOR_FIGURES
 from abm.world import KG, MONTHS, World
@@ -57,7 +58,8 @@ MEASURES = (
 class Record:
     """[month, market, country] of every measure, and the health of the run."""
 
-    measures: dict[str, np.ndarray]
+    figures: np.ndarray  # [month, measure, market, country] in the order of `MEASURED`
+    measures: dict[str, np.ndarray]  # the same by name, in the order of `MEASURES`
     member: np.ndarray  # [month, country] bool
     flow: np.ndarray  # [year, market, origin, destination] t, summed over the year
     value: np.ndarray  # [year, market, origin, destination] USD paid, summed over the year
@@ -89,8 +91,10 @@ def empty_record(world: World, months: int) -> Record:
     """Room for a run of so many months."""
     shape = (months, len(world.markets), len(world.countries))
     years = -(-months // MONTHS)
+    figures = np.full((months, len(MEASURED), *shape[1:]), np.nan)
     return Record(
-        measures={name: np.full(shape, np.nan) for name in MEASURES},
+        figures=figures,
+        measures={name: figures[:, MEASURED.index(name)] for name in MEASURES},
         member=np.zeros((months, len(world.countries)), dtype=bool),
         flow=np.zeros((years, *world.flow.shape)),
         value=np.zeros((years, *world.flow.shape)),

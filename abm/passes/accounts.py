@@ -137,26 +137,36 @@ def cost_by_place(
 
 @compiled
 def measure_supply(
+    figures: np.ndarray,
+    flows: np.ndarray,
+    values: np.ndarray,
     flow: np.ndarray,
+    paid: np.ndarray,
     marked: np.ndarray,
     rerouted: np.ndarray,
     certified: np.ndarray,
     bought: np.ndarray,
     sold: np.ndarray,
-) -> np.ndarray:
+    unit: float,
+) -> None:
     """[6, M, J] exports, share of marked origins, Herfindahl index, reliance, rerouted, certified.
 
     Of a `flow` whose sums are `bought` [M, J] and `sold` [M, I]: origins are `marked` [I], arcs
     `rerouted` [M, I, J], and a share [I, J] is `certified`. Shares are NaN without purchases.
+    The flow and what was `paid` for it, times `unit`, are added to those of the year.
     """
     markets, origins, destinations = flow.shape
-    figures = np.zeros((6, markets, destinations))
     for m in range(markets):
+        for k in range(figures.shape[0]):
+            for j in range(destinations):
+                figures[k, m, j] = 0.0
         for i in range(origins):
             for j in range(destinations):
                 tonnes = flow[m, i, j]
                 if tonnes == 0.0:
                     continue
+                flows[m, i, j] += tonnes
+                values[m, i, j] += unit * paid[m, i, j]
                 figures[2, m, j] += tonnes * tonnes
                 if marked[i]:
                     figures[1, m, j] += tonnes
@@ -171,63 +181,109 @@ def measure_supply(
             figures[2, m, j] /= total
             figures[3, m, j] = 1.0 - flow[m, j, j] / total
             figures[5, m, j] /= total
-    return figures
 
 
 @compiled
 def measure_use(
+    figures: np.ndarray,
     use: np.ndarray,
     stock: np.ndarray,
     desired: np.ndarray,
     need: np.ndarray,
     feed_used: np.ndarray,
-) -> np.ndarray:
-    """[5, M, J] used, lacking, given up, in stock but for the last group, and months of cover.
+    opening: np.ndarray,
+    intensity: np.ndarray,
+    mineral: np.ndarray,
+) -> None:
+    """[7, M, J] used, lacking, given up, in stock, months of cover, the state's, mean intensity.
 
     Used are `feed_used` [M, J] and what all groups use; lacking and given up is what groups between
-    the first and the last want. Cover is NaN without use.
+    the first and the last want. The last group is the state. Cover is NaN without use. Intensity
+    [K, J, S] is weighted by `opening` need [M, J, G]; NaN without any.
     """
     markets, countries, groups = use.shape
-    figures = np.zeros((5, markets, countries))
     for m in range(markets):
         for j in range(countries):
-            used, wanted, stored = 0.0, 0.0, 0.0
-            for g in range(groups):
-                used += use[m, j, g]
-            for g in range(groups - 1):
-                stored += stock[m, j, g]
+            used, wanted, given_up, stored = 0.0, 0.0, 0.0, stock[m, j, 0]
+            whole, thrifty = 0.0, 0.0
             for g in range(1, groups - 1):
+                used += use[m, j, g]
+                stored += stock[m, j, g]
                 wanted += desired[m, j, g]
-                figures[2, m, j] += max(need[m, j, g] - desired[m, j, g], 0.0)
+                given_up += max(need[m, j, g] - desired[m, j, g], 0.0)
+                whole += opening[m, j, g]
+                thrifty += opening[m, j, g] * intensity[mineral[m], j, g - 1]
             figures[1, m, j] = wanted - used
+            figures[2, m, j] = given_up
             used += feed_used[m, j]
             figures[0, m, j] = used
             figures[3, m, j] = stored
             figures[4, m, j] = stored / used if used > 0.0 else np.nan
-    return figures
+            figures[5, m, j] = stock[m, j, groups - 1]
+            figures[6, m, j] = thrifty / whole if whole > 0.0 else np.nan
 
 
 @compiled
 def measure_plants(
+    figures: np.ndarray,
     capacity: np.ndarray,
     working: np.ndarray,
     building: np.ndarray,
     planned: np.ndarray,
+    output: np.ndarray,
+    recycles: np.ndarray,
     reserves: np.ndarray,
     place: np.ndarray,
-    places: int,
-) -> np.ndarray:
-    """[3, place] capacity idle, capacity under construction, and reserves: NaN where none known."""
-    figures = np.zeros((3, places))
-    figures[2] = np.nan
+) -> None:
+    """[5, place] idle, under construction, made, of it recycled; reserves: NaN where none known."""
+    for here in range(figures.shape[1]):
+        for k in range(4):
+            figures[k, here] = 0.0
+        figures[4, here] = np.nan
     for f in range(capacity.size):
         here = place[f]
         figures[0, here] += capacity[f] * (1.0 - working[f])
         figures[1, here] += building[f] * planned[f]
+        figures[2, here] += output[f]
+        if recycles[f]:
+            figures[3, here] += output[f]
         if reserves[f] < np.inf:
-            before = figures[2, here]
-            figures[2, here] = reserves[f] + (0.0 if np.isnan(before) else before)
-    return figures
+            before = figures[4, here]
+            figures[4, here] = reserves[f] + (0.0 if np.isnan(before) else before)
+
+
+@compiled
+def measure_money(
+    figures: np.ndarray,
+    by_buyer: np.ndarray,
+    rebate: np.ndarray,
+    price: np.ndarray,
+    choke: np.ndarray,
+    origin_price: np.ndarray,
+    risk: np.ndarray,
+    of_exporters: np.ndarray,
+    of_traders: np.ndarray,
+    treasury: np.ndarray,
+    unit: float,
+) -> None:
+    """[10, M, J] mean prices without and with rebate, at the origin; tonnes; risk; five of money.
+
+    Tonnes, outlay, duty and rent stand first `by_buyer` [side, M, J]. Where nothing was bought the
+    price is the index, at most `choke`. Money, also rents received and the treasury, is in `unit`.
+    """
+    for m in range(price.shape[0]):
+        for j in range(price.shape[1]):
+            bought, spent = by_buyer[0, m, j], by_buyer[1, m, j]
+            usual = min(price[m, j], choke[m, j])
+            figures[0, m, j] = spent / bought if bought > 0.0 else usual
+            figures[1, m, j] = (spent - rebate[m, j]) / bought if bought > 0.0 else usual
+            figures[2, m, j] = origin_price[m, j]
+            figures[3, m, j] = bought
+            figures[4, m, j] = risk[m, j]
+            for side in range(1, 4):
+                figures[4 + side, m, j] = unit * by_buyer[side, m, j]
+            figures[8, m, j] = unit * (of_exporters[m, j] + of_traders[m, j])
+            figures[9, m, j] = unit * treasury[m, j]
 
 
 @compiled
