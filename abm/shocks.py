@@ -91,9 +91,10 @@ def draw_events(
 
 def firm_outages(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
     """[month, firm] share of capacity that the outages of single firms leave."""
-    availability = np.ones((months, world.firms.market.size))
+    shape = months, world.firms.market.size
     if not settings.active:
-        return availability
+        return np.ones(shape)
+    struck, lasts, lost = np.zeros(shape, dtype=bool), np.ones(shape, dtype=int), np.zeros(shape)
     for market, (mineral, stage) in enumerate(world.markets):
         here = world.firms.market == market
         old, new = here & (world.firms.project < 0), here & (world.firms.project >= 0)
@@ -102,13 +103,13 @@ def firm_outages(world: World, settings: Randomness, months: int, seed: int) -> 
             stability = world.political_stability[world.firms.country[rows]]
             rate = settings.outage_rate * np.exp(-settings.stability_effect * stability)
             shape_here = (months, int(rows.sum()))
-            starts = stream(seed, "outage start", *name).random(shape_here)
-            lasts = stream(seed, "outage length", *name).geometric(
-                1.0 / settings.outage_months, shape_here
-            )
-            lost = stream(seed, "outage depth", *name).uniform(*PARTIAL_OUTAGE, shape_here)
-            availability[:, rows] = _availability(starts < rate, lasts, lost)
-    return availability
+            draw = stream(seed, "outage start", *name)
+            struck[:, rows] = draw.random(shape_here) < rate
+            draw = stream(seed, "outage length", *name)
+            lasts[:, rows] = draw.geometric(1.0 / settings.outage_months, shape_here)
+            draw = stream(seed, "outage depth", *name)
+            lost[:, rows] = draw.uniform(*PARTIAL_OUTAGE, shape_here)
+    return _availability(struck, lasts, lost)
 
 
 def country_events(world: World, settings: Instability, months: int, seed: int) -> np.ndarray:
@@ -122,26 +123,37 @@ def country_events(world: World, settings: Instability, months: int, seed: int) 
     rate = settings.rate / MONTHS * np.exp(-settings.stability_effect * world.political_stability)
     threshold = ndtri(np.minimum(rate, 1.0))
     common, own = np.sqrt(settings.correlation), np.sqrt(1.0 - settings.correlation)
-    lost = np.zeros((months, len(world.countries)))
+    shape = months, len(world.countries)
+    struck, lasts, taken = np.zeros(shape, dtype=bool), np.ones(shape, dtype=int), np.zeros(shape)
+    shared = {
+        region: stream(seed, "instability", "region", region).standard_normal(months)
+        for region in set(world.regions)
+    }
     for column, (code, region) in enumerate(zip(world.countries, world.regions, strict=True)):
-        shared = stream(seed, "instability", "region", region).standard_normal(months)
         alone = stream(seed, "instability", "country", code).standard_normal(months)
-        lasts = stream(seed, "instability length", code).geometric(1.0 / settings.months, months)
-        taken = stream(seed, "instability depth", code).uniform(
-            settings.least_lost, settings.most_lost, months
-        )
-        starts = common * shared + own * alone < threshold[column]
-        lost[:, column] = 1.0 - _availability(starts[:, None], lasts[:, None], taken[:, None])[:, 0]
-    return lost
+        struck[:, column] = common * shared[region] + own * alone < threshold[column]
+        draw = stream(seed, "instability length", code)
+        lasts[:, column] = draw.geometric(1.0 / settings.months, months)
+        draw = stream(seed, "instability depth", code)
+        taken[:, column] = draw.uniform(settings.least_lost, settings.most_lost, months)
+    return 1.0 - _availability(struck, lasts, taken)
 
 
 def demand_swings(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
     """[month, mineral, country] factor on the need of final users."""
+    shape = months, len(world.minerals), 1 + len(world.countries)
     if not settings.active:
         return np.ones((months, len(world.minerals), len(world.countries)))
-    return np.stack(
-        [_demand_swings(world, settings, months, seed, mineral) for mineral in world.minerals], 1
-    )
+    draws = np.empty(shape)
+    for row, mineral in enumerate(world.minerals):
+        for series, name in enumerate([(), *((country,) for country in world.countries)]):
+            draw = stream(seed, "demand", mineral, *name)
+            draws[:, row, series] = draw.standard_normal(months)
+    # Log swings: one common to the world, and one of each country.
+    deviation = np.full(shape[2], settings.country_noise)
+    deviation[0] = settings.demand_noise
+    swings = _autoregressions(draws, deviation, settings.noise_memory)
+    return np.exp(swings[:, :, :1] + swings[:, :, 1:])
 
 
 def incidents(world: World, settings: Randomness, months: int, seed: int) -> np.ndarray:
@@ -169,28 +181,22 @@ def project_luck(world: World, settings: Randomness, seed: int) -> ProjectLuck:
     return luck
 
 
-def _availability(starts: np.ndarray, lasts: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """[month, firm]: share of capacity left by the outages under way; none in the first month."""
-    available = np.ones(starts.shape)
-    for month, firm in zip(*np.nonzero(starts), strict=True):
-        if month > 0:
-            span = slice(month, month + lasts[month, firm])
-            available[span, firm] = np.minimum(available[span, firm], 1.0 - lost[month, firm])
+def _availability(struck: np.ndarray, lasts: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """[month, place]: share of capacity left by the events under way; none in the first month.
+
+    Where `struck`, an event lasts so many months and takes that share; the worst one counts.
+    """
+    available = np.ones(struck.shape)
+    month, place = np.nonzero(struck[1:])
+    month += 1
+    left = 1.0 - lost[month, place]
+    end = np.minimum(month + lasts[month, place], struck.shape[0])
+    while month.size:
+        np.minimum.at(available, (month, place), left)
+        month = month + 1
+        on = month < end
+        month, place, left, end = month[on], place[on], left[on], end[on]
     return available
-
-
-def _demand_swings(
-    world: World, settings: Randomness, months: int, seed: int, mineral: str
-) -> np.ndarray:
-    """[month, country]: autoregressive log swings, common to the world and country by country."""
-    names = [(), *((country,) for country in world.countries)]
-    draws = np.stack(
-        [stream(seed, "demand", mineral, *name).standard_normal(months) for name in names], axis=1
-    )
-    deviation = np.full(len(names), settings.country_noise)
-    deviation[0] = settings.demand_noise
-    swings = _autoregressions(draws, deviation, settings.noise_memory)
-    return np.exp(swings[:, :1] + swings[:, 1:])
 
 
 def _autoregressions(innovations: np.ndarray, deviation: np.ndarray, memory: float) -> np.ndarray:
@@ -199,7 +205,7 @@ def _autoregressions(innovations: np.ndarray, deviation: np.ndarray, memory: flo
     Parameters
     ----------
     innovations
-        [month, series] standard normal.
+        [month, ..., series] standard normal.
     deviation
         [series].
     """
