@@ -12,7 +12,13 @@ import numpy as np
 from abm.agents import buyer, firm
 from abm.config import Behaviour, Instrument, month_index
 from abm.facts import capped_share, place_state_purchases, states_buying
-from abm.passes.ordering import limit_by_feed
+from abm.passes.ordering import (
+    anticipate,
+    bid_for_stockpiles,
+    grow_need,
+    limit_by_feed,
+    price_substitutes,
+)
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.standards import StandardTerms, phase_in, standard_terms
@@ -31,21 +37,20 @@ NOTABLE_RISE = 0.1  # a month: the expected gain at which anticipation counts on
 LEAST_ANTICIPATED = 0.5  # share of the calm target that buyers give up at most; assumed
 
 
-def trend_need(model: MineralModel) -> np.ndarray:
-    """[market, country, group] need without this month's swings."""
-    need = model.buyers.need.copy()
-    grown = model.trend.need[model.month][model.world.mineral_of_market]
-    need[:, :, 1:STATE] *= grown * model.intensity[model.world.mineral_of_market]
-    need[:, :, FEED] = feed_need(model)
-    return need
-
-
-def feed_need(model: MineralModel) -> np.ndarray:
-    """[market, country] feed that refiners want, in the rows of mined markets."""
-    feed = np.zeros(model.state.planned_output.shape)
-    chain = model.world.chain
-    feed[chain.mined] = model.state.planned_output[chain.refined] / chain.refining_yield
-    return feed
+def month_need(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
+    """[market, country, group] need without this month's swings, and with them."""
+    world, chain = model.world, model.world.chain
+    return grow_need(
+        model.buyers.need,
+        model.trend.need[model.month],
+        model.intensity,
+        model.events.demand[model.month],
+        world.mineral_of_market,
+        model.state.planned_output,
+        chain.mined,
+        chain.refined,
+        chain.refining_yield,
+    )
 
 
 def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
@@ -79,10 +84,6 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
     model.unaided = (model.backstop, model.choke)
     if cheaper.any():
         model.unaided = substitution_prices(model, np.zeros(cheaper.shape))
-    trend = model.trend_need
-    model.need = trend.copy()
-    swing = model.events.demand[model.month][model.world.mineral_of_market]
-    model.need[:, :, 1:STATE] *= swing[:, :, None]
     expected = state.expected_price
     use = buyer.desired_use(model.need, expected, traits, model.backstop, model.choke)
     model.expected_use = use
@@ -91,7 +92,7 @@ def place_month_orders(model: MineralModel) -> buyer.Orders:
     position = state.position
     orders = buyer.place_orders(
         model.need,
-        trend,
+        model.trend_need,
         following,
         position,
         model.released,
@@ -137,14 +138,16 @@ def anticipated_cover(
     need
         [market, country] t/month, by which countries count in the rally elsewhere.
     """
-    total = need.sum(axis=1, keepdims=True)
-    weight = np.divide(need, total, out=np.zeros(need.shape), where=total > 0)
-    rise = growth - 1.0
-    elsewhere = np.maximum((weight * rise).sum(axis=1, keepdims=True) - rise, 0.0)
-    rise = rise + behaviour.contagion * elsewhere
-    gain = np.sign(rise) * np.maximum(np.abs(rise) - behaviour.carrying_cost, 0.0)
-    belief = np.maximum(risk, behaviour.momentum)
-    return belief * np.maximum(behaviour.anticipation * gain / NOTABLE_RISE, -LEAST_ANTICIPATED)
+    return anticipate(
+        growth,
+        risk,
+        need,
+        behaviour.contagion,
+        behaviour.carrying_cost,
+        behaviour.momentum,
+        behaviour.anticipation / NOTABLE_RISE,
+        -LEAST_ANTICIPATED,
+    )
 
 
 def released_goods(model: MineralModel) -> np.ndarray:
@@ -164,17 +167,17 @@ def with_stockpile_bids(
 ) -> buyer.Orders:
     """Replace the orders of the state group by purchases towards its target."""
     settings = model.case.instruments.stockpiles
-    refined = model.world.refined_rows
-    held = position[refined, :, STATE]
-    gap = np.maximum(model.countries.purchase_target.T - held, 0.0)
-    usual = model.state.customary_price[refined]
-    for values in (orders.floor, orders.quantity, orders.distress_quantity):
-        values[:, :, STATE] = 0.0
-    orders.quantity[refined, :, STATE] = gap / settings.build_months
-    orders.low[refined, :, STATE] = (settings.price_ceiling - 0.1) * usual
-    orders.high[refined, :, STATE] = settings.price_ceiling * usual
-    orders.distress_low[refined, :, STATE] = settings.price_ceiling * usual
-    orders.distress_high[refined, :, STATE] = 2.0 * settings.price_ceiling * usual
+    bid_for_stockpiles(
+        model.countries.purchase_target,
+        position,
+        model.state.customary_price,
+        settings.build_months,
+        settings.price_ceiling,
+        orders.floor,
+        orders.bid_quantity,
+        orders.bid_low,
+        orders.bid_high,
+    )
     place_state_purchases(model.facts, model.month, orders, model.state.customary_price)
     return orders
 
@@ -190,19 +193,18 @@ def substitution_prices(model: MineralModel, cheaper: np.ndarray) -> tuple[np.nd
     cheaper
         [mineral, country] part of that extra cost which research has removed.
     """
-    world = model.world
-    reference = model.buyers.reference_price
-    cheaper = cheaper[world.mineral_of_market]
-    backstop = world.parameters["backstop_price_multiple"][:, None]
-    choke = world.parameters["choke_price_multiple"][:, None]
-    backstop = reference * (backstop - cheaper * (backstop - 1.0))
-    choke = reference * (choke - cheaper * (choke - 1.0))
-    chain = world.chain
-    worth = model.state.producer_price[chain.refined] * chain.refining_yield
-    feed_limit = np.maximum(worth, 1.2 * reference[chain.mined])
-    backstop[chain.mined] = np.minimum(backstop[chain.mined], feed_limit)
-    choke[chain.mined] = np.minimum(choke[chain.mined], 1.5 * feed_limit)
-    return backstop, choke
+    world, chain = model.world, model.world.chain
+    return price_substitutes(
+        model.buyers.reference_price,
+        world.parameters["backstop_price_multiple"],
+        world.parameters["choke_price_multiple"],
+        cheaper,
+        world.mineral_of_market,
+        model.state.producer_price,
+        chain.mined,
+        chain.refined,
+        chain.refining_yield,
+    )
 
 
 def fresh_purchases(model: MineralModel) -> np.ndarray:

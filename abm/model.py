@@ -21,11 +21,11 @@ from abm.facts import imposed_facts
 from abm.final_use import opening_final_use
 from abm.intentions import (
     border_in_force,
+    month_need,
     place_month_orders,
     releases,
     standards_in_force,
     trade_terms,
-    trend_need,
 )
 from abm.investment import (
     build_projects,
@@ -237,7 +237,7 @@ class MineralModel(mesa.Model):
         if self.border.terms.counter_tariff is not levied:
             self.mean_levied = mean_counter_tariff(self)
         self.firms.capacity[:] = capacity_in_place(self)
-        self.trend_need = trend_need(self)
+        self.trend_need, self.need = month_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
 
     def perceive(self) -> None:
@@ -270,7 +270,8 @@ class MineralModel(mesa.Model):
     def order(self) -> None:
         """Buyers, stockpiles and trade terms for the month, from last month's state."""
         self.given, self.received = releases(self)
-        self.orders = commit_orders(self, place_month_orders(self))
+        self.orders = place_month_orders(self)
+        commit_orders(self, self.orders)
         self.terms = trade_terms(self)
 
     def settle(self) -> None:

@@ -50,13 +50,12 @@ def earned_price(model: MineralModel, price: np.ndarray) -> np.ndarray:
     return add_aid(price.ravel(), model.firm_traits.place, model.support, model.premium)
 
 
-def commit_orders(model: MineralModel, orders: Orders) -> Orders:
-    """The month's orders, with what is under contract in their floor."""
-    if not model.contracts.share.any():
-        return orders
-    committed = model.contracts.committed(model.measures.arcs.rerouted)
-    expected = model.state.expected_price
-    return firm_orders(orders, committed, model.need, model.expected_use, expected)
+def commit_orders(model: MineralModel, orders: Orders) -> None:
+    """Let what is under contract stand in the floor of the month's orders."""
+    if model.contracts.share.any():
+        committed = model.contracts.committed(model.measures.arcs.rerouted)
+        expected = model.state.expected_price
+        firm_orders(orders, committed, model.need, model.expected_use, expected)
 
 
 def settle_contracts(model: MineralModel) -> None:

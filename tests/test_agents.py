@@ -11,7 +11,7 @@ from abm.agents.country import Country, aim_as_in_calm, alarmed
 from abm.agents.producer import NonAlliedProducer, dominance
 from abm.agents.table import Table
 from abm.config import Behaviour, Config, DemandPath
-from abm.intentions import trend_need
+from abm.intentions import month_need
 from abm.learning import forecast
 from abm.model import MineralModel
 from abm.state import STATE, buyer_traits, opening_state
@@ -384,7 +384,7 @@ def member_model(tiny_world: World) -> MineralModel:
     """The tiny world at the opening of a month in which USA and AUS are members."""
     model = model_of(quiet_config(years=3), tiny_world, "washington")
     model.month = 20
-    model.trend_need = trend_need(model)
+    model.trend_need, _ = month_need(model)
     return model
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abm.passes.learning import move_familiarity
+from abm.passes.ordering import bid_for_stockpiles, grow_need, price_substitutes
 from abm.passes.trading import send_off, split_outlay, weigh_arcs
 from abm.world import World
 
@@ -65,6 +66,68 @@ def test_familiarity_moves_towards_shares_over_notional_ones(seed: int, pace: fl
     known = (notional > 0) & (bought > 0)[:, None, :]
     target = np.where(known, target, 1.0)
     np.testing.assert_allclose(after, before + pace * (target - before), rtol=1e-12)
+
+
+# Orders ---------------------------------------------------------------------------------------
+
+MINED, REFINED, YIELD = np.array([0]), np.array([2]), np.array([[0.8]])  # the last is refined
+MINERAL = np.array([1, 0, 1])  # of the three markets
+
+
+@pytest.mark.parametrize("columns", [1, PLACES])
+def test_need_grows_by_mineral_and_sector_and_feed_follows_plans(columns: int) -> None:
+    draw, sectors = draws(3), 2
+    opening = draw.uniform(1, 9, (MARKETS, PLACES, sectors + 2))
+    grown = draw.uniform(1, 2, (2, columns, sectors))
+    intensity, swing = (
+        draw.uniform(0.5, 1, (2, PLACES, sectors)),
+        draw.uniform(0.9, 1.1, (2, PLACES)),
+    )
+    planned = draw.uniform(1, 9, (MARKETS, PLACES))
+    trend, need = grow_need(
+        opening, grown, intensity, swing, MINERAL, planned, MINED, REFINED, YIELD
+    )
+    expected = opening.copy()
+    expected[:, :, 1:-1] *= (grown * intensity)[MINERAL]
+    expected[:, :, 0] = 0.0
+    expected[0, :, 0] = planned[2] / 0.8
+    np.testing.assert_allclose(trend, expected, rtol=1e-12)
+    expected[:, :, 1:-1] *= swing[MINERAL][:, :, None]
+    np.testing.assert_allclose(need, expected, rtol=1e-12)
+
+
+def test_substitutes_cost_multiples_and_feed_what_its_product_brings() -> None:
+    draw = draws(4)
+    reference, worth = draw.uniform(1, 9, (2, MARKETS, PLACES))
+    backstop, choke = draw.uniform(2, 3, MARKETS), draw.uniform(4, 5, MARKETS)
+    cheaper = draw.uniform(0, 0.5, (2, PLACES))
+    found = price_substitutes(
+        reference, backstop, choke, cheaper, MINERAL, worth, MINED, REFINED, YIELD
+    )
+    limit = np.maximum(0.8 * worth[2], 1.2 * reference[0])
+    for prices, multiple, times in zip(found, (backstop, choke), (1.0, 1.5), strict=True):
+        expected = reference * (1 + (multiple[:, None] - 1) * (1 - cheaper[MINERAL]))
+        expected[0] = np.minimum(expected[0], times * limit)
+        np.testing.assert_allclose(prices, expected, rtol=1e-12)
+
+
+def test_states_bid_for_the_gap_to_their_targets_in_the_last_markets_only() -> None:
+    draw = draws(5)
+    floor, position = draw.uniform(1, 9, (2, MARKETS, PLACES, GROUPS))
+    quantity, low, high = draw.uniform(1, 9, (3, MARKETS, PLACES, 2 * GROUPS))
+    target, usual = draw.uniform(0, 18, (PLACES, 2)), draw.uniform(1, 9, (MARKETS, PLACES))
+    private = [values[:, :, 0].copy() for values in (floor, quantity, low, high)]
+    bid_for_stockpiles(target, position, usual, 12.0, 1.3, floor, quantity, low, high)
+    for values, before in zip((floor, quantity, low, high), private, strict=True):
+        np.testing.assert_array_equal(values[:, :, 0], before)
+    assert not floor[:, :, 1].any()
+    assert not quantity[0, :, 1].any()
+    assert not quantity[:, :, 3].any()
+    gap = np.maximum(target.T - position[1:, :, 1], 0.0)
+    np.testing.assert_allclose(quantity[1:, :, 1], gap / 12.0)
+    ends = (low[1:, :, 1], high[1:, :, 1], low[1:, :, 3], high[1:, :, 3])
+    for price, multiple in zip(ends, (1.2, 1.3, 1.3, 2.6), strict=True):
+        np.testing.assert_allclose(price, multiple * usual[1:])
 
 
 # Money ----------------------------------------------------------------------------------------

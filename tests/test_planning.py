@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -179,9 +180,9 @@ def test_contracted_orders_stand_in_the_floor(tiny_world: World) -> None:
     """The same at the expected price; more than before above it, less just below it."""
     model = model_of(quiet_config(), tiny_world)
     model.step()
-    orders, expected = model.orders, model.state.expected_price
+    orders, firm, expected = model.orders, deepcopy(model.orders), model.state.expected_price
     committed = 0.5 * tiny_world.flow.sum(axis=1)
-    firm = firm_orders(orders, committed, model.need, model.expected_use, expected)
+    firm_orders(firm, committed, model.need, model.expected_use, expected)
 
     def bought(sent: object, factor: float) -> np.ndarray:
         price = factor * expected

@@ -155,7 +155,7 @@ def place_orders(
     traits: BuyerTraits,
     behaviour: Behaviour,
     bridge: Bridge | None = None,
-    anticipated: np.ndarray | float = 0.0,
+    anticipated: np.ndarray | None = None,
 ) -> Orders:
     """Orders of the private buyers for one month.
 
@@ -191,13 +191,15 @@ def place_orders(
             position,
             released,
             traits.cover,
-            behaviour.hoarding * risk + (bridge.cover + anticipated),
+            risk,
+            np.zeros(risk.shape) if anticipated is None else anticipated,
             bridge.cover,
             bridge.months,
             traits.transit,
             growth,
             expected_price,
             LEAST_ORDER,
+            behaviour.hoarding,
             behaviour.minimum_cover,
             behaviour.drawdown_months,
             behaviour.adjustment_months,

@@ -9,7 +9,7 @@ is cheap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -82,8 +82,8 @@ def firm_orders(
     need: np.ndarray,
     expected_use: np.ndarray,
     expected_price: np.ndarray,
-) -> Orders:
-    """Orders in which contracted tonnes stand in the floor, which only use itself erodes.
+) -> None:
+    """Let contracted tonnes of the orders stand in their floor, which only use itself erodes.
 
     At the expected price every buyer orders what it did. What moves from the ramps to the floor no
     longer gives way to a higher price until use does: in a shortage it is served first.
@@ -97,7 +97,7 @@ def firm_orders(
     expected_price
         [market, country] USD/kg.
     """
-    floor, quantity, low, high = firm_up(
+    firm_up(
         orders.floor,
         orders.bid_quantity,
         orders.bid_low,
@@ -107,4 +107,3 @@ def firm_orders(
         expected_use,
         expected_price,
     )
-    return replace(orders, floor=floor, bid_quantity=quantity, bid_low=low, bid_high=high)

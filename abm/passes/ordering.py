@@ -6,6 +6,141 @@ from abm.passes import compiled
 
 
 @compiled
+def grow_need(
+    opening: np.ndarray,
+    grown: np.ndarray,
+    intensity: np.ndarray,
+    swing: np.ndarray,
+    mineral: np.ndarray,
+    planned_output: np.ndarray,
+    mined: np.ndarray,
+    refined: np.ndarray,
+    refining_yield: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M, J, G] need of the month on its trend, and with the swings of the month.
+
+    That of the `opening` [M, J, G], for the groups between the first and the last times what has
+    `grown` [K, J or 1, S], times the `intensity` [K, J, S] of use, and times the `swing` [K, J].
+    The first group needs the feed, in the `mined` markets, for what is planned [M, J] in the
+    `refined` ones.
+    """
+    markets, countries, groups = opening.shape
+    trend, need = np.zeros(opening.shape), np.zeros(opening.shape)
+    for m in range(markets):
+        k = mineral[m]
+        for j in range(countries):
+            column = j if grown.shape[1] > 1 else 0
+            for g in range(1, groups - 1):
+                level = grown[k, column, g - 1] * intensity[k, j, g - 1]
+                trend[m, j, g] = opening[m, j, g] * level
+                need[m, j, g] = trend[m, j, g] * swing[k, j]
+            trend[m, j, groups - 1] = need[m, j, groups - 1] = opening[m, j, groups - 1]
+    for row in range(mined.size):
+        for j in range(countries):
+            feed = planned_output[refined[row], j] / refining_yield[row, 0]
+            trend[mined[row], j, 0] = need[mined[row], j, 0] = feed
+    return trend, need
+
+
+@compiled
+def price_substitutes(
+    reference_price: np.ndarray,
+    backstop_multiple: np.ndarray,
+    choke_multiple: np.ndarray,
+    cheaper: np.ndarray,
+    mineral: np.ndarray,
+    producer_price: np.ndarray,
+    mined: np.ndarray,
+    refined: np.ndarray,
+    refining_yield: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M, J] prices at which a substitute starts and ends to displace demand.
+
+    Multiples [M] of the reference price, of whose excess over one a part is `cheaper` [K, J]. Feed
+    is wanted up to the worth of its product, and of 1.2 times the reference price.
+    """
+    backstop, choke = np.empty(reference_price.shape), np.empty(reference_price.shape)
+    for m in range(reference_price.shape[0]):
+        for j in range(reference_price.shape[1]):
+            saved = cheaper[mineral[m], j]
+            low = backstop_multiple[m] - saved * (backstop_multiple[m] - 1.0)
+            high = choke_multiple[m] - saved * (choke_multiple[m] - 1.0)
+            backstop[m, j] = reference_price[m, j] * low
+            choke[m, j] = reference_price[m, j] * high
+    for row in range(mined.size):
+        m = mined[row]
+        for j in range(reference_price.shape[1]):
+            worth = producer_price[refined[row], j] * refining_yield[row, 0]
+            limit = max(worth, 1.2 * reference_price[m, j])
+            backstop[m, j] = min(backstop[m, j], limit)
+            choke[m, j] = min(choke[m, j], 1.5 * limit)
+    return backstop, choke
+
+
+@compiled
+def anticipate(
+    growth: np.ndarray,
+    risk: np.ndarray,
+    need: np.ndarray,
+    contagion: float,
+    carrying_cost: float,
+    momentum: float,
+    slope: float,
+    least: float,
+) -> np.ndarray:
+    """[M, J] extra cover for an expected rise of the price, at a `slope`, no less than `least`.
+
+    The rise at home, and by `contagion` that elsewhere by `need`, less what it costs to carry; it
+    is believed in by the risk, and by the `momentum` at least.
+    """
+    cover = np.empty(growth.shape)
+    for m in range(growth.shape[0]):
+        total, rally = 0.0, 0.0
+        for j in range(growth.shape[1]):
+            total += need[m, j]
+            rally += need[m, j] * (growth[m, j] - 1.0)
+        rally = rally / total if total > 0.0 else 0.0
+        for j in range(growth.shape[1]):
+            rise = growth[m, j] - 1.0
+            rise += contagion * max(rally - rise, 0.0)
+            gain = max(rise - carrying_cost, 0.0) + min(rise + carrying_cost, 0.0)
+            cover[m, j] = max(risk[m, j], momentum) * max(slope * gain, least)
+    return cover
+
+
+@compiled
+def bid_for_stockpiles(
+    target: np.ndarray,
+    position: np.ndarray,
+    usual_price: np.ndarray,
+    build_months: float,
+    ceiling: float,
+    floor: np.ndarray,
+    quantity: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> None:
+    """Write orders of the last group, in the last markets, one a mineral: its gap to a target.
+
+    A part of the gap of its `position` [M, J, G] to the `target` [J, K], up to a `ceiling` over the
+    usual price [M, J]; nothing elsewhere. Orders are those of `draw_orders`.
+    """
+    markets, countries, groups = floor.shape
+    state, last = groups - 1, 2 * groups - 1
+    first = markets - target.shape[1]
+    for m in range(markets):
+        for j in range(countries):
+            floor[m, j, state] = quantity[m, j, state] = quantity[m, j, last] = 0.0
+            if m >= first:
+                gap = max(target[j, m - first] - position[m, j, state], 0.0)
+                usual = usual_price[m, j]
+                quantity[m, j, state] = gap / build_months
+                low[m, j, state] = (ceiling - 0.1) * usual
+                high[m, j, state] = low[m, j, last] = ceiling * usual
+                high[m, j, last] = 2.0 * ceiling * usual
+
+
+@compiled
 def aim_in_calm(
     expected_price: np.ndarray,
     customary_price: np.ndarray,
@@ -50,13 +185,15 @@ def draw_orders(
     position: np.ndarray,
     released: np.ndarray,
     cover: np.ndarray,
-    extra_cover: np.ndarray,
+    risk: np.ndarray,
+    anticipated: np.ndarray,
     bridge: np.ndarray,
     bridge_months: np.ndarray,
     transit: np.ndarray,
     growth: np.ndarray,
     expected_price: np.ndarray,
     least_order: float,
+    hoarding: float,
     minimum_cover: float,
     drawdown_months: float,
     adjustment_months: float,
@@ -66,8 +203,8 @@ def draw_orders(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Floor [M, J, G] and quantity, low and high price of both ramps [M, J, 2G] of every order.
 
-    Arrays are [M, J, G]; `extra_cover` and `bridge` (shares of the cover), `bridge_months`,
-    `transit` and `expected_price` are [M, J]; `growth` is [M].
+    Arrays are [M, J, G]; `risk`, `anticipated` and `bridge` (shares of the cover),
+    `bridge_months`, `transit` and `expected_price` are [M, J]; `growth` is [M].
     """
     markets, countries, groups = need.shape
     floor = np.zeros(need.shape)
@@ -78,6 +215,7 @@ def draw_orders(
         for j in range(countries):
             price = expected_price[m, j]
             width = order_width * price
+            covered = 1.0 + hoarding * risk[m, j] + bridge[m, j] + anticipated[m, j]
             for g in range(groups):
                 part = 0.0
                 wanted = need[m, j, g]
@@ -85,7 +223,7 @@ def draw_orders(
                     usual = trend_need[m, j, g]
                     aboard = transit[m, j] * usual
                     calm_target = cover[m, j, g] * usual
-                    target = calm_target * (1.0 + extra_cover[m, j])
+                    target = calm_target * covered
                     gap = target + aboard - position[m, j, g]
                     due = min(max(gap, 0.0), bridge[m, j] * calm_target)
                     closing = (
@@ -171,15 +309,13 @@ def firm_up(
     need: np.ndarray,
     expected_use: np.ndarray,
     expected_price: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Floor [M, J, G] and ramps [M, J, 2G] of orders whose `committed` part [M, J] is firm.
+) -> None:
+    """Make the `committed` part [M, J] of orders firm, in place: floor [M, J, G], ramps [M, J, 2G].
 
     The same part of both ramps of every group moves to its floor, up to its need, so that at the
     expected price it orders what it did.
     """
     markets, countries, groups = floor.shape
-    new_floor, new_quantity = floor.copy(), quantity.copy()
-    new_low, new_high = low.copy(), high.copy()
     flexible = np.zeros(groups)
     for m in range(markets):
         for j in range(countries):
@@ -202,18 +338,17 @@ def firm_up(
                     scale = expected_use[m, j, g] / need[m, j, g]
                     room = max(need[m, j, g] - floor[m, j, g], 0.0) * scale
                     part = min(wanted, room / flexible[g])
-                    new_floor[m, j, g] += part * flexible[g] / scale
+                    floor[m, j, g] += part * flexible[g] / scale
                     width = high[m, j, g] - low[m, j, g]
                     price = expected_price[m, j]
                     filled = min(max((high[m, j, g] - price) / width, 0.0), 1.0)
                     left = (1.0 - part) * filled
                     kept = left + 1.0 - filled
-                    new_quantity[m, j, g] *= kept
+                    quantity[m, j, g] *= kept
                     top = price + width * (left / kept if kept > 0.0 else 0.0)
-                    new_low[m, j, g], new_high[m, j, g] = top - width, top
-                    new_low[m, j, groups + g] = top
-                    new_quantity[m, j, groups + g] *= 1.0 - part
-    return new_floor, new_quantity, new_low, new_high
+                    low[m, j, g], high[m, j, g] = top - width, top
+                    low[m, j, groups + g] = top
+                    quantity[m, j, groups + g] *= 1.0 - part
 
 
 @compiled
