@@ -22,6 +22,7 @@ from abm.market.kernel import (
     Desk,
     Start,
     begin,
+    held,
     look,
     open_cluster,
     place_of,
@@ -34,6 +35,7 @@ from abm.market.kernel import (
 def evaluations(batch: Batch, desk: Desk, start: Start, repeats: int) -> float:
     """Evaluate excess demand of every cluster `repeats` times; the worst residual."""
     worst = 0.0
+    batch, desk, start = held(batch), held(desk), held(start)
     link, value = desk.link, desk.value
     for c in range(batch.market_from.shape[0] - 1):
         open_cluster(batch, desk, c)

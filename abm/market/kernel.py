@@ -23,7 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, models, register_model
 from numba.np.arrayobj import make_array, populate_array
 
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
@@ -146,6 +148,52 @@ class Desk(NamedTuple):
     side: np.ndarray  # [2, S, P + limits] see `through_places`
     matrix: np.ndarray  # [S + P, S + P]
     reduced: np.ndarray  # [2, S + P] right-hand side and solution, most of a step
+
+
+class Held(types.Type):
+    """A named tuple of arrays where it lies in memory, passed on as one address.
+
+    Passed on by value every array is seven figures or more to take apart and put together again,
+    in each function: half of all that had to be compiled.
+    """
+
+    def __init__(self, record: types.NamedTuple) -> None:
+        self.record = record
+        super().__init__(f"Held({record.name})")
+
+
+register_model(Held)(models.OpaqueModel)
+
+
+@infer_getattr
+class HeldArrays(AttributeTemplate):
+    """The type of an array of a held tuple."""
+
+    key = Held
+
+    def generic_resolve(self, held: Held, name: str) -> types.Type:
+        return held.record[held.record.fields.index(name)]
+
+
+@lower_getattr_generic(Held)
+def held_array(context: Any, builder: Any, held: Held, address: Any, name: str) -> Any:
+    """Load one array of a held tuple; it is where it was at any time before."""
+    record, field = held.record, held.record.fields.index(name)
+    start = builder.bitcast(address, context.get_value_type(record).as_pointer())
+    array = builder.load(cgutils.gep_inbounds(builder, start, 0, field))
+    array.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return impl_ret_borrowed(context, builder, record[field], array)
+
+
+@intrinsic
+def held(typing: Any, record: types.NamedTuple) -> Any:
+    """The address of a named tuple of arrays, good until the function that asks for it returns."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        address = cgutils.alloca_once_value(builder, given[0])
+        return builder.bitcast(address, cgutils.voidptr_t)
+
+    return Held(record)(record), build
 
 
 @intrinsic
@@ -1478,6 +1526,7 @@ def solve_batch(
     At most `most` steps each. A poor step is tried again without logarithms, then by the sum of
     squared gaps. `resume` goes on with what is on the desk, the first of `clusters`.
     """
+    batch, desk, start, answer = held(batch), held(desk), held(start), held(answer)
     index, value = desk.link, desk.value
     for c in clusters:
         if not resume:
@@ -1619,6 +1668,7 @@ def sweep(desk: Desk) -> None:
 
     A seller's gap rises along its graph, so bisection is sure.
     """
+    desk = held(desk)
     index, value = desk.link, desk.value
     look(desk, HERE)
     weigh(desk)
