@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import firm
-from abm.agents.buyer import LEAST_PRICE_RATIO
-from abm.agents.producer import shares_from
 from abm.config import Behaviour
-from abm.passes.learning import follow, move_familiarity, smooth_price
+from abm.passes.learning import foresee_landed, learn_asked, learn_suppliers
 from abm.passes.planning import rest_idle
-from abm.planning import market_price
 from abm.policy.licences import unused_approvals
 from abm.policy.standards import premium_earned
 
@@ -24,21 +21,39 @@ PLAN_PACE = 0.5  # a month; refiners' plans follow orders; assumed
 
 
 def update_prices(model: MineralModel) -> None:
+    """Buyers and sellers learn the prices of the month."""
     state, books, behaviour = model.state, model.books, model.behaviour
-    least = LEAST_PRICE_RATIO * model.buyers.reference_price
-    seen = np.clip(books.price, least, model.choke)
-    expected, state.price_growth = forecast(
-        state.expected_price, state.price_growth, seen, behaviour
+    state.expected_price, state.price_growth = forecast(
+        state.expected_price,
+        state.price_growth,
+        state.customary_price,
+        books.price,
+        model.buyers.least_price,
+        model.choke,
+        behaviour,
     )
-    state.expected_price = np.minimum(expected, model.choke)
-    follow(state.customary_price, seen, behaviour.customary_memory)
-    state.market_price = market_price(model)
-    follow(state.producer_price, books.origin_price, behaviour.investment_memory)
-    follow(state.entry_price, state.market_price, behaviour.investment_memory)
+    state.market_price = learn_asked(
+        books.origin_price,
+        model.world.origin_price,
+        books.sold,
+        books.limited_outlay,
+        books.origin_rent,
+        behaviour.investment_memory,
+        behaviour.price_memory,
+        state.producer_price,
+        state.entry_price,
+        state.price_gap,
+    )
 
 
 def forecast(
-    expected: np.ndarray, growth: np.ndarray, seen: np.ndarray, behaviour: Behaviour
+    expected: np.ndarray,
+    growth: np.ndarray,
+    customary: np.ndarray,
+    landed: np.ndarray,
+    least: np.ndarray,
+    choke: np.ndarray,
+    behaviour: Behaviour,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The price expected for next month, and the monthly growth factor that it contains.
 
@@ -52,20 +67,25 @@ def forecast(
         [market, country] what was expected for this month, USD/kg.
     growth
         [market, country] the growth factor in that forecast; one where no trend was seen.
-    seen
+    customary
+        [market, country] what buyers have been used to pay, USD/kg; moved on in place.
+    landed
         [market, country] this month's price, USD/kg.
+    least, choke
+        [market, country] USD/kg: the lowest price that is believed, and that which ends demand.
     """
-    memory, damping = behaviour.price_memory, behaviour.trend_damping
-    return smooth_price(expected, growth, seen, memory, behaviour.trend_memory, damping)
-
-
-def update_price_gap(model: MineralModel) -> None:
-    """What rents say of the profit in finding a way around a limit."""
-    paid = model.books.limited_outlay
-    cost = paid - model.books.origin_rent
-    gap = np.divide(paid, cost, out=np.ones_like(paid), where=cost > 0)
-    pace = model.behaviour.price_memory
-    model.state.price_gap += pace * (gap - model.state.price_gap)
+    return foresee_landed(
+        landed,
+        least,
+        choke,
+        expected,
+        growth,
+        customary,
+        behaviour.price_memory,
+        behaviour.trend_memory,
+        behaviour.trend_damping,
+        behaviour.customary_memory,
+    )
 
 
 def update_approvals(model: MineralModel) -> None:
@@ -88,30 +108,27 @@ def update_premium(model: MineralModel) -> None:
 
 
 def update_habits(model: MineralModel) -> None:
-    """Relationships follow trade: what is bought becomes familiar, what is not is forgotten."""
-    state, books = model.state, model.books
-    pace = 1.0 / model.behaviour.qualification_months
-    move_familiarity(
-        state.familiarity,
+    """Relationships follow trade: what is bought becomes familiar, what is not is forgotten.
+
+    Buyers come to know capacity over its trend; over the market's trend for new origins.
+    """
+    state, books, producers = model.state, model.books, model.producers
+    learn_suppliers(
         books.flow,
         books.bought,
         model.terms.notional,
-        1.0 - 1.0 / model.world.parameters["longrun_sourcing_factor"],
-        pace,
+        model.stickiness,
+        1.0 / model.behaviour.qualification_months,
         *FAMILIARITY_RANGE,
+        state.familiarity,
+        model.firm_traits.by_place(model.firms.capacity, state.known_size.shape),
+        model.opening_size,
+        model.trend.origin[model.month],
+        state.known_size,
+        producers.country,
+        producers.purchase_share,
     )
-    state.known_size += pace * (relative_size(model) - state.known_size)
     model.last_flow = books.flow
-    producers = model.producers
-    producers.purchase_share[:] = shares_from(producers.country, books.flow, books.bought)
-
-
-def relative_size(model: MineralModel) -> np.ndarray:
-    """[market, origin] capacity over its trend; over the market's trend for new origins."""
-    size = model.firm_traits.by_place(model.firms.capacity, model.state.known_size.shape)
-    usual = model.opening_size * model.trend.origin[model.month]
-    whole = usual.sum(axis=1, keepdims=True)
-    return size / np.where(usual > 0, usual, whole)
 
 
 def update_firms(model: MineralModel) -> None:

@@ -39,7 +39,6 @@ from abm.learning import (
     update_firms,
     update_habits,
     update_premium,
-    update_price_gap,
     update_prices,
 )
 from abm.market import Clearing
@@ -135,6 +134,7 @@ class MineralModel(mesa.Model):
         self.review = opening_review(world, case, config)
         self.producers = producer_table(world, len(self.review.menu))
         self.opening_size = opening_size(world)
+        self.stickiness = 1.0 - 1.0 / world.parameters["longrun_sourcing_factor"]
         self.stages = stages_in_order(world, self.firm_traits, self.buyers)
         self.measures = ExportMeasures(arc_measures(world, ()), ())
         self._lay_neutral_ground()
@@ -307,7 +307,6 @@ class MineralModel(mesa.Model):
     def adapt(self) -> None:
         """Expectations, habits, mark-ups and capacity move towards what was seen."""
         update_prices(self)
-        update_price_gap(self)
         update_approvals(self)
         update_premium(self)
         update_habits(self)

@@ -15,7 +15,7 @@ from abm.agents import firm, plant
 from abm.agents.buyer import Orders
 from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
-from abm.passes.planning import add_aid, impute_price, wear_out
+from abm.passes.planning import add_aid, wear_out
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
@@ -121,14 +121,6 @@ def open_plants(model: MineralModel) -> None:
         model.plant_lives.patience,
         settings,
     )
-
-
-def market_price(model: MineralModel) -> np.ndarray:
-    """[market, country] USD/kg a producer gets, or would get where nobody sells.
-
-    Without sales there is no price; what a place would get then follows the prices of all others.
-    """
-    return impute_price(model.books.origin_price, model.world.origin_price, model.books.sold)
 
 
 def next_expansion(model: MineralModel) -> np.ndarray:

@@ -319,9 +319,11 @@ SMOOTH = Behaviour(price_memory=0.4, trend_memory=0.25, trend_damping=0.9)
 
 def expectations(prices: list[float], behaviour: Behaviour) -> list[float]:
     """What is expected after each of a series of prices, from rest at a price of one."""
-    expected, growth, path = np.ones((1, 1)), np.ones((1, 1)), []
+    (expected, growth, customary), path = np.ones((3, 1, 1)), []
+    bounds = np.zeros((1, 1)), np.full((1, 1), np.inf)
     for price in prices:
-        expected, growth = forecast(expected, growth, np.array([[price]]), behaviour)
+        landed = np.array([[price]])
+        expected, growth = forecast(expected, growth, customary, landed, *bounds, behaviour)
         path.append(expected.item())
     return path
 

@@ -6,7 +6,7 @@ from conftest import model_of, quiet_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abm.passes.learning import move_familiarity
+from abm.passes.learning import foresee_landed, learn_asked, learn_suppliers
 from abm.passes.ordering import bid_for_stockpiles, grow_need, price_substitutes
 from abm.passes.trading import send_off, split_outlay, weigh_arcs
 from abm.world import World
@@ -52,20 +52,69 @@ def test_weights_are_those_of_shares_pool_size_and_habit(seed: int) -> None:
 
 
 @given(seed=seeds, pace=st.floats(0.0, 1.0))
-def test_familiarity_moves_towards_shares_over_notional_ones(seed: int, pace: float) -> None:
+def test_familiarity_and_size_move_towards_what_was_bought_and_stands(
+    seed: int, pace: float
+) -> None:
     draw = draws(seed)
     flow, notional = some_flow(draw), some_flow(draw)
     before, stickiness = draw.uniform(0.25, 4.0, arcs), draw.uniform(0.1, 1.0, MARKETS)
+    size, opening, grown, known = draw.uniform(1.0, 2.0, (4, MARKETS, PLACES))
+    opening[:, 0] = 0.0
     bought = flow.sum(axis=1)
-    after = before.copy()
-    move_familiarity(after, flow, bought, notional, stickiness, pace, 0.25, 4.0)
+    after, knows, share = before.copy(), known.copy(), np.zeros((2, MARKETS, PLACES))
+    learn_suppliers(
+        flow, bought, notional, stickiness, pace, 0.25, 4.0, after,
+        size, opening, grown, knows, np.array([3, 1]), share,
+    )  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
         usual = notional / notional.sum(axis=1, keepdims=True)
         ratio = flow / bought[:, None, :] / usual
         target = np.clip(ratio ** stickiness[:, None, None], 0.25, 4.0)
-    known = (notional > 0) & (bought > 0)[:, None, :]
-    target = np.where(known, target, 1.0)
+        bought_from = flow / bought[:, None, :]
+    on_offer = (notional > 0) & (bought > 0)[:, None, :]
+    target = np.where(on_offer, target, 1.0)
     np.testing.assert_allclose(after, before + pace * (target - before), rtol=1e-12)
+    usual = opening * grown
+    relative = size / np.where(usual > 0, usual, usual.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(knows, known + pace * (relative - known), rtol=1e-12)
+    np.testing.assert_allclose(share, np.nan_to_num(bought_from).swapaxes(0, 1)[[3, 1]])
+
+
+# Prices ---------------------------------------------------------------------------------------
+
+
+def test_buyers_see_prices_within_bounds() -> None:
+    draw = draws(1)
+    landed, expected, growth, customary = draw.uniform(0.5, 2.0, (4, MARKETS, PLACES))
+    least, choke = np.full(landed.shape, 0.8), np.full(landed.shape, 1.5)
+    used = customary.copy()
+    found, factor = foresee_landed(landed, least, choke, expected, growth, used, 0.4, 0.2, 0.9, 0.1)
+    seen = np.clip(landed, least, choke)
+    error = 0.4 * (seen / expected - 1)
+    np.testing.assert_allclose(factor, (growth * (1 + 0.2 * error)) ** 0.9)
+    np.testing.assert_allclose(found, np.minimum(expected * (1 + error) * factor, choke))
+    np.testing.assert_allclose(used, customary + 0.1 * (seen - customary))
+
+
+def test_who_sells_nothing_reckons_with_what_others_get() -> None:
+    draw = draws(2)
+    opening, asked, sold, rent, cost = draw.uniform(0.5, 2.0, (5, MARKETS, PLACES))
+    asked[0, 1] = asked[1, :] = np.nan
+    cost[2, 2] = 0.0
+    producer, entry, gap = draw.uniform(0.5, 2.0, (3, MARKETS, PLACES))
+    moved = producer.copy(), entry.copy(), gap.copy()
+    outlay = rent + cost
+    price = learn_asked(asked, opening, sold, outlay, rent, 0.1, 0.3, *moved)
+    worth, usual = np.nansum(sold * asked, axis=1), (sold * opening * (asked > 0)).sum(axis=1)
+    level = np.where(usual > 0, worth / np.where(usual > 0, usual, 1.0), 1.0)
+    expected = np.where(asked > 0, asked, opening * level[:, None])
+    np.testing.assert_allclose(price, expected)
+    np.testing.assert_allclose(
+        moved[0], np.where(asked > 0, producer + 0.1 * (asked - producer), producer)
+    )
+    np.testing.assert_allclose(moved[1], entry + 0.1 * (expected - entry))
+    ratio = np.divide(outlay, cost, out=np.ones(gap.shape), where=cost > 0)
+    np.testing.assert_allclose(moved[2], gap + 0.3 * (ratio - gap))
 
 
 # Orders ---------------------------------------------------------------------------------------

@@ -43,6 +43,11 @@ class BuyerTraits:
         """[market, country] t/month of all groups at the opening."""
         return self.need.sum(axis=2)
 
+    @cached_property
+    def least_price(self) -> np.ndarray:
+        """[market, country] USD/kg below which no price is believed."""
+        return LEAST_PRICE_RATIO * self.reference_price
+
     def rows(self, markets: slice) -> BuyerTraits:
         """The buyers of some markets."""
         return BuyerTraits(*(getattr(self, item.name)[markets] for item in fields(self)))

@@ -359,23 +359,6 @@ def raise_markups(
 
 
 @compiled
-def impute_price(seen: np.ndarray, opening: np.ndarray, sold: np.ndarray) -> np.ndarray:
-    """[M, J] price seen; where it is NaN that of the opening, moved as the others on average."""
-    price = seen.copy()
-    for m in range(seen.shape[0]):
-        usual, worth = 0.0, 0.0
-        for j in range(seen.shape[1]):
-            if not np.isnan(seen[m, j]):
-                usual += sold[m, j] * opening[m, j]
-                worth += sold[m, j] * seen[m, j]
-        level = worth / usual if usual > 0.0 else 1.0
-        for j in range(seen.shape[1]):
-            if np.isnan(seen[m, j]):
-                price[m, j] = opening[m, j] * level
-    return price
-
-
-@compiled
 def rest_idle(
     markup: np.ndarray, drifted: np.ndarray, capacity: np.ndarray, working: np.ndarray
 ) -> None:
