@@ -10,7 +10,7 @@ from numba import njit
 
 from abm.market import Clearing, Problem
 from abm.market.clearing import pack, warm_start
-from abm.market.desk import new_desk, room_for
+from abm.market.desk import new_desk
 from abm.market.kernel import (
     HERE,
     ORIGINS,
@@ -58,8 +58,8 @@ def evaluation_seconds(problem: Problem, found: Clearing, repeats: int) -> float
     Raises RuntimeError where excess demand is not zero at the prices found: then something else
     than the cleared market has been timed.
     """
-    batch = pack(problem)
-    fixed = batch, new_desk(room_for(batch)), warm_start(problem, found)
+    batch, room, _ = pack(problem)
+    fixed = batch, new_desk(room), warm_start(problem, found)
     worst = evaluations(*fixed, 1)
     if worst > 1e-6:
         raise RuntimeError(f"Excess demand at the clearing prices is {worst:.2g} of the volume.")

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from abm.market.survey import largest_cluster, tie_markets
+from abm.market.clearing import pack
+from abm.market.kernel import Batch
+from abm.market.problem import FIGURES
+from abm.market.survey import Layout, largest_cluster, tie_markets
+from tests.markets import market
 
 
 def reachable(limits: list[list[int]], market: int) -> list[int]:
@@ -44,3 +48,19 @@ def test_room_is_that_of_the_largest_cluster() -> None:
     ) == (2, 0, 10, 7)
     nothing = np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64)
     assert largest_cluster(np.zeros((0, 3), np.int64), *nothing) == (0, 0, 0, 0)
+
+
+def test_a_layout_follows_rows_that_are_written_over() -> None:
+    """What is kept for the next call is found by its figures, not by the array that holds them."""
+    problem = market(np.random.default_rng(4))
+    before, _, _ = pack(problem)
+    problem.firm_offset[0, 1] -= 1
+    after, _, _ = pack(problem)
+    assert after.firm_offset[0, 1] == before.firm_offset[0, 1] - 1
+    problem.firm_offset[0, 1] = -1
+    with pytest.raises(ValueError, match="firm_offset must rise"):
+        pack(problem)
+
+
+def test_a_batch_takes_figures_and_rows_in_order() -> None:
+    assert Batch._fields == (*FIGURES, *Layout._fields[:-1])

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 
-from abm.market.desk import desks, room_for
+from abm.market.desk import Room, desks, room_for
 from abm.market.fallback import MOST_STEPS, no_start, solve_stubborn
 from abm.market.kernel import Answer, Batch, Start, solve_batch
-from abm.market.problem import Problem
-from abm.market.survey import CHOKED, Fields, look_over, tie_markets
+from abm.market.problem import FIGURES, ROWS, Problem
+from abm.market.survey import CHOKED, LEAST, MOST, layout_of, look_over
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,16 @@ def clear(
     Raises ValueError for a malformed problem, MarketNotCleared where no clearing exists (a
     destination that nobody may supply, with demand that no price chokes) or none was certified.
     """
-    fields = contiguous(problem)
-    if look_over(fields) != CHOKED:
+    batch, room, found = pack(problem)
+    if found != CHOKED:
         problem.check()
         refuse_hopeless(problem, where)
-    batch = in_clusters(fields)
     answer = blank_answer(problem)
     clusters = batch.market_from.size - 1
     threads = max(1, min(threads, clusters))
     bounds = [clusters * part // threads for part in range(threads + 1)]
     warm = warm_start(problem, start)
-    with desks(room_for(batch), threads) as memory:
+    with desks(room, threads) as memory:
 
         def work(part: int) -> None:
             mine = np.arange(bounds[part], bounds[part + 1])
@@ -95,47 +95,32 @@ def clear(
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(work, range(threads)))
-        if not (answer.residual <= tolerance).all():
+        if not answer.residual.max(initial=0.0) <= tolerance:
             solve_stubborn(batch, memory[0], answer, float(tolerance))
-    bad = np.flatnonzero(~(answer.residual <= tolerance))
-    if bad.size:
+    if not answer.residual.max(initial=0.0) <= tolerance:
+        bad = np.flatnonzero(~(answer.residual <= tolerance))
         raise MarketNotCleared(failure_text(problem, answer, bad, tolerance, where), bad.tolist())
-    return Clearing(**answer._asdict(), problem=problem)
+    return Clearing(*answer, problem)
 
 
-def pack(problem: Problem) -> Batch:
-    """The problem as contiguous arrays for the compiled code, its markets in clusters."""
-    return in_clusters(contiguous(problem))
+def pack(problem: Problem) -> tuple[Batch, Room, int]:
+    """The problem for the compiled code, the room its clusters need, and what `look_over` finds.
 
+    Its arrays are contiguous whatever their own order: another layout would be compiled for anew.
 
-def contiguous(problem: Problem) -> Fields:
-    """The arrays of a problem whose shapes agree, in C order whatever their own.
-
-    Another memory layout would be compiled for anew.
+    Raises ValueError for shapes or rows that do not fit together.
     """
-    problem.check_shapes()
-    p, ready = problem, np.ascontiguousarray
-    numbers = [ready(getattr(p, name), np.float64) for name in NUMBERS]
-    rows = [ready(p.firm_offset, np.int64), ready(p.limit_offset, np.int64)]
-    arcs = np.array((p.limit_market, p.limit_origin, p.limit_destination), np.int64)
-    return Fields._make([*numbers, *rows, arcs])
+    figures = [np.asarray(values, np.float64, order="C") for values in figures_of(problem)]
+    rows = [np.asarray(values, np.int64, order="C") for values in rows_of(problem)]
+    shapes = tuple([array.shape for array in (*figures, *rows)])
+    firm, limit, *arcs = [numbers.tobytes() for numbers in rows]
+    layout = layout_of(shapes, firm, limit, b"".join(arcs))
+    batch = Batch._make((*figures, *layout[:-1]))
+    found = look_over(tuple([values.ravel() for values in figures]), LEAST, MOST)
+    return batch, room_for(batch, layout.largest), found
 
 
-NUMBERS = Fields._fields[:-3]  # all but the rows
-
-
-def in_clusters(fields: Fields) -> Batch:
-    """The batch of these fields, its markets in clusters: a limit ties its markets together."""
-    markets = fields.dispersion.size
-    market, offset = fields.limit_arc[0], fields.limit_offset
-    cluster_market, market_from, cluster_limit, limit_from = tie_markets(market, offset, markets)
-    return Batch(
-        **fields._asdict(),
-        cluster_market=cluster_market,
-        market_from=market_from,
-        cluster_limit=cluster_limit,
-        limit_from=limit_from,
-    )
+figures_of, rows_of = attrgetter(*FIGURES), attrgetter(*ROWS)
 
 
 def blank_answer(problem: Problem) -> Answer:
@@ -173,8 +158,11 @@ def warm_start(problem: Problem, start: Clearing | None) -> Start:
     rent = start.rent
     if rent.size != problem.limit.size:  # other limits than before: rents start at zero
         rent = np.zeros(problem.limit.size)
-    price = np.ascontiguousarray(start.origin_price, np.float64)
-    return Start(price, start.flow.sum(axis=2), np.ascontiguousarray(rent, np.float64))
+    price, flow, rent = (
+        np.asarray(values, np.float64, order="C")
+        for values in (start.origin_price, start.flow, rent)
+    )
+    return Start(price, np.einsum("bij->bi", flow), rent)
 
 
 def unmet_need(problem: Problem, landed_price: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from abm.market.kernel import BID_ROWS, LINK_ROWS, TERM_ROWS, VALUE_ROWS, Batch, Desk
-from abm.market.survey import largest_cluster
 
 MOST_KEPT = 4  # desks
 LARGEST_KEPT = 16_000_000  # bytes
@@ -32,16 +31,14 @@ class Room(NamedTuple):
     firms_of_one_origin: int
 
 
-def room_for(batch: Batch) -> Room:
-    """Room for any one cluster of the batch.
+def room_for(batch: Batch, largest: tuple[int, int, int, int]) -> Room:
+    """Room for any one cluster of the batch, from its `largest_cluster`.
 
     Numbers that change from month to month are rounded up to a power of two, so that a desk serves
     again.
     """
     _, origins, destinations = batch.log_weight.shape
-    markets, limits, firms, of_one_origin = largest_cluster(
-        batch.firm_offset, batch.cluster_market, batch.market_from, batch.limit_from
-    )
+    markets, limits, firms, of_one_origin = largest
     return Room(
         markets,
         origins,

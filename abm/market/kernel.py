@@ -79,7 +79,6 @@ class Batch(NamedTuple):
     capacity: np.ndarray  # [F]
     low_ask: np.ndarray  # [F]
     high_ask: np.ndarray  # [F]
-    firm_offset: np.ndarray  # [B, I+1]
     need: np.ndarray  # [B, J, H]
     reference_price: np.ndarray  # [B, J, H]
     elasticity: np.ndarray  # [B, J, H]
@@ -89,11 +88,12 @@ class Batch(NamedTuple):
     bid_low: np.ndarray  # [B, J, N]
     bid_high: np.ndarray  # [B, J, N]
     log_weight: np.ndarray  # [B, I, J]
+    dispersion: np.ndarray  # [B]
     price_factor: np.ndarray  # [B, I, J]
     price_addition: np.ndarray  # [B, I, J]
     floor_price: np.ndarray  # [B, I, J]
-    dispersion: np.ndarray  # [B]
     limit: np.ndarray  # [G]
+    firm_offset: np.ndarray  # [B, I+1]
     limit_offset: np.ndarray  # [G+1]
     limit_arc: np.ndarray  # [3, A] market, origin, destination
     cluster_market: np.ndarray  # [B] the markets, cluster by cluster

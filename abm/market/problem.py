@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 
 import numpy as np
 
@@ -91,31 +90,12 @@ class Problem:
             raise ValueError(fault)
 
     def _check_rows(self) -> None:
-        b, i, j = self.shape
-        row = self.firm_offset.ravel()
-        if b and (row[0] < 0 or row[-1] > self.capacity.shape[0] or (row[1:] < row[:-1]).any()):
-            raise ValueError(
-                "Problem.firm_offset must rise along origins and markets, between 0 and "
-                f"{self.capacity.shape[0]} firms; each market has firms of its own."
-            )
-        offset = self.limit_offset
-        if (
-            offset[0] != 0
-            or offset[-1] != self.limit_origin.size
-            or (offset[1:] < offset[:-1]).any()
-        ):
-            raise ValueError("Problem.limit_offset must rise from 0 to the number of limit arcs.")
-        if not self.limit_origin.size:
-            return
-        key = self.limit_group
-        for name, size in (("limit_market", b), ("limit_origin", i), ("limit_destination", j)):
-            rows = getattr(self, name)
-            if rows.min() < 0 or rows.max() >= size:
-                raise ValueError(f"Problem.{name} holds a number outside 0 to {size - 1}.")
-            key = key * size + rows
-        # sorting is dear, and needless where arcs are listed in order
-        if not (key[1:] > key[:-1]).all() and np.unique(key).size < key.size:
-            raise ValueError("A limit lists the same arc twice; list each arc once per limit.")
+        arcs = (self.limit_market, self.limit_origin, self.limit_destination)
+        fault = row_fault(
+            self.shape, self.capacity.shape[0], self.firm_offset, self.limit_offset, arcs
+        )
+        if fault:
+            raise ValueError(fault)
 
     def _check_numbers(self) -> None:
         finite = (
@@ -170,10 +150,15 @@ class Problem:
         raise ValueError(f"Problem.{name}{list(place)}{inside} is {values[place]}; it {rule}.")
 
 
-ARRAYS = tuple(item.name for item in fields(Problem) if not item.name.endswith("_names"))
+ROWS = ("firm_offset", "limit_offset", "limit_market", "limit_origin", "limit_destination")
+FIGURES = tuple(
+    item.name
+    for item in fields(Problem)
+    if item.name not in ROWS and not item.name.endswith("_names")
+)
+ARRAYS = (*FIGURES, *ROWS)
 
 
-@lru_cache(maxsize=64)
 def shape_fault(shapes: tuple[tuple[int, ...], ...]) -> str:
     """What is wrong with shapes in the order of `ARRAYS`; nothing if they fit together."""
     shape = dict(zip(ARRAYS, shapes, strict=True))
@@ -204,6 +189,43 @@ def shape_fault(shapes: tuple[tuple[int, ...], ...]) -> str:
                     f"Problem.{name} has shape {shape[name]} where {right} is needed for "
                     f"{b} markets, {i} origins, {j} destinations."
                 )
+    return ""
+
+
+def row_fault(
+    shape: tuple[int, ...],
+    firms: int,
+    firm_offset: Integers,
+    limit_offset: Integers,
+    arcs: Sequence[Integers],
+) -> str:
+    """What is wrong with the rows that firms and limits have; nothing if all is well.
+
+    Parameters
+    ----------
+    shape, firms
+        Markets, origins and destinations, and how many firms there are.
+    arcs
+        Market, origin and destination of every arc under limits, [A] each.
+    """
+    row, offset = firm_offset.ravel(), limit_offset
+    if shape[0] and (row[0] < 0 or row[-1] > firms or (row[1:] < row[:-1]).any()):
+        return (
+            "Problem.firm_offset must rise along origins and markets, between 0 and "
+            f"{firms} firms; each market has firms of its own."
+        )
+    if offset[0] != 0 or offset[-1] != arcs[0].size or (offset[1:] < offset[:-1]).any():
+        return "Problem.limit_offset must rise from 0 to the number of limit arcs."
+    if not arcs[0].size:
+        return ""
+    key = np.arange(offset.size - 1).repeat(offset[1:] - offset[:-1])
+    for name, rows, size in zip(("market", "origin", "destination"), arcs, shape, strict=True):
+        if rows.min() < 0 or rows.max() >= size:
+            return f"Problem.limit_{name} holds a number outside 0 to {size - 1}."
+        key = key * size + rows
+    # sorting is dear, and needless where arcs are listed in order
+    if not (key[1:] > key[:-1]).all() and np.unique(key).size < key.size:
+        return "A limit lists the same arc twice; list each arc once per limit."
     return ""
 
 

@@ -1,91 +1,120 @@
 """A look at a batch before it is solved: is it sound, which markets are tied, what room it needs.
 
-Where it looks at every figure it is compiled, in a few short loops over flat arrays: one function
-for many fields is compiled once. What exactly is wrong with a malformed batch is told by
-`Problem.check`.
+What follows from the rows of firms and limits alone is kept for the next call: from month to month
+they seldom change. Every figure is looked at, in one compiled loop over flat arrays. What exactly
+is wrong with a malformed batch is told by `Problem.check`.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from abm.market.problem import FIGURES, row_fault, shape_fault
+
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)
 
 MALFORMED, CHOKED, INSISTENT = 0, 1, 2  # what `look_over` finds
 LARGEST = float(np.finfo(np.float64).max)
-LEAST_ABOVE_ZERO = 5e-324
-# Fields and the bounds of their figures; those of needs are looked at together.
+# Figures and their bounds, both included.
 BOUNDS = (
-    (0.0, LARGEST, ("capacity", "limit", "elasticity", "bid_quantity")),
+    (0.0, LARGEST, ("capacity", "need", "elasticity", "bid_quantity", "limit")),
     (-LARGEST, LARGEST, ("low_ask", "high_ask", "bid_low", "bid_high", "price_addition")),
-    (LEAST_ABOVE_ZERO, LARGEST, ("dispersion", "price_factor")),
+    (-LARGEST, LARGEST, ("reference_price",)),
+    (5e-324, LARGEST, ("dispersion", "price_factor")),
     (-np.inf, LARGEST, ("log_weight", "floor_price")),
+    (-np.inf, np.inf, ("backstop_price", "choke_price")),
+)
+BOUND = {name: bounds for *bounds, names in BOUNDS for name in names}
+LEAST, MOST = np.array([BOUND[name] for name in FIGURES]).T.copy()
+LOW_ASK, HIGH_ASK, BID_LOW, BID_HIGH = (
+    FIGURES.index(name) for name in ("low_ask", "high_ask", "bid_low", "bid_high")
+)
+NEED, REFERENCE, BACKSTOP, CHOKE = (
+    FIGURES.index(name) for name in ("need", "reference_price", "backstop_price", "choke_price")
 )
 
 
-class Fields(NamedTuple):
-    """The fields of a `Problem` as contiguous arrays. Axes as there."""
+class Layout(NamedTuple):
+    """What the rows of a batch's firms and limits say. Axes as in `Problem`; C clusters."""
 
-    capacity: np.ndarray
-    low_ask: np.ndarray
-    high_ask: np.ndarray
-    need: np.ndarray
-    reference_price: np.ndarray
-    elasticity: np.ndarray
-    backstop_price: np.ndarray
-    choke_price: np.ndarray
-    bid_quantity: np.ndarray
-    bid_low: np.ndarray
-    bid_high: np.ndarray
-    log_weight: np.ndarray
-    price_factor: np.ndarray
-    price_addition: np.ndarray
-    floor_price: np.ndarray
-    dispersion: np.ndarray
-    limit: np.ndarray
-    firm_offset: np.ndarray
-    limit_offset: np.ndarray
+    firm_offset: np.ndarray  # [B, I + 1]
+    limit_offset: np.ndarray  # [G + 1]
     limit_arc: np.ndarray  # [3, A] market, origin, destination
+    cluster_market: np.ndarray  # [B] the markets, cluster by cluster
+    market_from: np.ndarray  # [C + 1] into cluster_market
+    cluster_limit: np.ndarray  # [G] the limits, cluster by cluster
+    limit_from: np.ndarray  # [C + 1] into cluster_limit
+    largest: tuple[int, int, int, int]  # from `largest_cluster`
 
 
-def look_over(fields: Fields) -> int:
-    """MALFORMED, or INSISTENT where some need is choked off by no price, or CHOKED."""
-    p = fields
-    sound = (
-        rise(p.firm_offset.reshape(-1), p.capacity.size)
-        and limits_sound(p)
-        and all(
-            within(getattr(p, name).reshape(-1), low, high)
-            for low, high, names in BOUNDS
-            for name in names
-        )
-        and ordered(p.low_ask, p.high_ask)
-        and ordered(p.bid_low.reshape(-1), p.bid_high.reshape(-1))
+@lru_cache(maxsize=16)
+def layout_of(
+    shapes: tuple[tuple[int, ...], ...], firm_offset: bytes, limit_offset: bytes, arcs: bytes
+) -> Layout:
+    """The layout of a batch; its arrays are shared, not to be written to.
+
+    Parameters
+    ----------
+    shapes
+        Of the problem's arrays, in the order of `ARRAYS`.
+    firm_offset, limit_offset, arcs
+        The 64-bit integers of the problem's arrays, in C order; `arcs` those of the market, origin
+        and destination of every arc under limits.
+
+    Raises
+    ------
+    ValueError
+        For arrays or rows that do not fit together.
+    """
+    fault = shape_fault(shapes)
+    if fault:
+        raise ValueError(fault)
+    shape, firms = shapes[FIGURES.index("log_weight")], shapes[FIGURES.index("capacity")][0]
+    offset, limit, arc = (
+        np.frombuffer(rows, np.int64).copy() for rows in (firm_offset, limit_offset, arcs)
     )
-    if not sound:
-        return MALFORMED
-    needs = (p.need, p.reference_price, p.backstop_price, p.choke_price)
-    return int(look_over_needs(*[figures.reshape(-1) for figures in needs]))
-
-
-def limits_sound(fields: Fields) -> bool:
-    """Whether all arcs under limits exist, and no limit lists one twice."""
-    offset, arc = fields.limit_offset, fields.limit_arc
-    arcs = arc.shape[1]
-    if not rise(offset, arcs) or offset[0] != 0 or offset[-1] != arcs:
-        return False
-    shape = fields.log_weight.shape
-    return not arcs or bool(listed_once(offset, arc, np.full(shape, -1)))
+    limit_arc = arc.reshape(3, -1)
+    fault = row_fault(shape, firms, offset, limit, list(limit_arc))
+    if fault:
+        raise ValueError(fault)
+    firm = offset.reshape(shape[0], shape[1] + 1)
+    clusters = tie_markets(limit_arc[0], limit, shape[0])
+    market, market_from, _, limit_from = clusters
+    largest = largest_cluster(firm, market, market_from, limit_from)
+    return Layout(firm, limit, limit_arc, *clusters, largest)
 
 
 @compiled
-def within(values: np.ndarray, low: float, high: float) -> bool:
-    """Whether flat figures are numbers from `low` to `high`, both included."""
+def look_over(figures: tuple[np.ndarray, ...], least: np.ndarray, most: np.ndarray) -> int:
+    """MALFORMED, or INSISTENT where some need is choked off by no price, or CHOKED.
+
+    `figures` are those of a `Problem` in the order of `FIGURES`, each flat; `least` and `most` are
+    their bounds.
+    """
     held = True
-    for n in range(values.size):
-        held &= (values[n] >= low) & (values[n] <= high)
-    return held
+    for n in range(len(figures)):
+        values, low, high = figures[n], least[n], most[n]
+        for k in range(values.size):
+            held &= (values[k] >= low) & (values[k] <= high)
+    if not held or not ordered(figures[LOW_ASK], figures[HIGH_ASK]):
+        return MALFORMED
+    if not ordered(figures[BID_LOW], figures[BID_HIGH]):
+        return MALFORMED
+    found = CHOKED
+    need, reference = figures[NEED], figures[REFERENCE]
+    backstop, choke = figures[BACKSTOP], figures[CHOKE]
+    for k in range(need.size):
+        if need[k] == 0.0:
+            continue
+        if choke[k] == np.inf:
+            found = INSISTENT
+            if backstop[k] < np.inf:
+                return MALFORMED
+        if reference[k] <= 0.0 or choke[k] < backstop[k]:
+            return MALFORMED
+    return found
 
 
 @compiled
@@ -95,57 +124,6 @@ def ordered(low: np.ndarray, high: np.ndarray) -> bool:
     for n in range(low.size):
         held &= high[n] >= low[n]
     return held
-
-
-@compiled
-def rise(offset: np.ndarray, last: int) -> bool:
-    """Whether flat offsets rise, between zero and the last row."""
-    before = 0
-    held = True
-    for n in range(offset.size):
-        held &= before <= offset[n] <= last
-        before = offset[n]
-    return held
-
-
-@compiled
-def listed_once(offset: np.ndarray, arc: np.ndarray, seen: np.ndarray) -> bool:
-    """Whether all arcs [3, A] are among those `seen` [B, I, J] and no limit lists one twice.
-
-    `seen` is -1 everywhere and is written: the last limit that listed an arc.
-    """
-    markets, origins, destinations = seen.shape
-    for limit in range(offset.size - 1):
-        for n in range(offset[limit], offset[limit + 1]):
-            m, i, j = arc[0, n], arc[1, n], arc[2, n]
-            if m < 0 or i < 0 or j < 0 or m >= markets or i >= origins or j >= destinations:
-                return False
-            if seen[m, i, j] == limit:
-                return False
-            seen[m, i, j] = limit
-    return True
-
-
-@compiled
-def look_over_needs(
-    need: np.ndarray, reference_price: np.ndarray, backstop: np.ndarray, choke: np.ndarray
-) -> int:
-    """As `look_over`, of flat needs and their prices only."""
-    found = CHOKED
-    for n in range(need.size):
-        wanted, reference, highest = need[n], reference_price[n], choke[n]
-        sound = 0.0 <= wanted <= LARGEST and -LARGEST <= reference <= LARGEST
-        if not sound or backstop[n] != backstop[n] or highest != highest:  # no number
-            return MALFORMED
-        if wanted == 0.0:
-            continue
-        if highest == np.inf:
-            found = INSISTENT
-            if backstop[n] < np.inf:
-                return MALFORMED
-        if reference <= 0.0 or highest < backstop[n]:
-            return MALFORMED
-    return found
 
 
 def tie_markets(
