@@ -11,15 +11,15 @@ from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.ledger import Ledger
 from abm.market import Clearing
-from abm.passes.accounts import add_up_markets, sum_at, sum_where, take_stock
+from abm.passes.accounts import add_up_stocks, balance_tonnes, take_stock, use_up
 from abm.passes.trading import match_sales, send_off
 from abm.policy.controls import Limit
-from abm.state import FEED, STATE, State
+from abm.state import State
 from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Payments, StageRows
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
-HOLDERS = ("exporters", "treasury", "traders")  # of the right to export under a limit
+MINED, OF_FEED, RECYCLED = range(3)  # what firms made
 
 
 class BooksDoNotBalance(RuntimeError):
@@ -47,9 +47,14 @@ def ship(
 
 def stocks_by_mineral(world: World, state: State, firms: Table) -> np.ndarray:
     """[mineral] all tonnes in stock, at sea and with producers."""
-    held = add_up_markets(state.stock, state.at_sea)
-    held += sum_at(firms.market, firms.inventory, held.size)
-    return np.bincount(world.mineral_of_market, held, len(world.minerals))
+    return add_up_stocks(
+        state.stock,
+        state.at_sea,
+        firms.inventory,
+        firms.market,
+        world.mineral_of_market,
+        len(world.minerals),
+    )
 
 
 @dataclass
@@ -69,6 +74,8 @@ class Books:
     made: np.ndarray  # [firm]
     taken: np.ndarray  # [market, country, group] t bought by each group
     rebate: np.ndarray  # [market, country] what contracts make cheaper
+    # [MINED, OF_FEED or RECYCLED, market, country] t made
+    output: np.ndarray = field(default_factory=lambda: np.zeros(0))
     use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country, group]
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral]
@@ -186,35 +193,49 @@ class Books:
                 return
         taken[place] += rent
 
-    def produce(self, made: np.ndarray, firms: Table) -> None:
+    def produce(self, made: np.ndarray, firms: Table, traits: FirmTraits) -> None:
         """Add output to inventories and take sales out."""
         self.made = made
-        take_stock(firms.inventory, made, self.sales, firms.output, firms.sales)
+        output = take_stock(
+            firms.inventory,
+            made,
+            self.sales,
+            firms.output,
+            firms.sales,
+            traits.feeds,
+            traits.recycles,
+            traits.place,
+            self.price.size,
+        )
+        self.output = output.reshape(-1, *self.price.shape)
 
-    def consume_feed(self, state: State, traits: FirmTraits) -> None:
-        """Refiners turn feed into product; what the yield leaves is lost."""
-        world, chain = self.world, self.world.chain
-        product = traits.by_place_of(traits.feeds, self.made, self.price.shape)
-        eaten = product / world.refining_yield[world.mineral_of_market][:, None]
-        self.feed_used = np.zeros(self.price.shape)
-        self.feed_used[chain.mined] = eaten[chain.refined]
-        state.stock[:, :, FEED] -= self.feed_used
-        lost = (eaten - product).sum(axis=1)
-        self.losses = np.bincount(world.mineral_of_market, lost, len(world.minerals))
+    def use_goods(
+        self, state: State, given: np.ndarray, goods: np.ndarray, desired: np.ndarray
+    ) -> None:
+        """Refiners turn feed into product, states hand over stock, and users take what they want.
 
-    def release(self, state: State, given: np.ndarray, goods: np.ndarray) -> None:
-        """Hand strategic stocks to buyers: `given` [mineral, country], `goods` by group."""
-        state.stock[self.world.refined_rows, :, STATE] -= given
-        state.stock += goods
+        What the yield leaves of feed is lost, and final users take what they want as far as it is
+        there.
 
-    def use_goods(self, state: State, desired: np.ndarray) -> None:
-        """Final users take what they want, as far as it is there."""
-        self.use = np.zeros(desired.shape)
-        final = slice(1, STATE)
-        np.minimum(desired[:, :, final], state.stock[:, :, final], out=self.use[:, :, final])
-        state.stock[:, :, final] -= self.use[:, :, final]
+        Parameters
+        ----------
+        given
+            [mineral, country] t that states release.
+        goods, desired
+            [market, country, group] t of it that buyers receive, and what they want to use.
+        """
+        world = self.world
+        self.use, self.feed_used, self.losses = use_up(
+            state.stock,
+            desired,
+            goods,
+            given,
+            self.output[OF_FEED],
+            world.mined_market,
+            world.refining_yield,
+        )
 
-    def close(self, state: State, firms: Table, traits: FirmTraits, month: str) -> None:
+    def close(self, state: State, firms: Table, month: str) -> None:
         """Check the identities of tonnes and money.
 
         Raises
@@ -223,14 +244,18 @@ class Books:
             Naming mineral or side, month and size of the gap.
         """
         world = self.world
-        produced = sum_where(~traits.feeds, traits.mineral, self.made, len(world.minerals))
-        credited = sum(self.rents_received(holder) for holder in HOLDERS)
-        self._note_money_gap((self.rent - credited).sum(axis=1), self.spent.sum(axis=1))
-        used = np.bincount(world.mineral_of_market, self.use.sum(axis=(1, 2)), len(world.minerals))
-        change = stocks_by_mineral(world, state, firms) - self.opening_stocks
-        # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
-        volume = np.maximum(produced + used, 1e-5 * np.maximum(self.opening_stocks, 1e-300))
-        gap = np.abs(change - (produced - used - self.losses)) / volume
+        lost_rent = self.rent.sum(axis=1)
+        for _, received in self.rents.values():
+            lost_rent -= received.sum(axis=1)
+        self._note_money_gap(lost_rent, self.spent.sum(axis=1))
+        gap = balance_tonnes(
+            stocks_by_mineral(world, state, firms) - self.opening_stocks,
+            self.opening_stocks,
+            self.output,
+            self.use,
+            self.losses,
+            world.mineral_of_market,
+        )
         self.tonnes_gap = float(gap.max())
         if not self.tonnes_gap <= BALANCE_TOLERANCE:
             worst = world.minerals[int(np.nanargmax(gap))]

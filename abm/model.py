@@ -286,11 +286,9 @@ class MineralModel(mesa.Model):
             self.firms.running,
             self.behaviour.adjustment_months,
         )
-        books.produce(made, self.firms)
+        books.produce(made, self.firms, traits)
         mine_reserves(self)
-        books.consume_feed(state, traits)
-        books.release(state, self.given, self.released)
-        books.use_goods(state, self.desired)
+        books.use_goods(state, self.given, self.released, self.desired)
         settle_contracts(self)
         pay_support(self)
         build_projects(self)
@@ -302,7 +300,7 @@ class MineralModel(mesa.Model):
         books.ledger.close()
         self.gain = users_gain(self)
         self.surplus = month_surplus(self)
-        books.close(state, self.firms, traits, self.month_label)
+        books.close(state, self.firms, self.month_label)
 
     def adapt(self) -> None:
         """Expectations, habits, mark-ups and capacity move towards what was seen."""

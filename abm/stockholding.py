@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from abm.measures import mean_price
-from abm.state import STATE
+from abm.passes.accounts import value_stockpiles
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
@@ -21,19 +18,16 @@ def settle_stockpiles(model: MineralModel) -> None:
     receiving country's buyers pay, and the proceeds go to the givers by tonnes.
     """
     books, settings = model.books, model.case.instruments.stockpiles
-    refined = model.world.refined_rows
-    price = np.zeros(books.price.shape)
-    usual = np.minimum(books.price[refined], model.choke[refined])
-    price[refined] = mean_price(books.spent[refined], books.bought[refined], usual)
-    purchases = price * books.taken[:, :, STATE]
+    purchases, proceeds, income, cost = value_stockpiles(
+        books.by_buyer,
+        books.price,
+        model.choke,
+        books.taken,
+        model.state.stock,
+        model.received,
+        model.given,
+        (settings.storage + settings.financing) / MONTHS,
+    )
     books.ledger.post("stockpile_purchases", purchases)
-    proceeds, shares = np.zeros((2, *price.shape))
-    proceeds[refined] = price[refined] * model.received
-    shares[refined] = model.given
-    total = shares.sum(axis=1, keepdims=True)
-    shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
-    income = shares * proceeds.sum(axis=1, keepdims=True)
     books.ledger.post("stockpile_sales", proceeds, income)
-    rate = (settings.storage + settings.financing) / MONTHS
-    cost = rate * price * model.state.stock[:, :, STATE]
     books.ledger.post("stockholding", cost)

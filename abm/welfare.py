@@ -11,17 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits
-from abm.ledger import Account
-from abm.measures import mean_price
-from abm.passes.accounts import (
-    add_sectors,
-    cost_by_place,
-    demand_surplus,
-    split_owners,
-    split_taken,
-)
-from abm.state import STATE
+from abm.agents.buyer import LEAST_PRICE_RATIO
+from abm.passes.accounts import add_sectors, cost_by_place, share_worth, value_use
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -32,93 +23,60 @@ PARTIES = ("consumers", "producers", "rents", "treasury")
 SECTOR_FIGURES = ("need_t", "use_t", "uncovered_t", "outlay_usd", "surplus_usd")
 
 
-def consumer_surplus(
-    need: np.ndarray,
-    price: np.ndarray,
-    traits: BuyerTraits,
-    backstop: np.ndarray,
-    choke: np.ndarray,
-) -> np.ndarray:
-    """[market, country, group] thousand USD a month: the area under demand above the price.
-
-    With a logit over origins the price index P is the unit cost of the composite good, and the
-    area under D(P) is the exact measure of surplus (Small and Rosen 1981). It ends at the choke
-    price, so it is finite also where demand is inelastic.
-
-    Parameters
-    ----------
-    need
-        [market, country, group] t/month wanted at the reference price.
-    price, backstop, choke
-        [market, country] USD/kg.
-    """
-    return demand_surplus(
-        need,
-        price,
-        traits.reference_price,
-        traits.elasticity,
-        backstop,
-        choke,
-        LEAST_PRICE_RATIO,
-    )
-
-
 def month_surplus(model: MineralModel) -> np.ndarray:
     """[party, market, country] thousand USD: what the month was worth to each party.
 
     Money is that of the ledger. To it comes what money does not show: what goods are worth to
-    those who use them, what firms ask for what they sell, and what is put in store, at the prices
-    of the opening, so that stocks that only change in price count for nothing.
+    those who use them, what firms ask for what they sell, and what is put in store (bought or
+    received and not used, on hand or at sea), at the prices of the opening, so that stocks that
+    only change in price count for nothing. What the state buys is paid by its treasury; where
+    nobody else buys, users pay and get.
     """
-    books, cash = model.books, model.books.ledger.net
-    rents = books.rents_received("exporters")
-    paid = mean_price(books.spent, books.bought, np.minimum(books.price, model.choke))
-    users, refiners, state = model.buyers.reference_price * stock_building(model)
-    for owner, part in zip((users, refiners), split_taken(books.taken), strict=True):
-        owner += part * cash[Account.buyers]
-    # What the state buys is paid by its treasury; where nobody else buys, users pay and get.
-    surplus = np.empty((len(PARTIES), *paid.shape))
-    surplus[0] = users + np.einsum("mjg->mj", model.gain) + paid * np.einsum("mjg->mj", books.use)
-    surplus[1] = cash[Account.producers] - rents - sales_cost(model)
-    surplus[1] += refiners + model.state.feed_price * books.feed_used
-    surplus[2] = cash[Account.traders] + rents
-    surplus[3] = cash[Account.treasury] + cash[Account.fund] + state
-    return surplus
-
-
-def stock_building(model: MineralModel) -> np.ndarray:
-    """[owner, market, country] t bought or received and not used, on hand or at sea.
-
-    Owners are users, refiners and the state.
-    """
-    books = model.books
-    built = split_owners(books.taken + model.released - books.use)
-    built[1] -= books.feed_used
-    built[2, model.world.refined_rows] -= model.given
-    return built
+    books, state = model.books, model.state
+    return share_worth(
+        model.gain,
+        books.use,
+        books.taken,
+        model.released,
+        model.given,
+        books.feed_used,
+        state.feed_price,
+        model.buyers.reference_price,
+        books.ledger.net,
+        books.rents_received("exporters"),
+        sales_cost(model),
+        books.by_buyer,
+        books.price,
+        model.choke,
+    )
 
 
 def users_gain(model: MineralModel) -> np.ndarray:
     """[market, country, sector] thousand USD above the price; goods that are missing earn none.
+
+    With a logit over origins the price index P is the unit cost of the composite good, and the
+    area under D(P) is the exact measure of surplus (Small and Rosen 1981). It ends at the choke
+    price, so it is finite also where demand is inelastic.
 
     What is at hand goes to all uses alike: a tenth missing takes a tenth of the surplus. Thrift
     and research are no loss to those who can do without the mineral: uses are valued on the demand
     of the opening, whatever research has made of the substitute, and a use that has been redesigned
     is taken to cost what the mineral cost at the opening.
     """
-    sectors = slice(1, STATE)
-    books = model.books
-    wanted, used = model.desired[:, :, sectors], books.use[:, :, sectors]
-    surplus = consumer_surplus(model.need, books.price, model.buyers, *model.unaided)
-    served = np.divide(used, wanted, out=np.zeros(used.shape), where=wanted > 0)
-    gain = surplus[:, :, sectors] * served
-    intensity = model.intensity[model.world.mineral_of_market]
-    if (intensity != 1.0).any():
-        freed = np.zeros(model.need.shape)
-        freed[:, :, sectors] = model.need[:, :, sectors] * (1.0 / intensity - 1.0)
-        opening = model.buyers.reference_price
-        gain += consumer_surplus(freed, opening, model.buyers, *model.unaided)[:, :, sectors]
-    return gain
+    traits, (backstop, choke) = model.buyers, model.unaided
+    return value_use(
+        model.need,
+        model.desired,
+        model.books.use,
+        model.intensity,
+        model.world.mineral_of_market,
+        model.books.price,
+        traits.reference_price,
+        traits.elasticity,
+        backstop,
+        choke,
+        LEAST_PRICE_RATIO,
+    )
 
 
 def sales_cost(model: MineralModel) -> np.ndarray:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from markets import market, with_limits
 from scipy.integrate import quad, simpson
 
-from abm.agents.buyer import BuyerTraits, use_scale
+from abm.agents.buyer import LEAST_PRICE_RATIO, BuyerTraits, use_scale
 from abm.config import Instability, Instrument, Rights, Shipping
 from abm.ledger import Account
 from abm.market import Clearing, Problem, clear
 from abm.model import MineralModel
-from abm.passes.accounts import cost_by_place
+from abm.passes.accounts import cost_by_place, demand_surplus
 from abm.recorder import Record, account_table, sector_table
-from abm.welfare import PARTIES, consumer_surplus, sales_cost
+from abm.welfare import PARTIES, sales_cost
 from abm.world import World
 from experiments.measures.effects import Window
 from experiments.measures.welfare import industry_table, welfare_table
@@ -34,6 +34,18 @@ def traits_of(problem: Problem) -> BuyerTraits:
         cover=np.zeros(problem.need.shape),
         transit=np.zeros(places),
     )
+
+
+def consumer_surplus(
+    need: np.ndarray,
+    price: np.ndarray,
+    traits: BuyerTraits,
+    backstop: np.ndarray,
+    choke: np.ndarray,
+) -> np.ndarray:
+    """[market, country, group] the area under demand above the price."""
+    reference, elasticity = traits.reference_price, traits.elasticity
+    return demand_surplus(need, price, reference, elasticity, backstop, choke, LEAST_PRICE_RATIO)
 
 
 def cost_of_sales(

@@ -6,6 +6,34 @@ from abm.passes import compiled
 
 
 @compiled
+def unit_surplus(
+    price: float,
+    reference: float,
+    elasticity: float,
+    backstop: float,
+    choke: float,
+    least_ratio: float,
+) -> float:
+    """Area under the curve of `scale_use` from a price up to the choke price, per tonne of need.
+
+    Exact: the isoelastic part up to the backstop price, then the straight fall to the choke price.
+    """
+    if not price < choke:
+        return 0.0
+    ratio, top = price / reference, backstop / reference
+    start = max(min(ratio, top), least_ratio)
+    left_at_top = top**-elasticity
+    if abs(elasticity - 1.0) < 1e-9:
+        area = np.log(top / start)
+    else:
+        area = (top * left_at_top - start ** (1.0 - elasticity)) / (1.0 - elasticity)
+    if ratio < least_ratio:
+        area += (least_ratio - ratio) * least_ratio**-elasticity
+    left = choke - max(price, backstop)
+    return reference * area + left_at_top * left * left / (2.0 * (choke - backstop))
+
+
+@compiled
 def demand_surplus(
     need: np.ndarray,
     price: np.ndarray,
@@ -15,36 +43,128 @@ def demand_surplus(
     choke: np.ndarray,
     least_ratio: float,
 ) -> np.ndarray:
-    """[M, J, G] area under the curve of `scale_use`, times need, from a price [M, J] to the choke.
-
-    Exact: the isoelastic part up to the backstop price, then the straight fall to the choke price.
-    Groups of a country that share an elasticity share the integral.
-    """
+    """[M, J, G] `unit_surplus` at prices [M, J], times need; groups of an elasticity share it."""
     surplus = np.zeros(need.shape)
     for m in range(need.shape[0]):
         for j in range(need.shape[1]):
-            level = price[m, j]
-            if not level < choke[m, j]:
-                continue
             unit, last = 0.0, np.nan
             for g in range(need.shape[2]):
                 if need[m, j, g] == 0.0:
                     continue
                 if elasticity[m, j, g] != last:
                     last = elasticity[m, j, g]
-                    reference = reference_price[m, j]
-                    top = backstop[m, j] / reference
-                    start = max(min(level / reference, top), least_ratio)
-                    flat = max(least_ratio - level / reference, 0.0) * least_ratio**-last
-                    if abs(last - 1.0) < 1e-9:
-                        curved = np.log(top / start)
-                    else:
-                        curved = (top ** (1.0 - last) - start ** (1.0 - last)) / (1.0 - last)
-                    left = choke[m, j] - max(level, backstop[m, j])
-                    fading = top**-last * left * left / (2.0 * (choke[m, j] - backstop[m, j]))
-                    unit = reference * (flat + curved) + fading
+                    unit = unit_surplus(
+                        price[m, j],
+                        reference_price[m, j],
+                        last,
+                        backstop[m, j],
+                        choke[m, j],
+                        least_ratio,
+                    )
                 surplus[m, j, g] = need[m, j, g] * unit
     return surplus
+
+
+@compiled
+def value_use(
+    need: np.ndarray,
+    desired: np.ndarray,
+    use: np.ndarray,
+    intensity: np.ndarray,
+    mineral: np.ndarray,
+    price: np.ndarray,
+    reference_price: np.ndarray,
+    elasticity: np.ndarray,
+    backstop: np.ndarray,
+    choke: np.ndarray,
+    least_ratio: float,
+) -> np.ndarray:
+    """[M, J, S] `unit_surplus` of the sectors' need, as far as what is desired is used.
+
+    Arrays are [M, J, G], sectors being all groups but the first and the last; prices [M, J]. What
+    `intensity` [K, J, S] below one has freed of need earns the surplus at the reference price.
+    """
+    markets, countries, groups = need.shape
+    gain = np.zeros((markets, countries, groups - 2))
+    for m in range(markets):
+        for j in range(countries):
+            unit, calm, last = 0.0, np.nan, np.nan
+            for g in range(1, groups - 1):
+                wanted = need[m, j, g]
+                if wanted == 0.0:
+                    continue
+                first = reference_price[m, j]
+                if elasticity[m, j, g] != last:
+                    last, calm = elasticity[m, j, g], np.nan
+                    unit = unit_surplus(
+                        price[m, j], first, last, backstop[m, j], choke[m, j], least_ratio
+                    )
+                if desired[m, j, g] > 0.0:
+                    gain[m, j, g - 1] = wanted * unit * (use[m, j, g] / desired[m, j, g])
+                kept = intensity[mineral[m], j, g - 1]
+                if kept != 1.0:
+                    if np.isnan(calm):
+                        calm = unit_surplus(
+                            first, first, last, backstop[m, j], choke[m, j], least_ratio
+                        )
+                    gain[m, j, g - 1] += wanted * (1.0 / kept - 1.0) * calm
+    return gain
+
+
+@compiled
+def share_worth(
+    gain: np.ndarray,
+    use: np.ndarray,
+    taken: np.ndarray,
+    released: np.ndarray,
+    given: np.ndarray,
+    feed_used: np.ndarray,
+    feed_price: np.ndarray,
+    reference_price: np.ndarray,
+    net: np.ndarray,
+    rents: np.ndarray,
+    asked: np.ndarray,
+    by_buyer: np.ndarray,
+    price: np.ndarray,
+    choke: np.ndarray,
+) -> np.ndarray:
+    """[4, M, J] what a month was worth to users, producers, holders of rents and the treasury.
+
+    To the `net` cash of buyers, producers, traders, treasury and fund [A, M, J] come the `gain` of
+    sectors [M, J, S], what they use [M, J, G] at the mean price paid, and what is put in store at
+    the reference price: what was `taken` and `released` and not used, less the feed that went into
+    production and the stock `given` [K, J] by the states of the last markets. Buyers' cash is
+    shared by tonnes taken. Tonnes bought and money spent stand first `by_buyer` [side, M, J]; what
+    firms `asked` for their sales and the `rents` of exporters are [M, J] and go from producers.
+    """
+    markets, countries, groups = use.shape
+    last, first = groups - 1, markets - given.shape[0]
+    worth = np.empty((4, markets, countries))
+    for m in range(markets):
+        for j in range(countries):
+            users, used, bought, value = 0.0, 0.0, 0.0, 0.0
+            for g in range(1, last):
+                bought += taken[m, j, g]
+                used += use[m, j, g]
+                users += taken[m, j, g] + released[m, j, g] - use[m, j, g]
+                value += gain[m, j, g - 1]
+            total = bought + taken[m, j, 0]
+            part = bought / total if total != 0.0 else 1.0
+            refiners = taken[m, j, 0] + released[m, j, 0] - use[m, j, 0] - feed_used[m, j]
+            state = taken[m, j, last] + released[m, j, last] - use[m, j, last]
+            if m >= first:
+                state -= given[m - first, j]
+            paid = min(price[m, j], choke[m, j])
+            if by_buyer[0, m, j] > 0.0:
+                paid = by_buyer[1, m, j] / by_buyer[0, m, j]
+            reference = reference_price[m, j]
+            cash, right = net[0, m, j], rents[m, j]
+            worth[0, m, j] = reference * users + part * cash + value + paid * used
+            worth[1, m, j] = net[1, m, j] - right - asked[m, j] + reference * refiners
+            worth[1, m, j] += (1.0 - part) * cash + feed_price[m, j] * feed_used[m, j]
+            worth[2, m, j] = net[2, m, j] + right
+            worth[3, m, j] = net[3, m, j] + net[4, m, j] + reference * state
+    return worth
 
 
 @compiled
@@ -161,6 +281,8 @@ def measure_supply(
             for j in range(destinations):
                 figures[k, m, j] = 0.0
         for i in range(origins):
+            if sold[m, i] == 0.0:
+                continue
             for j in range(destinations):
                 tonnes = flow[m, i, j]
                 if tonnes == 0.0:
@@ -316,20 +438,6 @@ def add_sectors(
 
 
 @compiled
-def split_owners(groups: np.ndarray) -> np.ndarray:
-    """[3, M, J] sums over groups [M, J, G]: all between the first and the last, first, last."""
-    markets, countries, count = groups.shape
-    sums = np.zeros((3, markets, countries))
-    for m in range(markets):
-        for j in range(countries):
-            for g in range(1, count - 1):
-                sums[0, m, j] += groups[m, j, g]
-            sums[1, m, j] = groups[m, j, 0]
-            sums[2, m, j] = groups[m, j, count - 1]
-    return sums
-
-
-@compiled
 def sum_where(chosen: np.ndarray, place: np.ndarray, values: np.ndarray, places: int) -> np.ndarray:
     """[place] sums of `values` [F] of the `chosen`."""
     sums = np.zeros(places)
@@ -337,25 +445,6 @@ def sum_where(chosen: np.ndarray, place: np.ndarray, values: np.ndarray, places:
         if chosen[f]:
             sums[place[f]] += values[f]
     return sums
-
-
-@compiled
-def split_taken(taken: np.ndarray) -> np.ndarray:
-    """[2, M, J] the part of users and of the first group in what both took [M, J, G].
-
-    All is the users' where neither took anything; the last group does not count.
-    """
-    markets, countries, groups = taken.shape
-    part = np.zeros((2, markets, countries))
-    for m in range(markets):
-        for j in range(countries):
-            users = 0.0
-            for g in range(1, groups - 1):
-                users += taken[m, j, g]
-            total = users + taken[m, j, 0]
-            part[0, m, j] = users / total if total != 0.0 else 1.0
-            part[1, m, j] = taken[m, j, 0] / total if total != 0.0 else 0.0
-    return part
 
 
 @compiled
@@ -459,24 +548,149 @@ def take_stock(
     sales: np.ndarray,
     last_output: np.ndarray,
     last_sales: np.ndarray,
-) -> None:
-    """Add to inventories [F] what was made, take out what was sold, and note both, in place."""
+    feeds: np.ndarray,
+    recycles: np.ndarray,
+    place: np.ndarray,
+    places: int,
+) -> np.ndarray:
+    """[3, place] mined, made of feed, and recycled, of what firms [F] `made`.
+
+    That is added to inventories, what was sold is taken out, and both are noted, in place.
+    """
+    output = np.zeros((3, places))
     for f in range(made.size):
         inventory[f] = max(inventory[f] + made[f] - sales[f], 0.0)
         last_output[f], last_sales[f] = made[f], sales[f]
+        kind = 1 if feeds[f] else 2 if recycles[f] else 0
+        output[kind, place[f]] += made[f]
+    return output
 
 
 @compiled
-def add_up_markets(stock: np.ndarray, at_sea: np.ndarray) -> np.ndarray:
-    """[M] all that is in `stock` [M, J, G] and `at_sea` [M, J, G, months]."""
-    held = np.zeros(stock.shape[0])
+def use_up(
+    stock: np.ndarray,
+    desired: np.ndarray,
+    released: np.ndarray,
+    given: np.ndarray,
+    product: np.ndarray,
+    mined_market: np.ndarray,
+    refining_yield: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Use [M, J, G], feed used [M, J], and what is lost in refining [K], taken out of `stock`.
+
+    What is `desired` by groups between the first and the last, as far as it is there after goods
+    are `released` [M, J, G] and states, the last group, have `given` [K, J] in the last markets.
+    The feed for a `product` [M, J] of a mineral is the first group of its `mined_market` [K].
+    """
+    markets, countries, groups = stock.shape
+    minerals, first = given.shape[0], markets - given.shape[0]
+    use = np.zeros(stock.shape)
+    feed_used, lost = np.zeros((markets, countries)), np.zeros(minerals)
+    for k in range(minerals):
+        for j in range(countries):
+            stock[first + k, j, groups - 1] -= given[k, j]
+            if product[first + k, j] > 0.0:
+                eaten = product[first + k, j] / refining_yield[k]
+                feed_used[mined_market[k], j] = eaten
+                stock[mined_market[k], j, 0] -= eaten
+                lost[k] += eaten - product[first + k, j]
+    for m in range(markets):
+        for j in range(countries):
+            for g in range(groups):
+                stock[m, j, g] += released[m, j, g]
+                if 0 < g < groups - 1:
+                    use[m, j, g] = min(desired[m, j, g], stock[m, j, g])
+                    stock[m, j, g] -= use[m, j, g]
+    return use, feed_used, lost
+
+
+@compiled
+def add_up_stocks(
+    stock: np.ndarray,
+    at_sea: np.ndarray,
+    inventory: np.ndarray,
+    market: np.ndarray,
+    mineral: np.ndarray,
+    minerals: int,
+) -> np.ndarray:
+    """[K] all in `stock` [M, J, G], `at_sea` [M, J, G, months] and with firms [F] of a `market`."""
+    held = np.zeros(minerals)
     for m in range(stock.shape[0]):
+        here = 0.0
         for j in range(stock.shape[1]):
             for g in range(stock.shape[2]):
-                held[m] += stock[m, j, g]
+                here += stock[m, j, g]
                 for month in range(at_sea.shape[3]):
-                    held[m] += at_sea[m, j, g, month]
+                    here += at_sea[m, j, g, month]
+        held[mineral[m]] += here
+    for f in range(inventory.size):
+        held[mineral[market[f]]] += inventory[f]
     return held
+
+
+@compiled
+def balance_tonnes(
+    change: np.ndarray,
+    opening: np.ndarray,
+    output: np.ndarray,
+    use: np.ndarray,
+    lost: np.ndarray,
+    mineral: np.ndarray,
+) -> np.ndarray:
+    """[K] by how much the `change` of stocks is off what was made, used and lost, of the volume.
+
+    Of `output` [3, M, J], what is made of feed was made before. The volume is production and use
+    [M, J, G], or a hundred-thousandth of the opening stocks where plants stand idle.
+    """
+    made, used = np.zeros(change.size), np.zeros(change.size)
+    for m in range(use.shape[0]):
+        for j in range(use.shape[1]):
+            made[mineral[m]] += output[0, m, j] + output[2, m, j]
+            for g in range(use.shape[2]):
+                used[mineral[m]] += use[m, j, g]
+    gap = np.empty(change.size)
+    for k in range(change.size):
+        # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
+        volume = max(made[k] + used[k], 1e-5 * max(opening[k], 1e-300))
+        gap[k] = abs(change[k] - (made[k] - used[k] - lost[k])) / volume
+    return gap
+
+
+@compiled
+def value_stockpiles(
+    by_buyer: np.ndarray,
+    price: np.ndarray,
+    choke: np.ndarray,
+    taken: np.ndarray,
+    stock: np.ndarray,
+    received: np.ndarray,
+    given: np.ndarray,
+    rate: float,
+) -> np.ndarray:
+    """[4, M, J] money of states for purchases, paid for goods released, earned by them, of holding.
+
+    Zero but for the last markets, one for each row of tonnes `received` and `given` [K, J]. Prices
+    are what buyers of a country paid on average, of tonnes and money first `by_buyer` [side, M, J];
+    where nothing was bought, the index [M, J] or the `choke` price. States are the last group of
+    what was `taken` and is in `stock` [M, J, G]; holding costs the `rate` of its value.
+    """
+    markets, countries, groups = taken.shape
+    money, first = np.zeros((4, markets, countries)), markets - given.shape[0]
+    for k in range(given.shape[0]):
+        m, proceeds, tonnes = first + k, 0.0, 0.0
+        for j in range(countries):
+            paid = min(price[m, j], choke[m, j])
+            if by_buyer[0, m, j] > 0.0:
+                paid = by_buyer[1, m, j] / by_buyer[0, m, j]
+            money[0, m, j] = paid * taken[m, j, groups - 1]
+            money[1, m, j] = paid * received[k, j]
+            money[3, m, j] = rate * paid * stock[m, j, groups - 1]
+            proceeds += money[1, m, j]
+            tonnes += given[k, j]
+        for j in range(countries):
+            if tonnes > 0.0:
+                money[2, m, j] = given[k, j] / tonnes * proceeds
+    return money
 
 
 @compiled
