@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from abm.config import month_name
 from abm.ledger import ENTRIES, Entry, Ledger, named_entries
 from abm.measures import MEASURED
 from abm.shocks import MILESTONES
+from abm.tables import STAGES
 from abm.welfare import PARTIES, SECTOR_FIGURES
 from abm.world import KG, MONTHS, World
 
@@ -113,25 +115,32 @@ def empty_record(world: World, months: int) -> Record:
     )
 
 
-def monthly_table(world: World, record: Record, start: str) -> pd.DataFrame:
-    """One row a month, market and country that buys or sells there."""
+def monthly_table(
+    world: World,
+    record: Record,
+    start: str,
+    measures: Sequence[str] = MEASURES,
+    refined_only: bool = False,
+) -> pd.DataFrame:
+    """One row a month, market and country that buys or sells there; some measures, or all."""
     active = _active(world)
+    if refined_only:
+        active &= world.is_refined[:, None]
     months = record.member.shape[0]
     market, country = np.nonzero(active)
     names = [month_name(start, month) for month in range(months)]
-    count = market.size
-    stages = np.array([stage for _, stage in world.markets])
     columns: dict[str, object] = {
-        "month": _category(np.repeat(np.arange(months), count), names),
+        "month": _category(np.repeat(np.arange(months), market.size), names),
         "mineral": _category(
             np.tile(world.mineral_of_market[market], months), list(world.minerals)
         ),
-        "stage": pd.Categorical(np.tile(stages[market], months), categories=["mined", "refined"]),
+        "stage": _stages(world, np.tile(market, months)),
         "country": _category(np.tile(country, months), list(world.countries)),
         "member": record.member[:, country].ravel(),
     }
-    for name, values in record.measures.items():
-        columns[name] = values[:, market, country].ravel().astype(np.float32)
+    for name in measures:
+        values = record.measures[name].astype(np.float32).reshape(months, -1)
+        columns[name] = values[:, np.flatnonzero(active)].ravel()
     return pd.DataFrame(columns)
 
 
@@ -139,13 +148,12 @@ def flow_table(world: World, record: Record, start: str) -> pd.DataFrame:
     """Tonnes and dollars from origin to destination by calendar year of the run."""
     year, market, origin, destination = np.nonzero(record.flow > 0)
     first = int(start[:4])
-    stages = [stage for _, stage in world.markets]
     places = (year, market, origin, destination)
     return pd.DataFrame(
         {
             "year": (first + year).astype(np.int32),
             "mineral": _category(world.mineral_of_market[market], list(world.minerals)),
-            "stage": pd.Categorical(np.array(stages)[market], categories=["mined", "refined"]),
+            "stage": _stages(world, market),
             "origin": _category(origin, list(world.countries)),
             "destination": _category(destination, list(world.countries)),
             "quantity_t": record.flow[places].astype(np.float32),
@@ -232,13 +240,16 @@ def sector_table(world: World, record: Record, start: str) -> pd.DataFrame:
 def _places(
     world: World, start: str, year: np.ndarray, market: np.ndarray, country: np.ndarray
 ) -> dict[str, object]:
-    stages = np.array([stage for _, stage in world.markets])
     return {
         "year": (int(start[:4]) + year).astype(np.int32),
         "mineral": _category(world.mineral_of_market[market], list(world.minerals)),
-        "stage": pd.Categorical(stages[market], categories=["mined", "refined"]),
+        "stage": _stages(world, market),
         "country": _category(country, list(world.countries)),
     }
+
+
+def _stages(world: World, market: np.ndarray) -> pd.Categorical:
+    return _category(world.is_refined[market].astype(int), list(STAGES))
 
 
 def _named(codes: np.ndarray, names: list[str]) -> pd.Categorical:

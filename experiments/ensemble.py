@@ -47,17 +47,13 @@ COMPILING = "Compiling the market core, once on this machine: up to a minute."
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run; its tables are made when they are asked for, as some are large."""
+    """A finished run, of which `TABLES` are made."""
 
     membership: str
     shock: str
     seed: int
     model: MineralModel
     start: str  # first month, YYYY-MM
-
-    def table(self, name: str) -> pd.DataFrame:
-        """One of `TABLES`; decisions and projects are empty where there are none."""
-        return TABLES[name](self.model, self.start)
 
     @property
     def health(self) -> dict[str, float]:
@@ -71,8 +67,10 @@ class RunResult:
         }
 
 
-# In the order in which they are written: name and maker.
-TABLES: dict[str, Callable[[MineralModel, str], pd.DataFrame]] = {
+# A table of a finished run, from its model and its first month.
+type Maker = Callable[[MineralModel, str], pd.DataFrame]
+# In the order in which they are written; decisions and projects are empty where there are none.
+TABLES: dict[str, Maker] = {
     "monthly": lambda model, start: monthly_table(model.world, model.record, start),
     "flows": lambda model, start: flow_table(model.world, model.record, start),
     "accounts": lambda model, start: account_table(model.world, model.record, start),

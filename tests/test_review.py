@@ -25,7 +25,7 @@ from abm.scenario import NEVER
 from abm.world import World
 from experiments.engine.parts import PartWriter
 from experiments.engine.store import run_tables
-from experiments.ensemble import RunResult
+from experiments.ensemble import TABLES, RunResult
 
 USA, CHN, AUS, ROW = range(4)
 LATE = 500  # months: no second review within a test
@@ -468,6 +468,8 @@ def test_every_review_leaves_its_reasons(tiny_world: World, tmp_path: Any) -> No
     )
     result = RunResult("none", "none", 0, model, "2025-01")
     with PartWriter(tmp_path / "part") as part:
-        for name, rows in run_tables(result, ["none"], ["none"], ["decisions"]):
+        for name, rows in run_tables(
+            result, ["none"], ["none"], {"decisions": TABLES["decisions"]}
+        ):
             part.add(name, rows)
     assert pd.read_parquet(tmp_path / "part" / "decisions.parquet")["chosen"].sum() == 6

@@ -11,11 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from abm.config import Config
+from abm.model import MineralModel
+from abm.recorder import MEASURES, monthly_table
 from abm.scenario import Scenario
 from experiments.engine.parts import Job, batches, disk_errors, read_part, row_groups
 from experiments.engine.store import ResultTables, run_health, run_tables, write_described
 from experiments.ensemble import TABLES, one_run, seeds
-from experiments.measures.effects import common_of
+from experiments.measures.effects import common_of, effects_columns
 from experiments.measures.panel import Common
 from experiments.measures.replications import (
     MEASURED,
@@ -45,20 +47,28 @@ def run_batch(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables of some runs, each a seed and the number of a scenario.
 
-    All of them of the first seeds, of the others what their seeds are measured by.
+    All of them of the first seeds, of every seed what it is measured by.
     """
     for seed, case in batch:
         result = one_run(config, seed, case)
         in_full = seed < config.first_seed + config.full_tables
-        names = TABLES if in_full else MEASURED_BY
-        tables = dict(run_tables(result, memberships, shocks, names))
         if in_full:
-            yield from tables.items()
-        yield from brief_tables(tables)
+            yield from run_tables(result, memberships, shocks)
+        yield from brief_tables(dict(run_tables(result, memberships, shocks, MEASURED_BY)))
         yield "runs", run_health(result)
 
 
-MEASURED_BY = ("monthly", "surplus", "sectors")
+def brief_months(model: MineralModel, start: str) -> pd.DataFrame:
+    """The months of a run with no more than its seed is measured by."""
+    measures = [name for name in effects_columns() if name in MEASURES]
+    return monthly_table(model.world, model.record, start, measures, refined_only=True)
+
+
+MEASURED_BY = {
+    "monthly": brief_months,
+    "surplus": TABLES["surplus"],
+    "sectors": TABLES["sectors"],
+}
 
 
 def seeds_in_common(parts: Iterable[Path]) -> Common:

@@ -6,19 +6,20 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from abm.posterior import POSTERIOR, read_posterior
-from experiments.ensemble import TABLES, RunResult
+from experiments.ensemble import TABLES, Maker, RunResult
 
 SCHEMA_VERSION = 2  # docs/results.md says what each version changed
 PLAN = "plan.json"  # what a results folder is for
@@ -204,7 +205,7 @@ def run_tables(
     result: RunResult,
     memberships: Sequence[str],
     shocks: Sequence[str],
-    names: Iterable[str] = tuple(TABLES),
+    makers: Mapping[str, Maker] = TABLES,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables of a run that are not empty, by name, with its labels.
 
@@ -212,9 +213,11 @@ def run_tables(
     ----------
     memberships, shocks
         Names of all scenarios of the experiment, the categories of the labels.
+    makers
+        What makes each table, by its name.
     """
-    for name in names:
-        table = result.table(name)
+    for name, make in makers.items():
+        table = make(result.model, result.start)
         if len(table):
             yield name, _labelled(table, result, memberships, shocks)
 
@@ -230,12 +233,16 @@ def _labelled(
 ) -> pd.DataFrame:
     labelled = table.copy(deep=False)
     count = len(table)
-    membership = pd.Categorical([result.membership], categories=list(memberships))
-    shock = pd.Categorical([result.shock], categories=list(shocks))
-    labelled.insert(0, "seed", pd.Series(result.seed, index=table.index, dtype="int32"))
-    labelled.insert(0, "shock", shock.take([0] * count))
-    labelled.insert(0, "membership", membership.take([0] * count))
+    labelled.insert(0, "seed", np.full(count, result.seed, dtype=np.int32))
+    labelled.insert(0, "shock", _same(result.shock, shocks, count))
+    labelled.insert(0, "membership", _same(result.membership, memberships, count))
     return labelled
+
+
+def _same(name: str, names: Sequence[str], count: int) -> pd.Categorical:
+    """A column that holds one of the names throughout."""
+    codes = np.full(count, names.index(name))
+    return pd.Categorical.from_codes(codes, categories=list(names))
 
 
 def described(table: pd.DataFrame) -> pa.Table:

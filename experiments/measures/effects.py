@@ -484,18 +484,27 @@ def opening_of(panel: Panel) -> pd.DataFrame:
     The mean purchase and price over what is known of the first twelve months, and whether the
     country is ever in the circle.
     """
-    axes = [panel.memberships, panel.shocks, panel.seeds]
-    places = [f"{mineral}/{stage}" for mineral, stage in panel.markets]
-    names = ["membership", "shock", "seed", "market", "country"]
-    index = pd.MultiIndex.from_product([*axes, places, panel.countries], names=names)
     known = {name: panel.column(name)[:, :, :, :OPENING_MONTHS] for name in OPENING}
-    table = pd.DataFrame(
-        {name: _known_mean(values, axis=3).reshape(-1) for name, values in known.items()}, index
-    ).reset_index()
-    table[["mineral", "stage"]] = table.pop("market").str.split("/", expand=True)
-    places_of = zip(table["membership"], table["country"], strict=True)
-    table["member"] = [country in panel.circles[name] for name, country in places_of]
-    return table
+    means = {name: _known_mean(values, axis=3) for name, values in known.items()}
+    codes = np.indices(means[PRICE].shape).reshape(5, -1)
+    inside = np.array([[c in panel.circles[m] for c in panel.countries] for m in panel.memberships])
+    minerals, stages = ([market[part] for market in panel.markets] for part in (0, 1))
+    labels = (panel.memberships, panel.shocks, panel.seeds, minerals, panel.countries)
+    membership, shock, seed, mineral, country = (
+        np.array(names)[code] for names, code in zip(labels, codes, strict=True)
+    )
+    return pd.DataFrame(
+        {
+            "membership": membership,
+            "shock": shock,
+            "seed": seed,
+            "country": country,
+            **{name: values.reshape(-1) for name, values in means.items()},
+            "mineral": mineral,
+            "stage": np.array(stages)[codes[3]],
+            "member": inside[codes[0], codes[4]],
+        }
+    )
 
 
 def common_of(openings: Iterable[pd.DataFrame]) -> Common:

@@ -66,12 +66,14 @@ class Asked:
 
 
 def brief_tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """From the labelled tables monthly, surplus and sectors of a run, what its seed is measured by.
+    """From the labelled tables of a run, by name, what its seed is measured by, as `BRIEF`.
 
-    Names are those of `BRIEF`.
+    Parameters
+    ----------
+    tables
+        Surplus, sectors, and of monthly the refined markets.
     """
-    monthly = tables["monthly"]
-    brief = monthly.loc[monthly["stage"] == "refined", effects_columns()]
+    brief = tables["monthly"][effects_columns()]
     yield "brief", brief
     yield "surplus_by_year", surplus_years(tables["surplus"])
     yield "sectors_by_year", sector_years(tables["sectors"])
