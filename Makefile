@@ -17,7 +17,7 @@ HEALTHY := $(shell test "$$(cat $(STAMP) 2>/dev/null)" = "$(CURDIR)" && $(PY) -I
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run validate calibrate test lint format bench bench-model stress figures pins clean new-venv
+.PHONY: help run validate calibrate test launchers lint format bench bench-model stress figures pins clean new-venv
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,11 @@ validate: $(STAMP) ## play the past again, score it and write docs/validation.md
 
 test: lint ## lint, then every test
 	@$(PY) -m pytest -n 2
+
+launchers: $(STAMP) ## install the extras for many machines, and test them: two Ray nodes, submitit
+	@$(PY) $(INSTALL) --no-build-isolation -c $(PINS) -e ".[test,ray,slurm]"
+	@$(PY) $(INSTALL) --no-deps -c $(PINS) hydra-ray-launcher
+	@$(PY) -m pytest -p no:xdist tests/test_launchers.py
 
 lint: $(STAMP) ## style, formatting and types
 	@$(PY) -m ruff check --quiet .
