@@ -347,14 +347,13 @@ def _level_rows(
 ) -> pd.DataFrame:
     """Rows of one membership; levels [group, without or with, seed]."""
     count = len(labels) * len(seeds)
-    columns = {name: [value] * count for name, value in zip(LEVEL_COLUMNS, about, strict=False)}
-    for place, name in enumerate(("country", "bloc", "mineral")):
-        columns[name] = [label[place] for label in labels for _ in seeds]
-    return pd.DataFrame(columns).assign(
-        seed=np.tile(np.array(seeds, dtype="int32"), len(labels)),
-        level_without=levels[:, 0].reshape(-1),
-        level_with=levels[:, 1].reshape(-1),
-    )
+    texts = [np.repeat(value, count) for value in about]
+    texts += [np.repeat([label[place] for label in labels], len(seeds)) for place in range(3)]
+    columns: dict[str, object] = dict(zip(LEVEL_COLUMNS, texts, strict=False))
+    columns["seed"] = np.tile(np.array(seeds, dtype="int32"), len(labels))
+    columns["level_without"] = levels[:, 0].reshape(-1)
+    columns["level_with"] = levels[:, 1].reshape(-1)
+    return pd.DataFrame(columns)
 
 
 def effects_of(levels: pd.DataFrame) -> pd.DataFrame:
@@ -464,15 +463,23 @@ def opening_basket(
             f"The monthly table has no run with membership '{NO_MEMBERSHIP}', so no effect of "
             f"membership can be measured; add '{NO_MEMBERSHIP}' to the memberships that are run."
         )
-    panel.common = panel.common or common_of([opening_of(panel)])
-    basket = panel.common.basket
-    index = pd.MultiIndex.from_tuples(markets, names=["mineral", "stage"])
-    purchases, price = (
-        basket[name].unstack("country").reindex(index=index, columns=panel.countries).fillna(0.0)
-        for name in OPENING
-    )
+    if panel.basket is None:
+        panel.common = panel.common or common_of([opening_of(panel)])
+        panel.basket = _basket_of(panel.common.basket, panel)
+    rows = [panel.markets.index(market) for market in markets]
+    purchases, price = panel.basket[:, rows]
     # $/kg is k$/t
-    return purchases.to_numpy(), 1000.0 * (purchases * price).to_numpy()
+    return purchases, 1000.0 * (purchases * price)
+
+
+def _basket_of(basket: pd.DataFrame, panel: Panel) -> Array:
+    """[purchases or price, market, country] of a panel; zero where the basket has nothing."""
+    index = pd.MultiIndex.from_tuples(panel.markets, names=["mineral", "stage"])
+    wide = (basket[name].unstack("country") for name in OPENING)
+    found = [
+        table.reindex(index=index, columns=panel.countries).fillna(0.0).to_numpy() for table in wide
+    ]
+    return np.array(found)
 
 
 OPENING = ("purchases_t", PRICE)

@@ -59,6 +59,7 @@ class Panel:
 
     def __init__(self, monthly: pd.DataFrame, common: Common | None = None) -> None:
         self.common = common
+        self.basket: Array | None = None  # `opening_basket` of all markets, when first asked for
         self._table = monthly
         self._columns: dict[str, Array] = {}
         axes = [self._axis(name) for name in KEYS]

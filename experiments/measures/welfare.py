@@ -194,7 +194,8 @@ def summary_of(changes: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _pairs(yearly: pd.DataFrame, windows: Sequence[Window]) -> list[Comparison]:
-    runs = list(dict.fromkeys(zip(yearly["membership"], yearly["shock"], strict=True)))
+    rows = yearly[["membership", "shock"]].drop_duplicates()
+    runs = list(zip(rows["membership"], rows["shock"], strict=True))
     memberships = list(dict.fromkeys(str(name) for name, _ in runs))
     return comparisons(memberships, [str(name) for _, name in runs], windows)
 
@@ -202,9 +203,9 @@ def _pairs(yearly: pd.DataFrame, windows: Sequence[Window]) -> list[Comparison]:
 def _years(yearly: pd.DataFrame, pair: Comparison) -> pd.DataFrame:
     """Rows of the two runs of a comparison, in its years."""
     inside = yearly["year"].between(pair.first, pair.last)
-    named = list(zip(yearly["membership"], yearly["shock"], strict=True))
-    chosen = np.array([run in (pair.run, pair.base) for run in named])
-    return yearly[inside & chosen]
+    membership, shock = yearly["membership"], yearly["shock"]
+    runs = [(membership == run[0]) & (shock == run[1]) for run in (pair.run, pair.base)]
+    return yearly[inside & (runs[0] | runs[1])]
 
 
 def _difference(values: pd.DataFrame, pair: Comparison, name: str) -> pd.DataFrame:
