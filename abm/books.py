@@ -77,6 +77,7 @@ class Books:
     # [MINED, OF_FEED or RECYCLED, market, country] t made
     output: np.ndarray = field(default_factory=lambda: np.zeros(0))
     use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country, group]
+    final_use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral, country, sector]
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral]
     # What buyers pay in rents and who gets them, by holder: [market, country] each.
@@ -225,7 +226,7 @@ class Books:
             [market, country, group] t of it that buyers receive, and what they want to use.
         """
         world = self.world
-        self.use, self.feed_used, self.losses = use_up(
+        self.use, self.final_use, self.feed_used, self.losses = use_up(
             state.stock,
             desired,
             goods,
@@ -233,6 +234,7 @@ class Books:
             self.output[OF_FEED],
             world.mined_market,
             world.refining_yield,
+            world.mineral_of_market,
         )
 
     def close(self, state: State, firms: Table, month: str) -> None:
@@ -252,7 +254,7 @@ class Books:
             stocks_by_mineral(world, state, firms) - self.opening_stocks,
             self.opening_stocks,
             self.output,
-            self.use,
+            self.final_use,
             self.losses,
             world.mineral_of_market,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from abm.passes.accounts import weigh_dearness
 from abm.world import World
 
 
@@ -39,16 +40,14 @@ def by_mineral(world: World, values: np.ndarray) -> np.ndarray:
     return total
 
 
-def dearness(world: World, use: FinalUse, ratio: np.ndarray) -> np.ndarray:
+def dearness(world: World, use: FinalUse, price: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """[mineral, country] price of what final users buy, as a multiple of the opening.
 
     Countries that use nothing have no price of their own; they see the world's mean.
 
     Parameters
     ----------
-    ratio
-        [market, country] price over that of the opening.
+    price, reference
+        [market, country] USD/kg, now and at the opening.
     """
-    own = by_mineral(world, use.stage_share * ratio)
-    mean = np.einsum("kc,kc->k", use.world_share, own)
-    return np.where(use.world_share > 0, own, mean[:, None])
+    return weigh_dearness(price, reference, use.stage_share, use.world_share, world.mined_market)

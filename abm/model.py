@@ -18,7 +18,7 @@ from abm.books import Books
 from abm.config import Config, Planning, month_name
 from abm.exchange import trade
 from abm.facts import imposed_facts
-from abm.final_use import opening_final_use
+from abm.final_use import dearness, opening_final_use
 from abm.intentions import (
     border_in_force,
     month_need,
@@ -312,8 +312,10 @@ class MineralModel(mesa.Model):
         update_plans(self)
         update_tension(self)
         update_commitment(self)
-        adapt_recycling(self)
-        adapt_intensity(self)
+        expected, opening = self.state.expected_price, self.buyers.reference_price
+        dear = dearness(self.world, self.final_use, expected, opening)
+        adapt_recycling(self, dear)
+        adapt_intensity(self, dear)
 
     def copy_record(self) -> None:
         """Copy the month into the record."""

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents.firm import FirmTraits
+from abm.books import RECYCLED
 from abm.config import Lifetimes, Recycling
-from abm.final_use import FinalUse, by_mineral, dearness
-from abm.passes.accounts import age_products, collect_scrap
-from abm.policy.research import collection_support
-from abm.state import STATE
+from abm.final_use import FinalUse
+from abm.passes.accounts import age_products, collect_scrap, follow_scrap
 from abm.trend import Trend
 from abm.world import MONTHS, World
 
@@ -45,6 +44,8 @@ class ScrapTraits:
     placed: np.ndarray  # [country] where products of the world's trade come into use
     opening_output: np.ndarray  # [mineral, country] recycled at the opening
     plan: np.ndarray  # [month, mineral, country] planned capacity of recyclers over the opening
+    firms: np.ndarray  # [recycler] row of the firms
+    firm_place: np.ndarray  # [recycler] cell of [mineral, country] tables, counted row by row
 
 
 @dataclass
@@ -93,6 +94,7 @@ def scrap_account(
     retired = entered * part[:, None, :]
     old = (rate * world.collectable_share)[:, None] * retired.sum(axis=2)
     collected = old + new[:, None] * used.sum(axis=2)
+    rows = np.flatnonzero(firms.recycles)
     traits = ScrapTraits(
         ageing=ageing,
         collectable=world.collectable_share,
@@ -102,6 +104,8 @@ def scrap_account(
         placed=placed,
         opening_output=recycled,
         plan=_recycler_plan(world, firms, trend),
+        firms=rows,
+        firm_place=firms.mineral[rows] * len(world.countries) + firms.country[rows],
     )
     stock = (
         settings.scrap_months * recycled if settings.active else np.full_like(used[..., 0], np.inf)
@@ -195,9 +199,9 @@ def retire(scrap: Scrap, traits: ScrapTraits, made: np.ndarray, traded: float) -
     made
         [mineral, country, sector] t that industry used this month.
     """
-    into_products = made * (1.0 - traits.new_scrap)[:, None, None]
-    scrap.entered = in_place(into_products, traits.placed, traded)
-    scrap.retired = age_products(scrap.in_use, traits.ageing, scrap.entered)
+    scrap.entered, scrap.retired = age_products(
+        scrap.in_use, traits.ageing, made, traits.new_scrap, traits.placed, traded
+    )
 
 
 def collect(scrap: Scrap, traits: ScrapTraits, made: np.ndarray, part: np.ndarray) -> np.ndarray:
@@ -230,10 +234,8 @@ def recycle(model: MineralModel) -> None:
     settings, scrap, traits = model.config.recycling, model.scrap, model.scrap_traits
     if not settings.active:
         return
-    firms = model.firm_traits
-    eaten = firms.by_place_of(firms.recycles, model.books.made, model.books.price.shape)
-    eaten = eaten[model.world.refined_rows]
-    made = by_mineral(model.world, model.books.use[:, :, 1:STATE])
+    eaten = model.books.output[RECYCLED, model.world.refined_rows]
+    made = model.books.final_use
     retire(scrap, traits, made, settings.traded_products)
     supported = collect(scrap, traits, made, model.part("research"))
     scrap.stock = np.maximum(scrap.stock - eaten, 0.0) + scrap.inflow
@@ -249,45 +251,43 @@ def pay_for_collection(model: MineralModel, supported: np.ndarray) -> None:
     model.books.ledger.post("recycling_support", amount)
 
 
-def adapt_recycling(model: MineralModel) -> None:
-    """Collection follows the price, support its target, and recyclers' plants the scrap."""
+def adapt_recycling(model: MineralModel, dear: np.ndarray) -> None:
+    """Collection follows the price, support its target, and recyclers' plants the scrap.
+
+    What is worth collecting grows with the price by the elasticity, up to a ceiling. Members lift
+    collection towards a target over some years, as far as the price does not bring it in. Plants
+    follow the scrap that arrives, and what lies there beyond the usual stock: up over the time it
+    takes to build, down at the pace at which plant wears out.
+
+    Parameters
+    ----------
+    dear
+        [mineral, country] price of what final users buy over that of the opening.
+    """
     settings, scrap, traits = model.config.recycling, model.scrap, model.scrap_traits
     if not settings.active:
         return
-    ratio = model.state.expected_price / model.buyers.reference_price
-    ratio = dearness(model.world, model.final_use, ratio)
-    scrap.rate += (
-        collection_rate(traits.opening_rate[:, None], ratio, settings) - scrap.rate
-    ) / settings.collection_months
-    scrap.support = collection_support(
-        scrap.support, scrap.rate, model.part("research"), model.case.instruments.research
+    research, month = model.case.instruments.research, min(model.month + 1, model.months - 1)
+    follow_scrap(
+        scrap.rate,
+        scrap.support,
+        scrap.plant,
+        dear,
+        traits.opening_rate,
+        settings.collection_elasticity,
+        MOST_COLLECTED,
+        settings.collection_months,
+        model.part("research"),
+        research.collection_target,
+        research.collection_years * MONTHS,
+        scrap.inflow,
+        (scrap.stock - settings.scrap_months * scrap.inflow) / DRAIN_MONTHS,
+        traits.opening_output,
+        traits.plan[month],
+        settings.plant_months,
+        model.behaviour.attrition_years * MONTHS,
     )
-    month = min(model.month + 1, model.months - 1)
-    scrap.plant = plant(scrap, traits, month, settings, model.behaviour.attrition_years * MONTHS)
-    rows = np.flatnonzero(model.firm_traits.recycles)
-    place = model.firm_traits.mineral[rows], model.firm_traits.country[rows]
-    model.firms.expansion[rows] = scrap.plant[place]
-
-
-def collection_rate(opening: np.ndarray, ratio: np.ndarray, settings: Recycling) -> np.ndarray:
-    """Part of collectable retired products that is worth collecting at a price over the opening."""
-    return np.minimum(opening * ratio**settings.collection_elasticity, MOST_COLLECTED)
-
-
-def plant(
-    scrap: Scrap, traits: ScrapTraits, month: int, settings: Recycling, attrition_months: float
-) -> np.ndarray:
-    """[mineral, country] next month's capacity of recyclers over its plan.
-
-    It follows the scrap that arrives, and what lies there beyond the usual stock: up over the time
-    it takes to build, down at the pace at which plant wears out.
-    """
-    beyond = (scrap.stock - settings.scrap_months * scrap.inflow) / DRAIN_MONTHS
-    usual = np.where(traits.opening_output > 0, traits.opening_output, 1.0)
-    wanted = np.maximum(scrap.inflow + beyond, 0.0) / usual / traits.plan[month]
-    wanted = np.where(traits.opening_output > 0, wanted, 1.0)
-    months = np.where(wanted > scrap.plant, settings.plant_months, attrition_months)
-    return scrap.plant + (wanted - scrap.plant) / months
+    model.firms.expansion[traits.firms] = scrap.plant.ravel()[traits.firm_place]
 
 
 def scrap_limit(model: MineralModel) -> np.ndarray:

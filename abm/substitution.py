@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.config import Substitution
-from abm.final_use import FinalUse, dearness
+from abm.final_use import FinalUse
+from abm.passes.accounts import redesign
 from abm.policy.research import grown_knowledge, progress, research_budget
 from abm.world import MONTHS, World
 
@@ -46,56 +47,63 @@ def opening_technology(world: World, use: FinalUse, settings: Substitution) -> T
     )
 
 
-def adapt_intensity(model: MineralModel) -> None:
-    """Users redesign products, faster with research; the long memory of prices moves on."""
+def adapt_intensity(model: MineralModel, dear: np.ndarray) -> None:
+    """Users redesign products, faster with research; the long memory of prices moves on.
+
+    Parameters
+    ----------
+    dear
+        [mineral, country] price of what final users buy over that of the opening.
+    """
     settings, technology = model.config.substitution, model.technology
     if not settings.active:
         return
-    ratio = model.state.expected_price / model.buyers.reference_price
-    price = dearness(model.world, model.final_use, ratio)
-    faster = 1.0 + model.case.instruments.research.speed * research_progress(model)
     model.intensity = next_intensity(
         model.intensity,
-        wanted_intensity(price / technology.norm, settings),
+        dear / technology.norm,
         technology.weight,
-        np.minimum(faster[:, :, None] * technology.pace, 1.0),
+        technology.pace,
+        1.0 + model.case.instruments.research.speed * research_progress(model),
         settings,
     )
-    technology.norm = technology.norm + settings.norm_memory * (price - technology.norm)
-
-
-def wanted_intensity(ratio: np.ndarray, settings: Substitution) -> np.ndarray:
-    """[mineral, country] intensity that users aim at, by the price over their long-run norm.
-
-    Constant elasticity beyond a threshold, below which a redesign does not pay.
-    """
-    dear = np.maximum(ratio / settings.threshold, 1.0)
-    return np.maximum(dear**-settings.elasticity, settings.floor)
+    technology.norm = technology.norm + settings.norm_memory * (dear - technology.norm)
 
 
 def next_intensity(
     intensity: np.ndarray,
-    wanted: np.ndarray,
+    ratio: np.ndarray,
     weight: np.ndarray,
     pace: np.ndarray,
+    faster: np.ndarray,
     settings: Substitution,
 ) -> np.ndarray:
     """[mineral, country, sector] next month's intensity.
 
+    Users aim at an intensity of constant elasticity in the price beyond a threshold, below which a
+    redesign does not pay.
+
     Parameters
     ----------
-    wanted
-        [mineral, country] what a country's own prices suggest.
+    ratio
+        [mineral, country] price over the long-run norm.
     weight
         [mineral, country, sector] shares of the world's use, for the savings that spread.
-    pace
-        [mineral, country, sector] share of the way down in a month.
+    pace, faster
+        [sector] share of the way down in a month, and [mineral, country] by how much research
+        multiplies it, at most to all of the way.
     """
-    saved = np.einsum("kcs,kcs->ks", weight, 1.0 - intensity)
-    spread = 1.0 - settings.spillover * saved
-    target = np.minimum(wanted[:, :, None], spread[:, None, :])
-    back = 1.0 / (settings.return_years * MONTHS)
-    return intensity + (target - intensity) * np.where(target < intensity, pace, back)
+    return redesign(
+        intensity,
+        ratio,
+        weight,
+        pace,
+        faster,
+        settings.threshold,
+        settings.elasticity,
+        settings.floor,
+        settings.spillover,
+        1.0 / (settings.return_years * MONTHS),
+    )
 
 
 def research_progress(model: MineralModel) -> np.ndarray:

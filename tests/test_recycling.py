@@ -14,12 +14,12 @@ from abm.agents import firm
 from abm.config import Config, DemandPath, DemandScenario, Recycling
 from abm.ledger import Account
 from abm.model import MineralModel
+from abm.passes.accounts import follow_scrap
 from abm.recycling import (
     MOST_COLLECTED,
     STAGES,
     Scrap,
     ScrapTraits,
-    collection_rate,
     lifetimes,
     retire,
     scrap_account,
@@ -71,6 +71,8 @@ def pulse(years: float) -> np.ndarray:
         placed=np.ones(1),
         opening_output=np.ones((1, 1)),
         plan=np.ones((1, 1, 1)),
+        firms=np.zeros(0, dtype=np.int64),
+        firm_place=np.zeros(0, dtype=np.int64),
     )
     flat = np.zeros((1, 1))
     empty = np.zeros((STAGES, 1, 1, 1))
@@ -156,11 +158,25 @@ def test_a_calm_world_stays_calm(tiny_world: World) -> None:
     np.testing.assert_allclose(with_scrap[-12:], without[-12:], rtol=0.02)
 
 
-def test_a_high_price_brings_in_more_scrap_by_the_elasticity() -> None:
-    rate = collection_rate(np.array([[0.1]]), np.array([[2.0]]), Recycling())
-    np.testing.assert_allclose(rate, 0.1 * 2.0**0.4)
-    full = collection_rate(np.array([[0.5]]), np.array([[1e6]]), Recycling())
-    assert full == MOST_COLLECTED
+def test_collection_follows_the_price_support_its_target_and_plants_the_scrap() -> None:
+    rng = np.random.default_rng(2)
+    dear, inflow = rng.uniform(0.5, 2.0, (2, 2, 3))
+    dear[0, 0] = 1e6
+    beyond, output = rng.uniform(-1.0, 1.0, (2, 3)), np.array([[1.0, 2.0, 0.0], [0.5, 1.0, 0.0]])
+    opening, part, plan = np.array([0.1, 0.3]), np.array([0.0, 0.5, 1.0]), np.full((2, 3), 1.5)
+    rate, support, plant = rng.uniform(0.1, 0.5, (3, 2, 3))
+    now = [values.copy() for values in (rate, support, plant)]
+    terms = (opening, 0.4, MOST_COLLECTED, 36.0, part, 0.6, 24.0)
+    follow_scrap(rate, support, plant, dear, *terms, inflow, beyond, output, plan, 30.0, 240.0)
+    worth = np.minimum(opening[:, None] * dear**0.4, MOST_COLLECTED)
+    np.testing.assert_allclose(rate, now[0] + (worth - now[0]) / 36.0)
+    assert worth[0, 0] == MOST_COLLECTED
+    lacking = part * np.maximum(0.6 - rate, 0.0)
+    np.testing.assert_allclose(support, now[1] + (lacking - now[1]) / 24.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = np.where(output > 0, np.maximum(inflow + beyond, 0.0) / output / plan, 1.0)
+    months = np.where(wanted > now[2], 30.0, 240.0)
+    np.testing.assert_allclose(plant, now[2] + (wanted - now[2]) / months)
 
 
 def banned(config: Config) -> Config:

@@ -11,7 +11,7 @@ from abm.intentions import substitution_prices
 from abm.ledger import Account
 from abm.model import MineralModel
 from abm.policy.research import grown_knowledge, progress, research_budget
-from abm.substitution import next_intensity, wanted_intensity
+from abm.substitution import next_intensity
 from abm.world import World
 
 
@@ -30,13 +30,16 @@ def with_research(config: Config, **terms: float) -> Config:
 # The rule ---------------------------------------------------------------------------------------
 
 
+ONE = np.ones((1, 1))
+
+
 def one_user(price: np.ndarray, settings: Substitution, pace: float = 1 / 48) -> np.ndarray:
     """[month] intensity of the only user of a mineral along a path of prices over the norm."""
     intensity, path = np.ones((1, 1, 1)), []
     for ratio in price:
-        wanted = wanted_intensity(np.array([[ratio]]), settings)
-        one = np.ones((1, 1, 1))
-        intensity = next_intensity(intensity, wanted, one, pace * one, settings)
+        intensity = next_intensity(
+            intensity, np.array([[ratio]]), np.ones((1, 1, 1)), np.array([pace]), ONE, settings
+        )
         path.append(float(intensity[0, 0, 0]))
     return np.array(path)
 
@@ -61,14 +64,14 @@ def test_intensity_never_falls_below_its_floor() -> None:
 
 
 def test_savings_spread_to_countries_whose_price_never_moved() -> None:
-    wanted = wanted_intensity(np.array([[4.0, 1.0]]), Substitution())
-    weight, pace = np.full((1, 2, 1), 0.5), np.full((1, 2, 1), 1 / 48)
+    ratio, weight, pace = np.array([[4.0, 1.0]]), np.full((1, 2, 1), 0.5), np.array([1 / 48])
     left = {}
     for share in (0.0, 0.5):
         settings = Substitution(spillover=share)
         intensity = np.ones((1, 2, 1))
         for _ in range(120):
-            intensity = next_intensity(intensity, wanted, weight, pace, settings)
+            faster = np.ones((1, 2))
+            intensity = next_intensity(intensity, ratio, weight, pace, faster, settings)
         left[share] = intensity[0, :, 0]
     assert left[0.0][1] == 1.0
     assert left[0.0][0] < left[0.5][1] < 1.0

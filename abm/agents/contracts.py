@@ -27,18 +27,14 @@ class TermContracts:
     firmness: float  # share of contracted tonnes taken whatever the price
     usual_flow: np.ndarray  # [market, origin, destination] t/month, mean of about the last year
     past_price: np.ndarray  # [month of the index, market, origin] USD/kg
+    index: np.ndarray  # [market, origin] USD/kg that contracts pay: the mean of the past prices
 
     @classmethod
     def opening(cls, world: World, settings: Contracts) -> TermContracts:
         """Contracts of a market that has traded its opening flows at opening prices for ever."""
         share = world.parameters["contract_share"] * settings.scale * settings.active
         past = np.repeat(world.origin_price[None], settings.index_months, axis=0)
-        return cls(share, settings.firmness, world.flow, past)
-
-    @property
-    def index(self) -> np.ndarray:
-        """[market, origin] USD/kg that contracts pay: the mean price of the past months."""
-        return self.past_price.mean(axis=0)
+        return cls(share, settings.firmness, world.flow, past, past.mean(axis=0))
 
     def settlement(
         self, flow: np.ndarray, price: np.ndarray, markup: np.ndarray, banned: np.ndarray
@@ -62,14 +58,14 @@ class TermContracts:
             [2, market, country] thousand USD: first what sellers hand back to buyers, then what
             buyers pay on top.
         """
-        gap = np.where(np.isnan(price), 0.0, price - self.index)
-        return settle_terms(self.share, flow, self.usual_flow, banned, markup, gap)
+        return settle_terms(self.share, flow, self.usual_flow, banned, markup, price, self.index)
 
     def remember(self, flow: np.ndarray, price: np.ndarray) -> None:
         """A month has passed; where nothing was sold the index stays as it was."""
         self.usual_flow = move_usual(self.usual_flow, flow, float(MONTHS))
         seen = np.where(np.isnan(price), self.index, price)
         self.past_price = np.concatenate([self.past_price[1:], seen[None]])
+        self.index = self.past_price.mean(axis=0)
 
     def committed(self, banned: np.ndarray) -> np.ndarray:
         """[market, country] t/month that buyers must take under their contracts."""

@@ -462,23 +462,36 @@ def add_up_held(stock: np.ndarray, at_sea: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def age_products(in_use: np.ndarray, ageing: np.ndarray, entered: np.ndarray) -> np.ndarray:
-    """[K, J, S] what retires; products [stage, K, J, S] move on a stage by `ageing` [S], in place.
+def age_products(
+    in_use: np.ndarray,
+    ageing: np.ndarray,
+    made: np.ndarray,
+    new_scrap: np.ndarray,
+    placed: np.ndarray,
+    traded: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[K, J, S] what enters use and what retires; products [stage, K, J, S] move on, in place.
 
-    Those that `entered` [K, J, S] stand in the first stage.
+    A share of a stage, `ageing` [S], moves on to the next. Of what was `made` [K, J, S], less the
+    `new_scrap` [K], the part that is `traded` is `placed` [J] world-wide; it enters the first.
     """
     stages, minerals, countries, sectors = in_use.shape
-    retired = np.empty(entered.shape)
+    entered, retired = np.empty(made.shape), np.empty(made.shape)
     for k in range(minerals):
-        for j in range(countries):
-            for s in range(sectors):
-                arriving = entered[k, j, s]
+        left = 1.0 - new_scrap[k]
+        for s in range(sectors):
+            world_wide = 0.0
+            for j in range(countries):
+                world_wide += left * made[k, j, s]
+            for j in range(countries):
+                arriving = (1.0 - traded) * left * made[k, j, s] + traded * world_wide * placed[j]
+                entered[k, j, s] = arriving
                 for stage in range(stages):
                     leaving = in_use[stage, k, j, s] * ageing[s]
-                    in_use[stage, k, j, s] = in_use[stage, k, j, s] - leaving + arriving
+                    in_use[stage, k, j, s] += arriving - leaving
                     arriving = leaving
                 retired[k, j, s] = arriving
-    return retired
+    return entered, retired
 
 
 @compiled
@@ -524,6 +537,111 @@ def collect_scrap(
             for j in range(countries):
                 inflow[k, j] += extra * (recycled[k, j] * part[j] / able)
     return supported, collected, inflow
+
+
+@compiled
+def follow_scrap(
+    rate: np.ndarray,
+    support: np.ndarray,
+    plant: np.ndarray,
+    dear: np.ndarray,
+    opening_rate: np.ndarray,
+    elasticity: float,
+    most: float,
+    rate_months: float,
+    part: np.ndarray,
+    target: float,
+    support_months: float,
+    inflow: np.ndarray,
+    beyond: np.ndarray,
+    output: np.ndarray,
+    plan: np.ndarray,
+    up_months: float,
+    down_months: float,
+) -> None:
+    """Move the `rate` and `support` of collection and the recyclers' `plant` [K, J] on, in place.
+
+    The rate goes to that of the opening [K] times `dear` [K, J], the price over that of the
+    opening, to the power of the elasticity, at most the `most`. Support fills what it leaves of the
+    `target`, as far as countries take `part` [J]. Plant, over the `plan` [K, J] that starts from
+    `output` at the opening, goes to `inflow` and what lies `beyond` the usual; up and down at a
+    pace of its own.
+    """
+    for k in range(rate.shape[0]):
+        for j in range(rate.shape[1]):
+            worth = min(opening_rate[k] * dear[k, j] ** elasticity, most)
+            rate[k, j] += (worth - rate[k, j]) / rate_months
+            lacking = part[j] * max(target - rate[k, j], 0.0)
+            support[k, j] += (lacking - support[k, j]) / support_months
+            wanted = 1.0
+            if output[k, j] > 0.0:
+                wanted = max(inflow[k, j] + beyond[k, j], 0.0) / output[k, j] / plan[k, j]
+            months = up_months if wanted > plant[k, j] else down_months
+            plant[k, j] += (wanted - plant[k, j]) / months
+
+
+@compiled
+def weigh_dearness(
+    price: np.ndarray,
+    reference: np.ndarray,
+    stage_share: np.ndarray,
+    world_share: np.ndarray,
+    mined_market: np.ndarray,
+) -> np.ndarray:
+    """[K, J] price over reference, of both stages [M, J] by their share in what a country uses.
+
+    The refined stages stand last, the mined one of a mineral, if any, is its `mined_market` [K].
+    Countries that use nothing see the mean by `world_share` [K, J].
+    """
+    minerals, countries = world_share.shape
+    dear, first = np.zeros(world_share.shape), price.shape[0] - minerals
+    for k in range(minerals):
+        mean, mined = 0.0, mined_market[k]
+        for j in range(countries):
+            dear[k, j] = stage_share[first + k, j] * price[first + k, j] / reference[first + k, j]
+            if mined >= 0:
+                dear[k, j] += stage_share[mined, j] * price[mined, j] / reference[mined, j]
+            mean += world_share[k, j] * dear[k, j]
+        for j in range(countries):
+            if not world_share[k, j] > 0.0:
+                dear[k, j] = mean
+    return dear
+
+
+@compiled
+def redesign(
+    intensity: np.ndarray,
+    ratio: np.ndarray,
+    weight: np.ndarray,
+    pace: np.ndarray,
+    faster: np.ndarray,
+    threshold: float,
+    elasticity: float,
+    floor: float,
+    spillover: float,
+    back: float,
+) -> np.ndarray:
+    """[K, J, S] next month's intensity: down at `pace` [S] times `faster` [K, J], and `back` again.
+
+    Wanted is the price over the norm, `ratio` [K, J], beyond the threshold to the power of minus
+    the elasticity, at least the floor; or less where the savings of all by `weight` [K, J, S], of
+    which a part spills over, are more.
+    """
+    minerals, countries, sectors = intensity.shape
+    moved, wanted = np.empty(intensity.shape), np.empty(countries)
+    for k in range(minerals):
+        for j in range(countries):
+            dear = ratio[k, j] / threshold
+            wanted[j] = max(dear**-elasticity, floor) if dear > 1.0 else 1.0
+        for s in range(sectors):
+            saved = 0.0
+            for j in range(countries):
+                saved += weight[k, j, s] * (1.0 - intensity[k, j, s])
+            for j in range(countries):
+                gap = min(wanted[j], 1.0 - spillover * saved) - intensity[k, j, s]
+                share = min(pace[s] * faster[k, j], 1.0) if gap < 0.0 else back
+                moved[k, j, s] = intensity[k, j, s] + gap * share
+    return moved
 
 
 @compiled
@@ -575,8 +693,9 @@ def use_up(
     product: np.ndarray,
     mined_market: np.ndarray,
     refining_yield: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Use [M, J, G], feed used [M, J], and what is lost in refining [K], taken out of `stock`.
+    mineral: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Use [M, J, G] and [K, J, S], feed used [M, J], and lost in refining [K], out of `stock`.
 
     What is `desired` by groups between the first and the last, as far as it is there after goods
     are `released` [M, J, G] and states, the last group, have `given` [K, J] in the last markets.
@@ -585,6 +704,7 @@ def use_up(
     markets, countries, groups = stock.shape
     minerals, first = given.shape[0], markets - given.shape[0]
     use = np.zeros(stock.shape)
+    final_use = np.zeros((minerals, countries, groups - 2))
     feed_used, lost = np.zeros((markets, countries)), np.zeros(minerals)
     for k in range(minerals):
         for j in range(countries):
@@ -601,7 +721,8 @@ def use_up(
                 if 0 < g < groups - 1:
                     use[m, j, g] = min(desired[m, j, g], stock[m, j, g])
                     stock[m, j, g] -= use[m, j, g]
-    return use, feed_used, lost
+                    final_use[mineral[m], j, g - 1] += use[m, j, g]
+    return use, final_use, feed_used, lost
 
 
 @compiled
@@ -633,23 +754,24 @@ def balance_tonnes(
     change: np.ndarray,
     opening: np.ndarray,
     output: np.ndarray,
-    use: np.ndarray,
+    final_use: np.ndarray,
     lost: np.ndarray,
     mineral: np.ndarray,
 ) -> np.ndarray:
     """[K] by how much the `change` of stocks is off what was made, used and lost, of the volume.
 
     Of `output` [3, M, J], what is made of feed was made before. The volume is production and use
-    [M, J, G], or a hundred-thousandth of the opening stocks where plants stand idle.
+    [K, J, S], or a hundred-thousandth of the opening stocks where plants stand idle.
     """
     made, used = np.zeros(change.size), np.zeros(change.size)
-    for m in range(use.shape[0]):
-        for j in range(use.shape[1]):
+    for m in range(output.shape[1]):
+        for j in range(output.shape[2]):
             made[mineral[m]] += output[0, m, j] + output[2, m, j]
-            for g in range(use.shape[2]):
-                used[mineral[m]] += use[m, j, g]
     gap = np.empty(change.size)
     for k in range(change.size):
+        for j in range(final_use.shape[1]):
+            for s in range(final_use.shape[2]):
+                used[k] += final_use[k, j, s]
         # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
         volume = max(made[k] + used[k], 1e-5 * max(opening[k], 1e-300))
         gap[k] = abs(change[k] - (made[k] - used[k] - lost[k])) / volume

@@ -262,25 +262,28 @@ def settle_terms(
     usual_flow: np.ndarray,
     banned: np.ndarray,
     markup: np.ndarray,
-    gap: np.ndarray,
+    price: np.ndarray,
+    index: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What sellers hand back and what buyers pay on top, by destination and by origin.
 
     Both [2, M, J or I]. Under contract is the `share` [M] of what flows on an arc that is not
-    `banned`, up to its usual flow; a tonne settles the `gap` [M, I] of its price with the mark-up.
+    `banned`, up to its usual flow; a tonne settles by how much the `price` [M, I], if there is one,
+    is off the `index` [M, I], with the mark-up.
     """
     markets, origins, destinations = flow.shape
     by_destination = np.zeros((2, markets, destinations))
     by_origin = np.zeros((2, markets, origins))
     for m in range(markets):
         for i in range(origins):
-            if gap[m, i] == 0.0:
+            gap = price[m, i] - index[m, i]
+            if np.isnan(gap) or share[m] == 0.0:
                 continue
-            side = 0 if gap[m, i] > 0.0 else 1
+            side = 0 if gap > 0.0 else 1
             for j in range(destinations):
                 tonnes = share[m] * min(flow[m, i, j], usual_flow[m, i, j])
                 if tonnes > 0.0 and not banned[m, i, j]:
-                    amount = abs(tonnes * (1.0 + markup[m, i, j]) * gap[m, i])
+                    amount = abs(tonnes * (1.0 + markup[m, i, j]) * gap)
                     by_destination[side, m, j] += amount
                     by_origin[side, m, i] += amount
     return by_destination, by_origin

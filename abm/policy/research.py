@@ -43,21 +43,3 @@ def progress(knowledge: np.ndarray, part: np.ndarray, settings: Research) -> np.
     reached = knowledge / (knowledge + settings.half_effect)
     shared = settings.spillover + (1.0 - settings.spillover) * part
     return reached[:, None] * shared[None, :]
-
-
-def collection_support(
-    support: np.ndarray, rate: np.ndarray, part: np.ndarray, settings: Research
-) -> np.ndarray:
-    """[mineral, country] next month's collection by support, part of collectable products.
-
-    It fills the gap between what the price brings in and the target over some years.
-
-    Parameters
-    ----------
-    support
-        This month's.
-    rate
-        [mineral, country] what is collected without.
-    """
-    wanted = part * np.maximum(settings.collection_target - rate, 0.0)
-    return support + (wanted - support) / (settings.collection_years * MONTHS)
