@@ -12,10 +12,10 @@ from abm.agents.table import Table
 from abm.ledger import Ledger
 from abm.market import Clearing
 from abm.passes.accounts import add_up_stocks, balance_tonnes, take_stock, use_up
-from abm.passes.trading import match_sales, send_off
+from abm.passes.trading import book_flows, match_sales, send_off
 from abm.policy.controls import Limit
 from abm.state import State
-from abm.trade import BUYERS_SIDE, SELLERS_SIDE, Payments, StageRows
+from abm.trade import BUYERS_SIDE, SELLERS_SIDE, LimitArcs, StageRows, TradeTerms
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
@@ -113,17 +113,44 @@ class Books:
             rebate=np.zeros(places),
         )
 
-    def enter(self, stage: StageRows, clearing: Clearing, paid: Payments) -> None:
-        """Book the trade of one stage."""
-        rows = stage.markets
-        self.flow[rows], self.paid[rows] = clearing.flow, paid.outlay
-        self.by_buyer[:, rows], self.by_seller[:, rows] = paid.by_buyer, paid.by_seller
+    def enter(
+        self, stage: StageRows, clearing: Clearing, terms: TradeTerms, limits: LimitArcs
+    ) -> None:
+        """Book the trade of one stage, and split every dollar that its buyers pay.
+
+        The outlay is what the market says buyers pay; its parts are computed without that price,
+        from what sellers ask, so that their sum is a check.
+        """
+        rows, border = stage.markets, terms.border
+        over = book_flows(
+            rows.start,
+            clearing.flow,
+            clearing.delivered_price,
+            clearing.origin_price,
+            clearing.rent,
+            limits.limit,
+            limits.market,
+            limits.origin,
+            limits.destination,
+            border.terms.controls.unit,
+            terms.markup,
+            border.terms.controls.tax,
+            border.tariff,
+            border.terms.lanes.freight,
+            border.terms.controls.detour,
+            border.terms.compliance,
+            border.terms.floor,
+            self.flow,
+            self.paid,
+            self.by_buyer,
+            self.by_seller,
+        )
+        self.money_gap = float(np.maximum(self.money_gap, over))
         self.price[rows] = clearing.landed_price
         self.origin_price[rows] = clearing.origin_price
         self.certificate = max(self.certificate, float(clearing.residual.max()))
         self.iterations += int(clearing.iterations.sum())
         self.sales[stage.firms] = self._exact_sales(stage, clearing)
-        self._note_money_gap(paid.gap, self.spent[rows].sum(axis=1))
 
     def post_trade(self) -> None:
         """Enter what the buyers of all stages have paid."""

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.agents import buyer
+from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.books import ship
 from abm.intentions import firm_offers
 from abm.market import Clearing, MarketNotCleared, Problem, clear
-from abm.measures import mean_price
-from abm.state import FEED
+from abm.passes.trading import mix_price, share_purchases
 from abm.trade import (
     LimitArcs,
     Offers,
@@ -20,7 +19,6 @@ from abm.trade import (
     build_problem,
     by_weight,
     contained,
-    payments,
     rents_paid,
 )
 
@@ -96,37 +94,39 @@ def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Prob
 
 
 def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> None:
-    books, measures = model.books, model.measures
+    """Enter the trade in the books, share the goods among those who ordered, and ship them."""
+    books, measures, rows = model.books, model.measures, stage.markets
     limits = model.border.limits[stage.refined]
-    books.enter(stage, clearing, payments(stage, model.terms, clearing, limits))
+    books.enter(stage, clearing, model.terms, limits)
     if limits.number.size:
         held = [measures.limits[number] for number in limits.number]
-        paid = rents_paid(limits, clearing, measures.arcs.unit[stage.markets])
-        books.credit_rents(stage.markets, held, paid, measures.arcs.rerouted)
-    bought = bought_by_group(model, stage, clearing)
-    books.taken[stage.markets] = bought
-    ship(model.state, model.lanes.voyage, stage.markets, clearing.flow, bought)
+        paid = rents_paid(limits, clearing, measures.arcs.unit[rows])
+        books.credit_rents(rows, held, paid, measures.arcs.rerouted)
+    share_bought(model, rows)
+    ship(model.state, model.lanes.voyage, rows, clearing.flow, books.taken[rows])
     if not stage.refined:
-        update_feed_price(model, stage.markets)
+        state = model.state
+        mix_price(rows.start, rows.stop, books.spent, books.bought, state.stock, state.feed_price)
 
 
-def bought_by_group(model: MineralModel, stage: StageRows, clearing: Clearing) -> np.ndarray:
-    """[row, country, group] what each group bought, scaled to the tonnes that flow."""
-    rows, price = stage.markets, clearing.landed_price
-    need = model.need[rows]
-    scale = buyer.use_scale(need, price, stage.buyers, model.backstop[rows], model.choke[rows])
-    np.multiply(need, scale, out=model.desired[rows])
-    wanted = buyer.purchases(model.orders.rows(rows), scale, price)
-    total = np.einsum("mjg->mj", wanted)
-    wanted *= (model.books.bought[rows] / np.where(total > 0, total, 1.0))[:, :, None]
-    return wanted
-
-
-def update_feed_price(model: MineralModel, rows: slice) -> None:
-    """The mean price of feed on hand moves with what was just bought."""
-    held = model.state.stock[rows, :, FEED]
-    before = model.state.feed_price[rows]
-    bought = model.books.bought[rows]
-    paid = mean_price(model.books.spent[rows], bought, before)
-    fresh = np.divide(bought, np.maximum(held, bought), out=np.zeros(held.shape), where=bought > 0)
-    before += fresh * (paid - before)
+def share_bought(model: MineralModel, rows: slice) -> None:
+    """What each group wishes to use at the price, and its part of the tonnes that flow."""
+    orders, traits, books = model.orders, model.buyers, model.books
+    share_purchases(
+        rows.start,
+        rows.stop,
+        model.need,
+        books.price,
+        traits.reference_price,
+        traits.elasticity,
+        model.backstop,
+        model.choke,
+        LEAST_PRICE_RATIO,
+        orders.floor,
+        orders.bid_quantity,
+        orders.bid_low,
+        orders.bid_high,
+        books.bought,
+        model.desired,
+        books.taken,
+    )

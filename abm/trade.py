@@ -9,7 +9,7 @@ import numpy as np
 from abm.agents.buyer import BuyerTraits, Orders
 from abm.agents.firm import FirmTraits
 from abm.market import Clearing, Problem
-from abm.passes.trading import split_outlay, step_and_ramp, weigh_arcs
+from abm.passes.trading import step_and_ramp, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets
@@ -175,19 +175,6 @@ BUYERS_SIDE = (
 SELLERS_SIDE = ("sold", "export_tax", "origin_rent", "limited_outlay", "receipts")
 
 
-@dataclass(frozen=True)
-class Payments:
-    """Who gets the buyers' money, thousand USD a month.
-
-    Prices are USD/kg and flows tonnes, so every product is in thousand dollars.
-    """
-
-    outlay: np.ndarray  # [market, origin, destination]
-    by_buyer: np.ndarray  # [side of the books, market, destination] in the order of BUYERS_SIDE
-    by_seller: np.ndarray  # [side of the books, market, origin] in the order of SELLERS_SIDE
-    gap: np.ndarray  # [market] outlay less everything it paid for; zero but for rounding
-
-
 def sourcing_weights(
     world: World,
     fresh: np.ndarray,
@@ -334,44 +321,6 @@ def contained(clearing: Clearing, problem: Problem, unit: np.ndarray) -> Clearin
 def firm_units(offsets: np.ndarray, unit: np.ndarray, firms: int) -> np.ndarray:
     """[firm] the unit of each firm's market; firms stand market by market."""
     return np.repeat(unit, np.diff(np.append(offsets[:, 0], firms)))
-
-
-def payments(
-    stage: StageRows, terms: TradeTerms, clearing: Clearing, limits: LimitArcs
-) -> Payments:
-    """Split every dollar that the buyers of a stage pay.
-
-    The outlay is what the market says buyers pay; its parts are computed without that price, from
-    what sellers ask, so that their sum is a check.
-    """
-    rows, border = stage.markets, terms.border
-    parts = split_outlay(
-        clearing.flow,
-        clearing.delivered_price,
-        clearing.origin_price,
-        arc_rents(limits, clearing, border.terms.controls.unit[rows]),
-        terms.markup[rows],
-        border.terms.controls.tax[rows],
-        border.tariff[rows],
-        border.terms.lanes.freight[rows],
-        border.terms.controls.detour[rows],
-        border.terms.compliance[rows],
-        border.terms.floor[rows],
-    )
-    return Payments(*parts)
-
-
-def arc_rents(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.ndarray:
-    """[market, origin, destination] sum of the rents of the limits that hold an arc, USD/kg.
-
-    `unit` [row] is the weight that limits count per contained tonne.
-    """
-    shape = clearing.flow.shape
-    if not limits.number.size:
-        return np.zeros(shape)
-    cell = np.ravel_multi_index((limits.market, limits.origin, limits.destination), shape)
-    rent = clearing.rent[limits.limit] * unit[limits.market]
-    return np.bincount(cell, rent, clearing.flow.size).reshape(shape)
 
 
 def rents_paid(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from tiny_world import write_tiny_tables
 
+from abm.agents.buyer import Orders
 from abm.config import Circle, Config, Control, Instrument, check
 from abm.model import MineralModel
 from abm.recorder import Record
@@ -42,6 +43,18 @@ def quiet_config(years: int = 10, minerals: Sequence[str] = ("all",)) -> Config:
     config.horizon.years = years
     config.membership.circles = {"washington": Circle(table="washington")}
     return config
+
+
+def purchases(orders: Orders, use_scale: np.ndarray, price: np.ndarray) -> np.ndarray:
+    """[market, country, group] t/month bought by each group at a price [market, country].
+
+    `use_scale` [market, country, group] is use at this price over need: the erosion of the floor.
+    """
+    wide = orders.bid_quantity > 0
+    width = np.where(wide, orders.bid_high - orders.bid_low, 1.0)
+    part = np.clip((orders.bid_high - price[:, :, None]) / width, 0.0, 1.0)
+    first, second = np.split(np.where(wide, orders.bid_quantity * part, 0.0), 2, axis=2)
+    return orders.floor * use_scale + first + second
 
 
 def without_instruments(config: Config) -> Config:

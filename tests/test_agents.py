@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import export_ban, model_of, quiet_config
+from conftest import export_ban, model_of, purchases, quiet_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -188,7 +188,7 @@ def calm_orders(world: World, behaviour: Behaviour) -> tuple[buyer.Orders, buyer
 
 def test_in_calm_buyers_buy_exactly_what_they_need(real_world: World) -> None:
     orders, traits = calm_orders(real_world, Behaviour())
-    bought = buyer.purchases(orders, np.ones(traits.need.shape), real_world.landed_price)
+    bought = purchases(orders, np.ones(traits.need.shape), real_world.landed_price)
     volume = real_world.flow.sum(axis=(1, 2))[:, None]
     total = bought.sum(axis=2)
     np.testing.assert_allclose(total / volume, real_world.flow.sum(axis=1) / volume, atol=1e-9)
@@ -243,11 +243,11 @@ def test_at_the_expected_price_an_order_is_use_plus_a_part_of_the_stock_gap(
     gap = (target - months * need) / adjustment + growth * (cover + transit) * need
     wanted = use + gap - released * need
     least = orders.floor.item() * intensity + orders.distress_quantity.item()
-    found = buyer.purchases(orders, scale, np.full((1, 1), expected)).item()
+    found = purchases(orders, scale, np.full((1, 1), expected)).item()
     assert found == pytest.approx(max(wanted, least))
     assert orders.floor.item() >= 0.02 * need - 1e-12
     prices = expected * np.linspace(0.05, 5.0, 80)
-    bought = [buyer.purchases(orders, scale, np.full((1, 1), p)).item() for p in prices]
+    bought = [purchases(orders, scale, np.full((1, 1), p)).item() for p in prices]
     assert (np.diff(bought) <= 1e-9).all()
     # Far above what it expected the buyer lives off its stock: only the floor is left.
     assert bought[-1] == pytest.approx(orders.floor.item() * intensity)
@@ -280,7 +280,7 @@ def test_fear_raises_the_minimum_that_a_buyer_keeps() -> None:
     for risk in (0.0, 1.0):
         orders, cover = one_order(2.0, 10.0, 1.0, risk)
         price = orders.high.max(keepdims=True)[:, :, 0]  # the end of the first ramp
-        bought = buyer.purchases(orders, np.ones((1, 1, 1)), price).item()
+        bought = purchases(orders, np.ones((1, 1, 1)), price).item()
         drawn[risk] = 10.0 - bought
         spare = max(20.0 - 0.3 * cover * (1 + 2.0 * risk), 0.0)
         assert bought == pytest.approx(max(10.0 - spare / 1.5, 0.2))
@@ -293,7 +293,7 @@ def test_a_buyer_who_feared_the_worst_price_still_buys_its_need_at_a_low_one(
 ) -> None:
     """Otherwise supply beyond what was expected to be used finds no buyer at any price."""
     orders, _ = one_order(months, expected_use, 20.0, risk)
-    bought = buyer.purchases(orders, np.ones((1, 1, 1)), np.ones((1, 1))).item()
+    bought = purchases(orders, np.ones((1, 1, 1)), np.ones((1, 1))).item()
     assert bought >= 10.0 - 1e-9
 
 

@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
-from conftest import model_of, quiet_config
+from conftest import model_of, purchases, quiet_config
 from hypothesis import given
 from hypothesis import strategies as st
 
+from abm.agents.buyer import Orders
 from abm.passes.learning import foresee_landed, learn_asked, learn_suppliers
 from abm.passes.ordering import bid_for_stockpiles, grow_need, price_substitutes
-from abm.passes.trading import send_off, split_outlay, weigh_arcs
+from abm.passes.trading import (
+    book_flows,
+    mix_price,
+    scale_use,
+    send_off,
+    share_purchases,
+    weigh_arcs,
+)
 from abm.world import World
 
 MARKETS, PLACES, GROUPS, LONGEST = 3, 4, 2, 2
@@ -198,15 +206,48 @@ def price_of(terms: dict[str, np.ndarray]) -> np.ndarray:
     return np.maximum(price, terms["floor"])
 
 
+FIRST = 2  # row of the books in which the first market of a stage stands
+
+
+def booked(
+    flow: np.ndarray, price: np.ndarray, terms: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Outlay, sums by destination and by origin, and what is left over, of markets from `FIRST`."""
+    terms = dict(terms)
+    origin_price, rent = terms.pop("origin_price"), terms.pop("rent").ravel()
+    wide = (FIRST + MARKETS, PLACES, PLACES)
+    in_books = {name: np.zeros(wide) for name in terms}
+    for name, values in terms.items():
+        in_books[name][FIRST:] = values
+    unit = np.full(FIRST + MARKETS, 2.0)
+    limits = (0.5 * rent, np.arange(rent.size), *np.indices(arcs).reshape(3, -1))
+    books = np.zeros(wide), np.zeros(wide), np.zeros((9, *wide[:2])), np.zeros((5, *wide[:2]))
+    over = book_flows(
+        FIRST,
+        flow,
+        price,
+        origin_price,
+        *limits,
+        unit,
+        **in_books,
+        **dict(zip(("booked", "paid", "by_buyer", "by_seller"), books, strict=True)),
+    )
+    tonnes, paid, by_buyer, by_seller = books
+    np.testing.assert_array_equal(tonnes[FIRST:], flow)
+    for values in (tonnes, paid, np.moveaxis(by_buyer, 1, 0), np.moveaxis(by_seller, 1, 0)):
+        assert not values[:FIRST].any()
+    return paid[FIRST:], by_buyer[:, FIRST:], by_seller[:, FIRST:], over
+
+
 @given(seed=seeds)
 def test_every_dollar_of_the_outlay_is_somebodys(seed: int) -> None:
     draw = draws(seed)
     flow, terms = some_flow(draw), some_terms(draw)
     price = np.where(flow > 0, price_of(terms), np.nan)  # no price on a closed arc
-    outlay, by_destination, by_origin, left = split_outlay(flow, price, **terms)
+    outlay, by_destination, by_origin, over = booked(flow, price, terms)
     tonnes, spent, duty, rent, carriage, compliance, levy, taxed, goods = by_destination
     np.testing.assert_allclose(outlay, price_of(terms) * flow, rtol=1e-12)
-    np.testing.assert_allclose(left, 0.0, atol=1e-11 * outlay.sum())
+    assert over < 1e-11
     np.testing.assert_allclose(tonnes, flow.sum(axis=1), rtol=1e-12)
     np.testing.assert_allclose(spent, outlay.sum(axis=1), rtol=1e-12)
     asked = terms["origin_price"][:, :, None] * (1 + terms["markup"])
@@ -238,9 +279,8 @@ def test_a_price_that_nobody_receives_is_left_over(wrong: float) -> None:
     terms["floor"][:] = 0.0
     price = price_of(terms)
     price[1, 2, 3] += wrong
-    *_, left = split_outlay(flow, price, **terms)
-    np.testing.assert_allclose(left[1], 10.0 * wrong)
-    np.testing.assert_allclose(left[[0, 2]], 0.0, atol=1e-10)
+    *_, over = booked(flow, price, terms)
+    np.testing.assert_allclose(over, 10.0 * wrong / (10.0 * price[1].sum()), rtol=1e-6)
 
 
 # Goods ----------------------------------------------------------------------------------------
@@ -262,6 +302,47 @@ def test_goods_arrive_after_their_months_at_sea_and_none_is_lost(seed: int) -> N
         landed = (flow * (voyage <= month)).sum(axis=1)[:, :, None] * part
         np.testing.assert_allclose(stock, landed, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(stock + at_sea.sum(axis=3), bought, rtol=1e-12, atol=1e-12)
+
+
+@given(seed=seeds)
+def test_groups_get_their_parts_of_what_is_bought(seed: int) -> None:
+    """In proportion to what they order at the price; in the rows asked for only."""
+    draw = draws(seed)
+    shape = (MARKETS, PLACES, GROUPS)
+    need = draw.uniform(0, 9, shape) * (draw.uniform(size=shape) > 0.3)
+    price, reference, bought = draw.uniform(0.001, 9, (3, MARKETS, PLACES))
+    backstop = reference * draw.uniform(1, 3, (MARKETS, PLACES))
+    choke = 1.5 * backstop
+    elasticity = draw.choice([0.2, 0.7], shape)
+    ramps = (MARKETS, PLACES, 2 * GROUPS)
+    low = draw.uniform(0, 5, ramps)
+    quantity = draw.uniform(0, 9, ramps) * (draw.uniform(size=ramps) > 0.3)
+    orders = Orders(draw.uniform(0, 9, shape), quantity, low, low + 2.0)
+    desired, taken = np.full((2, *shape), -1.0)
+    prices = (price, reference, elasticity, backstop, choke, 0.01)
+    ordered = (orders.floor, orders.bid_quantity, orders.bid_low, orders.bid_high)
+    share_purchases(1, MARKETS, need, *prices, *ordered, bought, desired, taken)
+    assert (desired[0] == -1.0).all()
+    assert (taken[0] == -1.0).all()
+    scale = scale_use(need, *prices)
+    np.testing.assert_allclose(desired[1:], (need * scale)[1:], rtol=1e-12)
+    wanted = purchases(orders, scale, price)
+    total = wanted.sum(axis=2, keepdims=True)
+    expected = bought[:, :, None] * wanted / np.where(total > 0, total, 1.0)
+    np.testing.assert_allclose(taken[1:], expected[1:], rtol=1e-12)
+
+
+def test_the_price_of_feed_on_hand_is_its_mean() -> None:
+    draw = draws(6)
+    stock, bought, price = draw.uniform(1, 9, (3, MARKETS, PLACES))
+    bought[1, 1] = 0.0
+    spent, before = 4.0 * bought, price.copy()
+    mix_price(1, MARKETS, spent, bought, stock[:, :, None], price)
+    held = np.maximum(stock, bought)
+    expected = ((held - bought) * before + spent) / held
+    np.testing.assert_allclose(price[1:], expected[1:], rtol=1e-12)
+    np.testing.assert_array_equal(price[0], before[0])
+    assert price[1, 1] == before[1, 1]
 
 
 def test_measures_of_suppliers_are_those_of_the_flows(tiny_world: World) -> None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import assert_same_history, export_ban, model_of, quiet_config
+from conftest import assert_same_history, export_ban, model_of, purchases, quiet_config
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from abm.agents import plant
-from abm.agents.buyer import purchases, use_scale
+from abm.agents.buyer import use_scale
 from abm.agents.contracts import TermContracts, firm_orders
 from abm.agents.firm import firm_traits
 from abm.config import Config, ConfigError, Contracts, Entry, Idling, check

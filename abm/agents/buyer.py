@@ -21,7 +21,7 @@ import numpy as np
 
 from abm.config import Behaviour
 from abm.passes.ordering import draw_orders
-from abm.passes.trading import fill_ramps, scale_use
+from abm.passes.trading import scale_use
 
 LEAST_ORDER = 0.02  # share of need always ordered, so that trade never dies out; assumed
 # The clearing core bends the demand curve only far below any price met; the same guard here.
@@ -212,19 +212,4 @@ def place_orders(
             behaviour.order_width,
             behaviour.distress,
         )
-    )
-
-
-def purchases(orders: Orders, use_scale: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """[market, country, group] t/month bought by each group at the market price.
-
-    Parameters
-    ----------
-    use_scale
-        [market, country, group] use at this price over need: the erosion of the floor.
-    price
-        [market, country] landed price index, USD/kg.
-    """
-    return fill_ramps(
-        orders.floor, orders.bid_quantity, orders.bid_low, orders.bid_high, use_scale, price
     )

@@ -46,11 +46,17 @@ def weigh_arcs(
 
 
 @compiled
-def split_outlay(
+def book_flows(
+    first: int,
     flow: np.ndarray,
     delivered_price: np.ndarray,
     origin_price: np.ndarray,
     rent: np.ndarray,
+    limit: np.ndarray,
+    market: np.ndarray,
+    origin: np.ndarray,
+    destination: np.ndarray,
+    unit: np.ndarray,
     markup: np.ndarray,
     tax: np.ndarray,
     tariff: np.ndarray,
@@ -58,54 +64,71 @@ def split_outlay(
     detour: np.ndarray,
     compliance: np.ndarray,
     floor: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Outlay by arc [M, I, J], sums by destination and by origin, and what is left over [M].
+    booked: np.ndarray,
+    paid: np.ndarray,
+    by_buyer: np.ndarray,
+    by_seller: np.ndarray,
+) -> float:
+    """Book what some markets have traded; returns the most that a market's outlay leaves over.
 
-    The sums by destination [9, M, J] are tonnes, outlay, duty, rent, carriage, compliance, the levy
-    that lifts a price to the floor, export tax and the goods themselves; those by origin [5, M, I]
-    tonnes, export tax, rent, the outlay for goods that paid a rent, and receipts. The outlay comes
-    from the delivered price [M, I, J], the parts from the origin price [M, I]: their difference is
-    a check.
+    Markets of `flow` [R, I, J], `delivered_price` [R, I, J] and `origin_price` [R, I] are rows from
+    `first` on of the other arrays. An arc under limits (`market` of R, `origin`, `destination`)
+    pays the `rent` of each `limit`, per kg of the weight of which there are `unit` [M] per
+    contained tonne. Terms are [M, I, J], USD/kg or fractions.
+
+    Written in those rows, which must be zero: tonnes `booked` and outlay `paid` [M, I, J], thousand
+    USD; `by_buyer` [9, M, J] tonnes, outlay, duty, rent, carriage, compliance, the levy that lifts
+    a price to the floor, export tax and the goods themselves; `by_seller` [5, M, I] tonnes, export
+    tax, rent, the outlay for goods that paid a rent, and receipts. The outlay comes from the
+    delivered price, the parts from the origin price: their difference over the outlay is a check.
     """
     markets, origins, destinations = flow.shape
-    outlay = np.zeros(flow.shape)
-    by_destination = np.zeros((9, markets, destinations))
-    by_origin = np.zeros((5, markets, origins))
-    left = np.zeros(markets)
-    for m in range(markets):
+    for a in range(limit.size):  # until they are paid, `paid` holds the rents per kg
+        m = first + market[a]
+        paid[m, origin[a], destination[a]] += rent[limit[a]] * unit[m]
+    worst = 0.0
+    for row in range(markets):
+        m = first + row
+        left, outlay = 0.0, 0.0
         for i in range(origins):
             for j in range(destinations):
-                tonnes = flow[m, i, j]
+                tonnes = flow[row, i, j]
                 if tonnes == 0.0:
+                    paid[m, i, j] = 0.0
                     continue
-                paid = delivered_price[m, i, j] * tonnes
-                asked = origin_price[m, i] * (1.0 + markup[m, i, j])
+                spent = delivered_price[row, i, j] * tonnes
+                asked = origin_price[row, i] * (1.0 + markup[m, i, j])
                 taxed = asked * (1.0 + tax[m, i, j])
                 duty = taxed * tariff[m, i, j] * tonnes
-                held = rent[m, i, j] * tonnes
+                held = paid[m, i, j] * tonnes
                 export_tax = (taxed - asked) * tonnes
                 carriage = (freight[m, i, j] + detour[m, i, j]) * tonnes
                 complying = compliance[m, i, j] * tonnes
                 parts = asked * tonnes + export_tax + duty + carriage + complying + held
                 levy = max(floor[m, i, j] * tonnes - parts, 0.0)
-                left[m] += paid - (parts + levy)
-                outlay[m, i, j] = paid
-                by_destination[0, m, j] += tonnes
-                by_destination[1, m, j] += paid
-                by_destination[2, m, j] += duty
-                by_destination[3, m, j] += held
-                by_destination[4, m, j] += carriage
-                by_destination[5, m, j] += complying
-                by_destination[6, m, j] += levy
-                by_destination[7, m, j] += export_tax
-                by_destination[8, m, j] += asked * tonnes
-                by_origin[0, m, i] += tonnes
-                by_origin[1, m, i] += export_tax
-                by_origin[2, m, i] += held
-                by_origin[4, m, i] += asked * tonnes
+                left += spent - (parts + levy)
+                outlay += spent
+                booked[m, i, j] = tonnes
+                paid[m, i, j] = spent
+                by_buyer[0, m, j] += tonnes
+                by_buyer[1, m, j] += spent
+                by_buyer[2, m, j] += duty
+                by_buyer[3, m, j] += held
+                by_buyer[4, m, j] += carriage
+                by_buyer[5, m, j] += complying
+                by_buyer[6, m, j] += levy
+                by_buyer[7, m, j] += export_tax
+                by_buyer[8, m, j] += asked * tonnes
+                by_seller[0, m, i] += tonnes
+                by_seller[1, m, i] += export_tax
+                by_seller[2, m, i] += held
+                by_seller[4, m, i] += asked * tonnes
                 if held > 0.0:
-                    by_origin[3, m, i] += paid
-    return outlay, by_destination, by_origin, left
+                    by_seller[3, m, i] += spent
+        share = abs(left) / max(outlay, 1e-300)
+        if not share <= worst:  # no number counts as the most
+            worst = share if worst == worst else worst
+    return worst
 
 
 @compiled
@@ -127,7 +150,8 @@ def send_off(
         sent = np.zeros((longest + 1, destinations))
         for i in range(origins):
             for j in range(destinations):
-                sent[voyage[i, j], j] += flow[m, i, j]
+                if flow[m, i, j] > 0.0:
+                    sent[voyage[i, j], j] += flow[m, i, j]
         for j in range(destinations):
             total = 0.0
             for month in range(longest + 1):
@@ -167,30 +191,84 @@ def scale_use(
 
 
 @compiled
-def fill_ramps(
+def filled(price: float, low: float, high: float) -> float:
+    """Part of a falling ramp that is bought at a price: all below `low`, nothing above `high`."""
+    return min(max((high - price) / (high - low), 0.0), 1.0)
+
+
+@compiled
+def share_purchases(
+    first: int,
+    last: int,
+    need: np.ndarray,
+    price: np.ndarray,
+    reference_price: np.ndarray,
+    elasticity: np.ndarray,
+    backstop: np.ndarray,
+    choke: np.ndarray,
+    least_ratio: float,
     floor: np.ndarray,
     quantity: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    use_scale: np.ndarray,
-    price: np.ndarray,
-) -> np.ndarray:
-    """[M, J, G] t/month bought at a price [M, J]: the floor, and the filled part of both ramps.
+    bought: np.ndarray,
+    desired: np.ndarray,
+    taken: np.ndarray,
+) -> None:
+    """What groups wish to use at the price [M, J], and their parts of what is `bought` [M, J].
 
-    The ramps' last axis holds the first ramp of every group, then the second of every group.
+    Of markets `first` to `last`. Written are `desired` [M, J, G], need times the part of
+    `scale_use`, and `taken` [M, J, G]: in proportion to the floor, scaled as use is, and the filled
+    part of both ramps, whose last axis holds the first of every group, then the second.
     """
-    markets, countries, groups = floor.shape
-    bought = np.empty(floor.shape)
-    for m in range(markets):
-        for j in range(countries):
+    groups = need.shape[2]
+    for m in range(first, last):
+        for j in range(need.shape[1]):
+            level = price[m, j]
+            part, fading, log_ratio, known = 0.0, 0.0, 0.0, -1.0
+            if level < choke[m, j]:
+                fading = min((choke[m, j] - level) / (choke[m, j] - backstop[m, j]), 1.0)
+                ratio = min(level, backstop[m, j]) / reference_price[m, j]
+                log_ratio = np.log(max(ratio, least_ratio))
+            total = 0.0
             for g in range(groups):
-                bought[m, j, g] = floor[m, j, g] * use_scale[m, j, g]
-            for ramp in range(2 * groups):
-                if quantity[m, j, ramp] > 0.0:
-                    width = high[m, j, ramp] - low[m, j, ramp]
-                    filled = min(max((high[m, j, ramp] - price[m, j]) / width, 0.0), 1.0)
-                    bought[m, j, ramp % groups] += quantity[m, j, ramp] * filled
-    return bought
+                wanted = 0.0
+                desired[m, j, g] = 0.0
+                if fading > 0.0 and need[m, j, g] > 0.0:
+                    if elasticity[m, j, g] != known:
+                        known = elasticity[m, j, g]
+                        part = np.exp(-known * log_ratio) * fading
+                    desired[m, j, g] = need[m, j, g] * part
+                    wanted = floor[m, j, g] * part
+                for n in range(g, 2 * groups, groups):
+                    if quantity[m, j, n] > 0.0:
+                        wanted += quantity[m, j, n] * filled(level, low[m, j, n], high[m, j, n])
+                taken[m, j, g] = wanted
+                total += wanted
+            shared = bought[m, j] / total if total > 0.0 else bought[m, j]
+            for g in range(groups):
+                taken[m, j, g] *= shared
+
+
+@compiled
+def mix_price(
+    first: int,
+    last: int,
+    spent: np.ndarray,
+    bought: np.ndarray,
+    stock: np.ndarray,
+    price: np.ndarray,
+) -> None:
+    """Move the mean price [M, J] of the first group's stock by what was just bought, in place.
+
+    Of markets `first` to `last`; `spent` and `bought` are [M, J], `stock` [M, J, G] is after it.
+    """
+    for m in range(first, last):
+        for j in range(price.shape[1]):
+            tonnes = bought[m, j]
+            if tonnes > 0.0:
+                fresh = tonnes / max(stock[m, j, 0], tonnes)
+                price[m, j] += fresh * (spent[m, j] / tonnes - price[m, j])
 
 
 @compiled
