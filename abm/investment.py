@@ -31,7 +31,7 @@ from abm.agents.project import (
     under_way,
     yearly_margin,
 )
-from abm.planning import existing_capacity
+from abm.planning import stand_ready
 from abm.policy.floor import assured_price
 from abm.policy.fund import chosen_projects, instalment, promises
 from abm.trend import Trend
@@ -75,23 +75,21 @@ def growth_room(world: World, traits: FirmTraits, trend: Trend) -> GrowthRoom:
     return GrowthRoom(planned, np.maximum(planned - opening, 0.0))
 
 
-def capacity_in_place(model: MineralModel) -> np.ndarray:
-    """[firm] t/month this month: the plan times its expansion, and the plants that were built.
+def put_in_place(model: MineralModel) -> None:
+    """The firms' capacity of the month: that of the plans, and the plants that were built.
 
     What projects make takes its place in the growth that others had planned, as far as there is
     any; the rest comes on top.
     """
-    capacity = existing_capacity(model)
-    traits = model.project_traits
-    if not traits.count:
-        return capacity
-    part = running_share(model.projects)
-    arrived = np.bincount(traits.market, traits.output * part, model.growth.size)
-    planned, growth = model.room.planned[model.month], model.room.growth[model.month]
-    yielded = model.config.projects.displacement * np.minimum(arrived, growth)
-    capacity *= (1.0 - yielded / np.where(planned > 0, planned, 1.0))[model.firms.market]
-    capacity[traits.firm] = traits.capacity * part
-    return capacity
+    stand_ready(model)
+    traits, capacity = model.project_traits, model.firms.capacity
+    if traits.count:
+        part = running_share(model.projects)
+        arrived = np.bincount(traits.market, traits.output * part, model.growth.size)
+        planned, growth = model.room.planned[model.month], model.room.growth[model.month]
+        yielded = model.config.projects.displacement * np.minimum(arrived, growth)
+        capacity *= (1.0 - yielded / np.where(planned > 0, planned, 1.0))[model.firms.market]
+        capacity[traits.firm] = traits.capacity * part
 
 
 # Deciding -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 from abm.agents import firm
 from abm.config import Behaviour
 from abm.passes.learning import foresee_landed, learn_asked, learn_suppliers
-from abm.passes.planning import rest_idle
+from abm.passes.planning import plan_feed
 from abm.policy.licences import unused_approvals
 from abm.policy.standards import premium_earned
 
@@ -132,22 +132,31 @@ def update_habits(model: MineralModel) -> None:
 
 
 def update_firms(model: MineralModel) -> None:
-    traits, books, firms = model.firm_traits, model.books, model.firms
-    target = traits.stock_months * firms.capacity
-    drifted = firm.drifted_markup(
-        firms.markup, books.sales, firms.offered, firms.inventory, target, traits, model.behaviour
-    )
-    rest_idle(firms.markup, drifted, firms.capacity, firms.working)
-    plan_feed(model)
+    """Mark-ups drift with sales and stocks, and refiners plan the feed they will need.
 
-
-def plan_feed(model: MineralModel) -> None:
-    """Refiners plan feed for what they would sell at today's price if feed were no limit.
-
-    Where nobody sold, for want of feed, the price is what they would get: a new plant that waited
-    for a first sale before it bought feed would never run.
+    They plan for what they would sell at today's price if feed were no limit. Where nobody sold,
+    for want of feed, the price is what they would get: a new plant that waited for a first sale
+    before it bought feed would never run.
     """
     traits, firms, state = model.firm_traits, model.firms, model.state
-    sold = firm.sold_at(state.market_price, firms.able, firms.low_ask, firms.high_ask, traits)
-    wanted = traits.by_place_of(traits.feeds, sold, state.planned_output.shape)
-    state.planned_output += PLAN_PACE * (wanted - state.planned_output)
+    firm.drift_markup(
+        firms.markup,
+        model.books.sales,
+        firms.offered,
+        firms.inventory,
+        firms.capacity,
+        firms.working,
+        traits,
+        model.behaviour,
+    )
+    plan_feed(
+        traits.feeds,
+        firms.able,
+        firms.low_ask,
+        firms.high_ask,
+        traits.least_price,
+        state.market_price,
+        traits.place,
+        PLAN_PACE,
+        state.planned_output,
+    )

@@ -29,10 +29,10 @@ from abm.intentions import (
 )
 from abm.investment import (
     build_projects,
-    capacity_in_place,
     growth_room,
     no_plans,
     plan_projects,
+    put_in_place,
 )
 from abm.learning import (
     update_approvals,
@@ -210,8 +210,6 @@ class MineralModel(mesa.Model):
 
     def strike_shocks(self) -> None:
         """Outages, demand swings, closed seas and controls of the month come into force."""
-        left = self.events.availability[self.month] * self.facts.available(self.month)
-        self.availability = left * self.firms.working
         seas = self.sailing.in_month(self.month)
         if self.buyers.transit is not seas.transit:
             self.lanes, self.buyers = seas.lanes, replace(self.buyers, transit=seas.transit)
@@ -236,7 +234,7 @@ class MineralModel(mesa.Model):
         self.border = border_in_force(self, self.border)
         if self.border.terms.counter_tariff is not levied:
             self.mean_levied = mean_counter_tariff(self)
-        self.firms.capacity[:] = capacity_in_place(self)
+        put_in_place(self)
         self.trend_need, self.need = month_need(self)
         self.books = Books.open(self.world, self.state, self.firms)
 
@@ -355,6 +353,7 @@ class MineralModel(mesa.Model):
         self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
         self.compliance = self.standards.compliance
         self.premium = np.zeros(len(self.firms))
+        self.availability = np.ones(len(self.firms))
         self.behind_floor = np.zeros(len(world.countries))
         self.support = np.zeros(len(self.firms))
         self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))

@@ -15,39 +15,37 @@ from abm.agents import firm, plant
 from abm.agents.buyer import Orders
 from abm.agents.contracts import firm_orders
 from abm.intentions import feed_at_hand
-from abm.passes.planning import add_aid, wear_out
+from abm.passes.planning import ready_plants
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
 
 
-def existing_capacity(model: MineralModel) -> np.ndarray:
-    """[firm] t/month: the plan as expanded, less what is mined out, within the host's ceiling."""
-    firms = model.firms
-    return plant.standing(
-        model.trend.capacity[model.month],
+def stand_ready(model: MineralModel) -> None:
+    """Capacity of the month: the plan as expanded, less what is mined out, within the host's
+    ceiling; and what outages and idling leave of it."""
+    firms, lives, month = model.firms, model.plant_lives, model.month
+    ready_plants(
+        model.trend.capacity[month],
         firms.expansion,
         firms.reserves,
-        model.firm_traits,
-        model.plant_lives.decline_years,
-        host_limit(model),
+        model.firm_traits.normal_use,
+        lives.decline_years,
+        lives.host_ceiling,
+        host_growth(model),
+        float(MONTHS),
+        model.events.availability[month],
+        model.facts.available(month),
+        firms.working,
+        firms.capacity,
+        model.availability,
     )
-
-
-def host_limit(model: MineralModel) -> np.ndarray:
-    """[firm] t/month that the host metal allows in this month."""
-    return model.plant_lives.host_ceiling * host_growth(model)
 
 
 def host_growth(model: MineralModel) -> float:
     """Output of host metals over that of the opening."""
     return (1.0 + model.config.planning.host_metals.growth) ** (model.month / MONTHS)
-
-
-def earned_price(model: MineralModel, price: np.ndarray) -> np.ndarray:
-    """[firm] USD/kg: a price [market, country], with support and with what certified goods earn."""
-    return add_aid(price.ravel(), model.firm_traits.place, model.support, model.premium)
 
 
 def commit_orders(model: MineralModel, orders: Orders) -> None:
@@ -96,55 +94,44 @@ def update_plans(model: MineralModel) -> None:
     if model.contracts.share.any():
         model.contracts.remember(model.books.flow, model.books.origin_price)
     open_plants(model)
-    model.firms.expansion[:] = next_expansion(model)
+    build_capacity(model)
 
 
 def open_plants(model: MineralModel) -> None:
     """Plants below their variable cost for long stop; those above the restart price come back."""
-    firms, traits, settings = model.firms, model.firm_traits, model.config.planning.idling
-    if not settings.active:
-        return
-    plant.count_months(
-        firms.months_below,
-        firms.months_above,
-        earned_price(model, model.state.market_price),
-        model.plant_lives.variable_cost,
-        feed_at_hand(model)[1],
-        firms.capacity,
-        traits,
-        settings,
-    )
-    firms.working[:] = plant.share_working(
-        firms.working,
-        firms.months_below,
-        firms.months_above,
-        model.plant_lives.patience,
-        settings,
-    )
+    settings = model.config.planning.idling
+    if settings.active:
+        plant.run_plants(
+            model.firms,
+            model.state.market_price,
+            model.support,
+            model.premium,
+            feed_at_hand(model)[1],
+            model.firm_traits,
+            model.plant_lives,
+            settings,
+        )
 
 
-def next_expansion(model: MineralModel) -> np.ndarray:
-    """[firm] capacity over its plan next month, before depletion and ceilings."""
-    firms, traits, settings = model.firms, model.firm_traits, model.config.planning.entry
+def build_capacity(model: MineralModel) -> None:
+    """Capacity over its plan moves to that of next month, before depletion and ceilings."""
+    settings = model.config.planning.entry
     closing = model.behaviour.attrition_years * MONTHS
-    price = earned_price(model, model.state.producer_price)
+    price, support, premium = model.state.producer_price, model.support, model.premium
     if not settings.active:
-        return firm.invested(firms.expansion, price / traits.price, traits, closing)
-    pipeline, planned = model.pipeline, model.trend.capacity[model.month]
-    later = plant.price_on_completion(
+        firm.invest(model.firms.expansion, price, support, premium, model.firm_traits, closing)
+        return
+    plant.move_pipeline(
+        model.pipeline,
+        model.month,
+        model.firms,
         price,
-        planned * firms.expansion,
-        planned * pipeline.building,
-        model.plant_lives.flexibility,
-        traits,
-        settings.foresight,
+        support,
+        premium,
+        model.trend.capacity[model.month],
+        host_growth(model),
+        model.firm_traits,
+        model.plant_lives,
+        settings,
+        closing,
     )
-    room = plant.room_to_grow(
-        planned, firms.expansion, firms.reserves, traits, model.plant_lives, host_growth(model)
-    )
-    begun = plant.decided(later, firms.expansion, pipeline, room, traits, settings)
-    pipeline.start(model.month, begun)
-    worth = plant.project_worth(later, firms.expansion + pipeline.building, traits, settings)
-    pipeline.cancel(model.month, worth, settings)
-    lasting = firm.wanted_capacity(price / (plant.break_even(settings) * traits.price), traits)
-    return wear_out(firms.expansion, lasting, closing) + pipeline.complete(model.month + 1)

@@ -62,13 +62,14 @@ def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Co
 def run_arrays(given: Conditions) -> dict[str, np.ndarray]:
     """[firm] state after all months, by the functions that the model calls."""
     traits = given.traits
-    zeros = np.zeros(traits.capacity.size)
+    count = traits.capacity.size
     state = {
-        "markup": zeros,
+        "markup": np.zeros(count),
         "inventory": traits.cover * given.world.firms.output,
-        "expansion": zeros + 1.0,
-        "output": zeros,
-        "sales": zeros,
+        "expansion": np.ones(count),
+        "working": np.ones(count),
+        "output": np.zeros(count),
+        "sales": np.zeros(count),
     }
     for month in range(given.months):
         state = array_month(given, state, month)
@@ -90,28 +91,12 @@ def array_month(
     target = traits.stock_months * capacity
     made = firm.production(sales, state["inventory"], target, running, behaviour.adjustment_months)
     inventory = np.maximum(state["inventory"] + made - sales, 0.0)
-    markup = firm.drifted_markup(
-        state["markup"],
-        sales,
-        offered,
-        inventory,
-        target,
-        traits,
-        behaviour,
+    firm.drift_markup(
+        state["markup"], sales, offered, inventory, capacity, state["working"], traits, behaviour
     )
-    expansion = firm.invested(
-        state["expansion"],
-        traits.here(given.price[month]) / traits.price,
-        traits,
-        behaviour.attrition_years * MONTHS,
-    )
-    return {
-        "markup": markup,
-        "inventory": inventory,
-        "expansion": expansion,
-        "output": made,
-        "sales": sales,
-    }
+    attrition = behaviour.attrition_years * MONTHS
+    firm.invest(state["expansion"], given.price[month], nothing, nothing, traits, attrition)
+    return state | {"inventory": inventory, "output": made, "sales": sales}
 
 
 # As Mesa agents -------------------------------------------------------------------------------
@@ -166,7 +151,7 @@ class FirmAgent(mesa.Agent):
         short = 1.0 - min(self.inventory / max(target, 1e-300), 2.0)
         pull = tight + 0.2 * short - self.markup
         drifted = self.markup + behaviour.markup_speed * pull
-        self.markup = min(max(drifted, -self.power), self.power)
+        self.markup = min(max(drifted, -self.power), self.power) if self.full > 0.0 else 0.0
         goal = min(max(price / self.price, 0.3), 10.0) ** self.growth
         goal = min(max(goal, 0.3), 4.0)
         rising = goal > self.expansion

@@ -132,31 +132,40 @@ def test_mark_ups_rise_when_sold_out_fall_when_idle_and_stay_bounded(
     behaviour = Behaviour(markup_speed=0.5)
     rest = np.zeros(traits.price.size)
     usual, one = traits.utilisation, np.ones(traits.price.size)
-    calm = firm.drifted_markup(rest, usual, one, one, one, traits, behaviour)
+    target = one / traits.stock_months  # capacity of which a tonne is wanted in store
+    calm, up, down = rest.copy(), rest.copy(), rest.copy()
+    firm.drift_markup(calm, usual, one, one, target, one, traits, behaviour)
     np.testing.assert_allclose(calm, 0.0, atol=1e-12)
-    up = rest
-    down = rest
     for _ in range(50):
-        up = firm.drifted_markup(up, usual + 0.2, one, rest, one, traits, behaviour)
-        down = firm.drifted_markup(down, usual - 0.4, one, 2.0 * one, one, traits, behaviour)
+        firm.drift_markup(up, usual + 0.2, one, rest, target, one, traits, behaviour)
+        firm.drift_markup(down, usual - 0.4, one, 2.0 * one, target, one, traits, behaviour)
         assert (np.abs(up) <= traits.power).all()
         assert (np.abs(down) <= traits.power).all()
     assert (up > 0).all()
     assert (down < 0).all()
+    firm.drift_markup(up, usual + 0.2, one, rest, target, rest, traits, behaviour)
+    assert (up == 0).all(), "no capacity works"
 
 
 def test_capacity_follows_price_up_over_the_lead_time_and_down_with_wear(
     real_world: World, traits: firm.FirmTraits
 ) -> None:
     one = np.ones(traits.price.size)
-    np.testing.assert_array_equal(firm.invested(one, one, traits, 60.0), one)
-    dear = firm.invested(one, 1.5 * one, traits, 60.0)
+
+    def invested(ratio: float) -> np.ndarray:
+        capacity, nothing = one.copy(), 0.0 * one
+        price = ratio * real_world.origin_price
+        firm.invest(capacity, price, nothing, nothing, traits, 60.0)
+        return capacity
+
+    np.testing.assert_array_equal(invested(1.0), one)
+    dear = invested(1.5)
     mines = ~real_world.firms.recycler.astype(bool)
     goal = np.clip(1.5 ** real_world.parameters["longrun_supply_elasticity"], 0.3, 4.0)
     goal = goal[traits.market]
     np.testing.assert_allclose((dear - 1)[mines], ((goal - 1) / traits.lead_months)[mines])
     assert (dear[~mines] == 1).all()
-    cheap = firm.invested(one, 0.8 * one, traits, 60.0)
+    cheap = invested(0.8)
     assert (cheap[mines] < 1).all()
     assert (cheap > 0.95).all()
 

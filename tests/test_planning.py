@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -17,10 +17,11 @@ from abm.agents import plant
 from abm.agents.buyer import use_scale
 from abm.agents.contracts import TermContracts, firm_orders
 from abm.agents.firm import firm_traits
+from abm.agents.table import Table
 from abm.config import Config, ConfigError, Contracts, Entry, Idling, check
 from abm.ledger import Account
 from abm.model import MineralModel
-from abm.passes.planning import count_losses
+from abm.passes.planning import stop_and_restart
 from abm.recorder import Record
 from abm.world import MONTHS, World
 
@@ -245,11 +246,13 @@ def test_plants_stop_after_so_many_months_and_restart_after_so_many(tiny_world: 
     """The months in a row count, and between the two prices nothing changes."""
     settings = Idling(active=True, restart_months=2, pace=1.0)
     one, working, below, above = np.ones(1), np.ones(1), np.zeros(1), np.zeros(1)
+    nothing, at_home = np.zeros(1), np.zeros(1, int)
     seen = []
     for price in (0.9, 0.9, 1.2, 0.9, 0.9, 0.9, 1.2, 1.6, 1.2, 1.6, 1.6, 1.2):
-        paid = np.array([price])
-        count_losses(paid, one, 0.0 * one, one > 1.0, np.zeros(1, int), one, 1.5, below, above)
-        working = plant.share_working(working, below, above, np.full(1, 3.0), settings)
+        stop_and_restart(
+            np.array([price]), nothing, nothing, one, nothing, one > 1.0, at_home, one, 3.0 * one,
+            1.5, float(settings.restart_months), settings.pace, below, above, working,
+        )  # fmt: skip
         seen.append(int(working[0]))
     assert seen == [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1]
 
@@ -356,25 +359,38 @@ def test_the_break_even_price_has_no_net_present_value(tiny_world: World, rate: 
     assert abs(opening) < 1e-9 * yearly_cost
 
 
+@dataclass
+class Site:
+    """The firms of a world that build with an elasticity of 0.6, and all they have under way."""
+
+    world: World
+    settings: Entry
+
+    def __post_init__(self) -> None:
+        self.traits = firm_traits(self.world, quiet_config().behaviour)
+        self.pipeline = plant.Pipeline.empty(self.traits, self.settings)
+        self.lives = replace(
+            plant.plant_lives(self.world, self.traits, quiet_config().planning),
+            flexibility=np.full(len(self.world.markets), 0.6),
+        )
+        count = self.traits.capacity.size
+        self.firms = Table(expansion=np.ones(count), reserves=np.full(count, np.inf))
+
+    def month(self, number: int, ratio: float) -> None:
+        """A month in which producers expect a price over the opening one; nothing wears out."""
+        nothing = np.zeros(self.traits.capacity.size)
+        plant.move_pipeline(
+            self.pipeline, number, self.firms, ratio * self.world.origin_price, nothing, nothing,
+            self.traits.capacity, 1.0, self.traits, self.lives, self.settings, np.inf,
+        )  # fmt: skip
+
+
 def grown(world: World, ratio: float, months: int, settings: Entry) -> np.ndarray:
     """[month, firm] capacity over plan while producers expect one price all the time."""
-    traits = firm_traits(world, quiet_config().behaviour)
-    pipeline = plant.Pipeline.empty(traits, Entry(active=True))
-    expansion, room = np.ones(traits.capacity.size), np.full(traits.capacity.size, np.inf)
-    flexibility = np.full(len(world.markets), 0.6)
-    path = []
+    site, path = Site(world, settings), []
     for month in range(months):
-        path.append(expansion)
-        later = plant.price_on_completion(
-            ratio * traits.price,
-            traits.capacity * expansion,
-            traits.capacity * pipeline.building,
-            flexibility,
-            traits,
-            settings.foresight,
-        )
-        pipeline.start(month, plant.decided(later, expansion, pipeline, room, traits, settings))
-        expansion = expansion + pipeline.complete(month + 1)
+        path.append(site.firms.expansion.copy())
+        site.month(month, ratio)
     return np.array(path)
 
 
@@ -413,41 +429,42 @@ def test_cheaper_capital_brings_more_entry(tiny_world: World) -> None:
 def test_projects_are_given_up_when_prices_collapse_but_finished_when_nearly_built(
     tiny_world: World,
 ) -> None:
-    traits = firm_traits(tiny_world, quiet_config().behaviour)
-    settings = Entry(active=True, cancel_share=1.0, cancel_trigger=1.0)
-    pipeline = plant.Pipeline.empty(traits, Entry(active=True))
-    lead = int(traits.lead_months[0])
-    share = np.where(traits.expansion > 0, 0.1, 0.0)
-    pipeline.start(0, share)
-    pipeline.start(lead - 12, share)
-    expansion = np.ones(share.size)
-    before = pipeline.building.copy()
-    worth = plant.project_worth(2.0 * traits.price, expansion + before, traits, settings)
-    pipeline.cancel(lead - 11, worth, settings)
-    np.testing.assert_array_equal(pipeline.building, before)
-    worth = plant.project_worth(0.85 * traits.price, expansion + before, traits, settings)
-    free = share > 0
-    assert (worth[free] > 1 / lead).all()
-    assert (worth[free] < 0.7).all()
-    pipeline.cancel(lead - 2, worth, settings)
-    np.testing.assert_allclose(pipeline.building, share)
-    np.testing.assert_allclose(pipeline.complete(lead), share)
-    assert not pipeline.building.any()
+    """Two cohorts of the firms with a plan; there is no room to begin a third."""
+    site = Site(tiny_world, Entry(active=True, foresight=0.0, cancel_share=1.0, cancel_trigger=1.0))
+    pipeline, lead = site.pipeline, int(site.traits.lead_months[0])
+    free = (site.traits.expansion > 0) & (site.traits.capacity > 0) & (pipeline.lead == lead)
+    for month in (0, lead - 12):
+        pipeline.coming[(month + lead) % len(pipeline.coming), free] = 0.1
+        pipeline.building[free] += 0.1
+    site.lives = replace(site.lives, host_ceiling=site.traits.capacity)
+    site.month(lead - 11, 2.0)
+    np.testing.assert_array_equal(pipeline.building[free], 0.2)
+    site.month(lead - 2, 0.85)
+    np.testing.assert_allclose(pipeline.building[free], 0.1)
+    site.month(lead - 1, 0.85)
+    assert not pipeline.building[free].any()
+    np.testing.assert_allclose(site.firms.expansion[free], 1.1)
 
 
 def test_running_sites_grow_sooner_than_new_ones_are_built(tiny_world: World) -> None:
-    traits = firm_traits(tiny_world, quiet_config().behaviour)
-    settings = Entry(active=True, brownfield_share=0.4, brownfield_time=0.25)
-    pipeline = plant.Pipeline.empty(traits, settings)
-    share = np.where(traits.expansion > 0, 0.1, 0.0)
-    pipeline.start(0, share)
-    lead, soon = pipeline.lead[0], pipeline.soon[0]
+    settings = Entry(
+        active=True, foresight=0.0, brownfield_share=0.4, brownfield_time=0.25, cancel_share=0.0
+    )
+    site = Site(tiny_world, settings)
+    pipeline = site.pipeline
+    site.month(0, 1.3)
+    begun, lead, soon = pipeline.building.copy(), pipeline.lead[0], pipeline.soon[0]
+    assert begun.any()
     assert soon == np.rint(0.25 * lead)
-    of_first = share * (pipeline.lead == lead)
-    ready = {month: pipeline.complete(month) for month in range(1, lead + 1)}
-    np.testing.assert_allclose(ready[soon] * (of_first > 0), 0.4 * of_first)
-    np.testing.assert_allclose(ready[lead] * (of_first > 0), 0.6 * of_first)
-    np.testing.assert_allclose(sum(ready.values()) * (of_first > 0), of_first)
+    here = (pipeline.lead == lead) & (begun > 0)
+    grew = {}
+    for month in range(1, lead):
+        before = site.firms.expansion.copy()
+        site.month(month, 0.5)
+        grew[month + 1] = (site.firms.expansion - before)[here]
+    np.testing.assert_allclose(grew[soon], 0.4 * begun[here])
+    np.testing.assert_allclose(grew[lead], 0.6 * begun[here])
+    np.testing.assert_allclose(sum(grew.values()), begun[here])
 
 
 def test_a_boom_ends_a_lead_time_later_in_a_run(tiny_world: World) -> None:

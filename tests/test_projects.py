@@ -26,7 +26,7 @@ from abm.agents.project import (
     present_values,
 )
 from abm.config import Config, ConfigError, FloorVariant, InvestmentFund, WorldConfig, check
-from abm.investment import capacity_in_place, planned_months
+from abm.investment import planned_months, put_in_place
 from abm.ledger import Account, Ledger
 from abm.model import MineralModel
 from abm.policy.fund import chosen_projects, instalment, promises
@@ -262,7 +262,8 @@ def test_projects_take_the_place_of_planned_growth(open_world: World, tiny_world
         model = model_of(cheap(years=8, displacement=share), world)
         for _ in range(90):
             model.step()
-        normal = capacity_in_place(model) / model.firms.expansion * model.firm_traits.normal_use
+        put_in_place(model)
+        normal = model.firms.capacity / model.firms.expansion * model.firm_traits.normal_use
         total[name] = normal[world.firms.market == row].sum()
     np.testing.assert_allclose(total["instead"], total["without"], rtol=1e-9)
     assert total["beside"] > total["without"] * 1.05

@@ -15,14 +15,7 @@ import numpy as np
 from abm.agents.table import Column, Row
 from abm.config import Behaviour
 from abm.passes.accounts import add_stock, raise_cost, share_out, sum_at, sum_where
-from abm.passes.planning import (
-    approach_capacity,
-    drift_markups,
-    move_asks,
-    restock,
-    sell_ramps,
-    want_capacity,
-)
+from abm.passes.planning import drift_markups, follow_price, move_asks, restock, sell_ramps
 from abm.world import MONTHS, World
 
 PRICE_RATIOS = (0.3, 10.0)  # bounds of the price over the opening one, in what firms want; assumed
@@ -295,48 +288,71 @@ def production(
     return restock(sales, inventory, target, limit, adjustment_months)
 
 
-def drifted_markup(
+def drift_markup(
     markup: np.ndarray,
     sales: np.ndarray,
     offered: np.ndarray,
     inventory: np.ndarray,
-    target: np.ndarray,
+    capacity: np.ndarray,
+    working: np.ndarray,
     traits: FirmTraits,
     behaviour: Behaviour,
-) -> np.ndarray:
-    """[firm] next month's mark-up: up when sold out or short of stock, down when idle or full.
+) -> None:
+    """Move mark-ups [firm] on: up when sold out or short of stock, down when idle or full.
 
     Parameters
     ----------
-    sales, offered
+    sales, offered, capacity
         [firm] t/month.
-    inventory, target
-        [firm] t of finished goods, held and wanted.
+    inventory
+        [firm] t of finished goods.
+    working
+        [firm] share of capacity; without any that works there is no mark-up.
     """
-    return drift_markups(
-        markup,
+    drift_markups(
         sales,
         offered,
         inventory,
-        target,
+        traits.stock_months,
+        capacity,
+        working,
         traits.utilisation,
         traits.power,
         behaviour.markup_speed,
+        markup,
     )
 
 
-def invested(
-    expansion: np.ndarray, price_ratio: np.ndarray, traits: FirmTraits, attrition_months: float
-) -> np.ndarray:
-    """[firm] next month's capacity over its plan.
+def invest(
+    expansion: np.ndarray,
+    price: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    traits: FirmTraits,
+    attrition_months: float,
+) -> None:
+    """Move capacity over its plan [firm] on, where capacity follows the price smoothly.
 
     Capacity follows the long-run supply elasticity to the price firms have come to expect: up over
     the lead time of new capacity, down at the slow pace at which plant wears out.
+
+    Parameters
+    ----------
+    price
+        [market, country] USD/kg.
+    support, premium
+        [firm] USD/kg that support and certified goods bring.
     """
-    wanted = wanted_capacity(price_ratio, traits)
-    return approach_capacity(expansion, wanted, traits.lead_months, attrition_months)
-
-
-def wanted_capacity(price_ratio: np.ndarray, traits: FirmTraits) -> np.ndarray:
-    """[firm] capacity over its plan in the long run, at a lasting price over the opening one."""
-    return want_capacity(price_ratio, traits.expansion, PRICE_RATIOS, MOST_CAPACITY)
+    follow_price(
+        price.ravel(),
+        support,
+        premium,
+        traits.place,
+        traits.price,
+        traits.expansion,
+        PRICE_RATIOS,
+        MOST_CAPACITY,
+        traits.lead_months,
+        attrition_months,
+        expansion,
+    )

@@ -12,17 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from abm.agents.firm import MOST_CAPACITY, PRICE_RATIOS, FirmTraits
+from abm.agents.table import Table
 from abm.config import Depletion, Entry, HostMetals, Idling, Planning
-from abm.passes.planning import (
-    build_more,
-    count_losses,
-    foresee_price,
-    give_up,
-    room_left,
-    stand_capacity,
-    stop_and_restart,
-    value_projects,
-)
+from abm.passes.planning import build_and_wear, foreseen_fall, stop_and_restart
 from abm.world import MONTHS, World
 
 DEAREST_PLANT = 0.95  # of the opening price: who ran at the opening covered its cost; assumed
@@ -93,48 +85,17 @@ def patience(cost: np.ndarray, traits: FirmTraits, settings: Idling) -> np.ndarr
     return settings.loss_months * (1.0 + (settings.deep_pockets - 1.0) * (1.0 - along))
 
 
-def count_months(
-    months_below: np.ndarray,
-    months_above: np.ndarray,
+def run_plants(
+    firms: Table,
     price: np.ndarray,
-    cost: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
     rise: np.ndarray,
-    capacity: np.ndarray,
     traits: FirmTraits,
+    lives: PlantLives,
     settings: Idling,
 ) -> None:
-    """Count in place the months in a row below the variable cost, and above the restart price.
-
-    Parameters
-    ----------
-    price, cost
-        USD/kg earned this month, and saved by not producing at the opening's price of feed.
-    rise
-        [market, country] USD/kg by which feed has become dearer, per kg of product.
-    capacity
-        t/month: who has none loses nothing.
-    """
-    count_losses(
-        price,
-        cost,
-        rise.ravel(),
-        traits.feeds,
-        traits.place,
-        capacity,
-        settings.restart_margin,
-        months_below,
-        months_above,
-    )
-
-
-def share_working(
-    working: np.ndarray,
-    months_below: np.ndarray,
-    months_above: np.ndarray,
-    patience: np.ndarray,
-    settings: Idling,
-) -> np.ndarray:
-    """Share of its capacity that a firm works next month.
+    """Count months of loss and of restart prices, and move the share of capacity that works.
 
     A firm whose patience is over runs down step by step, and one that restarts runs up so. Between
     the variable cost and the restart price nothing changes: plants that work go on, those that
@@ -142,17 +103,39 @@ def share_working(
 
     Parameters
     ----------
-    months_below, months_above
-        Months in a row with a price below the variable cost, and at or above the restart price.
-    patience
-        Months of loss before a firm begins to stop.
+    firms
+        Columns `months_below` and `months_above` are the months in a row with a price below the
+        variable cost, and at or above the restart price; who has no capacity loses nothing.
+    price
+        [market, country] USD/kg earned this month.
+    support, premium
+        USD/kg that support and certified goods bring.
+    rise
+        [market, country] USD/kg by which feed has become dearer, per kg of product.
     """
-    return stop_and_restart(
-        working, months_below, months_above, patience, settings.restart_months, settings.pace
+    stop_and_restart(
+        price.ravel(),
+        support,
+        premium,
+        lives.variable_cost,
+        rise.ravel(),
+        traits.feeds,
+        traits.place,
+        firms.capacity,
+        lives.patience,
+        settings.restart_margin,
+        float(settings.restart_months),
+        settings.pace,
+        firms.months_below,
+        firms.months_above,
+        firms.working,
     )
 
 
 # Depletion -------------------------------------------------------------------------------------
+#
+# Output falls in proportion to what is left once that is worth fewer than `decline_years` of
+# output, so that the ground is never empty (the exponential decline of a field, Arps 1945).
 
 
 def opening_reserves(world: World, traits: FirmTraits, settings: Depletion) -> np.ndarray:
@@ -172,51 +155,6 @@ def years_left(reserves: np.ndarray, planned: np.ndarray, traits: FirmTraits) ->
     """Reserves over a year of normal output of the planned capacity; infinite without plan."""
     yearly = MONTHS * planned * traits.normal_use
     return np.divide(reserves, yearly, out=np.full(yearly.size, np.inf), where=yearly > 0)
-
-
-def standing(
-    planned: np.ndarray,
-    expansion: np.ndarray,
-    reserves: np.ndarray,
-    traits: FirmTraits,
-    decline_years: np.ndarray,
-    ceiling: np.ndarray,
-) -> np.ndarray:
-    """t/month that stand: the planned as expanded, what a mine can still run, within a ceiling.
-
-    Output falls in proportion to what is left once that is worth fewer than `decline_years` of
-    output, so that the ground is never empty (the exponential decline of a field, Arps 1945).
-    """
-    return stand_capacity(
-        planned, expansion, reserves, traits.normal_use, decline_years, ceiling, float(MONTHS)
-    )
-
-
-def room_to_grow(
-    planned: np.ndarray,
-    expansion: np.ndarray,
-    reserves: np.ndarray,
-    traits: FirmTraits,
-    lives: PlantLives,
-    grown: float,
-) -> np.ndarray:
-    """The most a firm may have over its planned capacity; nobody expands a mine that runs out.
-
-    Parameters
-    ----------
-    grown
-        Host metals over those of the opening: by-products have no more room than that gives.
-    """
-    return room_left(
-        planned,
-        expansion,
-        reserves,
-        traits.normal_use,
-        lives.decline_years,
-        lives.host_ceiling,
-        grown,
-        float(MONTHS),
-    )
 
 
 # Host metals -----------------------------------------------------------------------------------
@@ -254,31 +192,6 @@ def capital_cost(traits: FirmTraits, settings: Entry) -> np.ndarray:
     return MONTHS * margin * annuity(settings.opening_cost_of_capital, settings.life_years)
 
 
-def price_on_completion(
-    price: np.ndarray,
-    existing: np.ndarray,
-    building: np.ndarray,
-    flexibility: np.ndarray,
-    traits: FirmTraits,
-    foresight: float,
-) -> np.ndarray:
-    """USD/kg a firm expects once what the whole market is building has come.
-
-    Capacity that grows by a hundredth lowers the price by a hundredth over the elasticities of
-    demand and supply together.
-
-    Parameters
-    ----------
-    existing, building
-        t/month of capacity that stands and that is under construction.
-    flexibility
-        [market] sum of both elasticities.
-    foresight
-        Share of that fall that firms reckon with.
-    """
-    return foresee_price(price, existing, building, traits.market, -foresight / flexibility)
-
-
 @dataclass
 class Pipeline:
     """Capacity under construction, as shares of the planned capacity; one cohort a month.
@@ -301,87 +214,85 @@ class Pipeline:
         nothing = np.zeros(lead.size)
         return cls(np.zeros((rows, lead.size)), lead, nothing, soon, settings.brownfield_share)
 
-    def start(self, month: int, share: np.ndarray) -> None:
-        """Decide on new capacity: it produces `lead` months later, at running sites `soon`."""
-        begun = np.flatnonzero(share)
-        rows, there = len(self.coming), self.brownfield * share[begun]
-        self.coming[(month + self.lead[begun]) % rows, begun] += share[begun] - there
-        if self.brownfield > 0.0:
-            self.coming[(month + self.soon[begun]) % rows, begun] += there
-        self.building = self.building + share
 
-    def complete(self, month: int) -> np.ndarray:
-        """Take out what is ready to produce in this month."""
-        row = month % len(self.coming)
-        ready = self.coming[row].copy()
-        self.coming[row] = 0.0
-        self.building = np.maximum(self.building - ready, 0.0)
-        return ready
-
-    def cancel(self, month: int, worth: np.ndarray, settings: Entry) -> None:
-        """Give up a share of the cohorts that are worth less than what is still to be spent.
-
-        Spending is even over construction and sunk once made, so what is nearly built is finished
-        at prices at which nothing is begun.
-
-        Parameters
-        ----------
-        month
-            The month in which it is decided, after the cohorts of this month have started.
-        worth
-            Present value of a project over its whole capital cost.
-        """
-        give_up(
-            self.coming,
-            self.building,
-            self.lead,
-            worth,
-            month,
-            settings.cancel_trigger,
-            settings.cancel_share,
-        )
-
-
-def project_worth(
-    price: np.ndarray, capacity: np.ndarray, traits: FirmTraits, settings: Entry
-) -> np.ndarray:
-    """Present value of the dearest project a firm has begun, over its capital cost.
-
-    Capacity `capacity` times the planned one is worth having from the price at which the long-run
-    supply curve wants it; at that price the dearest project just pays.
-    """
-    pays, running = break_even(settings), settings.running_share
-    return value_projects(price, traits.price, pays, capacity, traits.expansion, running)
-
-
-def decided(
-    price: np.ndarray,
-    expansion: np.ndarray,
+def move_pipeline(
     pipeline: Pipeline,
-    room: np.ndarray,
+    month: int,
+    firms: Table,
+    price: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    planned: np.ndarray,
+    grown: float,
     traits: FirmTraits,
+    lives: PlantLives,
     settings: Entry,
-) -> np.ndarray:
-    """New capacity begun this month, as a share of the planned one.
+    attrition_months: float,
+) -> None:
+    """A month of entry: capacity is decided on, given up, completed, and wears out.
+
+    - Firms reckon with a share, the foresight, of the fall of the price once what the whole market
+      is building has come: capacity that grows by a hundredth lowers the price by a hundredth over
+      the elasticities of demand and supply together.
+    - Part of what lacks of the capacity wanted at that price is begun, within the room there is:
+      host metals leave by-products no more than their growth, and nobody expands a mine that runs
+      out. It produces after the lead time, at running sites sooner.
+    - A share of the cohorts that are worth less than what is still to be spent is given up.
+      Spending is even over construction and sunk once made, so what is nearly built is finished at
+      prices at which nothing is begun. Worth is the present value of the dearest project begun
+      over its cost: capacity is worth having from the price at which the long-run supply curve
+      wants it, and at that price the dearest project just pays.
+    - What is more than the price of today wants wears out.
 
     Parameters
     ----------
+    firms
+        Columns `expansion`, capacity over its plan, which moves, and `reserves`.
     price
-        USD/kg expected on completion.
-    expansion
-        Capacity that stands over the planned one.
-    room
-        The most a firm may have, over the planned capacity.
+        [market, country] USD/kg that firms have come to expect.
+    support, premium
+        USD/kg that support and certified goods bring.
+    planned
+        t/month.
+    grown
+        Host metals over those of the opening.
     """
-    return build_more(
-        price,
+    fall = foreseen_fall(
+        planned,
+        firms.expansion,
+        pipeline.building,
+        traits.market,
+        -settings.foresight / lives.flexibility,
+    )
+    build_and_wear(
+        month,
+        price.ravel(),
+        support,
+        premium,
+        traits.place,
+        fall,
+        traits.market,
         traits.price,
         break_even(settings),
         traits.expansion,
         PRICE_RATIOS,
         MOST_CAPACITY,
-        room,
-        expansion,
-        pipeline.building,
+        planned,
+        firms.reserves,
+        traits.normal_use,
+        lives.decline_years,
+        lives.host_ceiling,
+        grown,
+        float(MONTHS),
         settings.decision_months,
+        settings.running_share,
+        settings.cancel_trigger,
+        settings.cancel_share,
+        attrition_months,
+        pipeline.brownfield,
+        pipeline.lead,
+        pipeline.soon,
+        pipeline.coming,
+        pipeline.building,
+        firms.expansion,
     )

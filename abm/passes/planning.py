@@ -6,24 +6,35 @@ from abm.passes import compiled
 
 
 @compiled
-def stand_capacity(
+def ready_plants(
     planned: np.ndarray,
     expansion: np.ndarray,
     reserves: np.ndarray,
     normal_use: np.ndarray,
     decline_years: np.ndarray,
     ceiling: np.ndarray,
+    grown: float,
     months: float,
-) -> np.ndarray:
-    """[F] the `planned` as expanded, less what is mined out, within the `ceiling`."""
-    stands = np.empty(planned.size)
+    luck: np.ndarray,
+    facts: np.ndarray,
+    working: np.ndarray,
+    capacity: np.ndarray,
+    availability: np.ndarray,
+) -> None:
+    """Write the capacity of the month [F], and the part of it that is available.
+
+    The `planned` as expanded, less what is mined out, within a `ceiling` that has `grown`. What
+    outages by `luck` and by the `facts` ([F] or [1]) leave of what is `working` is available.
+    """
     for f in range(planned.size):
-        grown = planned[f] * expansion[f]
-        yearly = months * grown * normal_use[f]
-        if yearly > 0.0 and reserves[f] < np.inf:
-            grown *= min(reserves[f] / yearly / decline_years[f], 1.0)
-        stands[f] = min(grown, ceiling[f])
-    return stands
+        stands = planned[f] * expansion[f]
+        if reserves[f] < np.inf:
+            yearly = months * stands * normal_use[f]
+            if yearly > 0.0:
+                stands *= min(reserves[f] / yearly / decline_years[f], 1.0)
+        capacity[f] = min(stands, ceiling[f] * grown)
+        left = luck[f] * facts[f if facts.size > 1 else 0]
+        availability[f] = left * working[f]
 
 
 @compiled
@@ -36,46 +47,6 @@ def restock(
         wanted = sales[f] + (target[f] - inventory[f]) / months
         made[f] = min(max(wanted, 0.0), limit[f])
     return made
-
-
-@compiled
-def drift_markups(
-    markup: np.ndarray,
-    sales: np.ndarray,
-    offered: np.ndarray,
-    inventory: np.ndarray,
-    target: np.ndarray,
-    utilisation: np.ndarray,
-    power: np.ndarray,
-    speed: float,
-) -> np.ndarray:
-    """[F] mark-ups a step nearer to what use of the offer and stock call for, within the power."""
-    drifted = np.empty(markup.size)
-    for f in range(markup.size):
-        tight = sales[f] / max(offered[f], 1e-300) - utilisation[f]
-        short = 1.0 - min(inventory[f] / max(target[f], 1e-300), 2.0)
-        moved = markup[f] + speed * (tight + 0.2 * short - markup[f])
-        drifted[f] = min(max(moved, -power[f]), power[f])
-    return drifted
-
-
-@compiled
-def want_capacity(
-    price_ratio: np.ndarray, elasticity: np.ndarray, ratios: tuple[float, float], most: float
-) -> np.ndarray:
-    """[F] capacity wanted at a lasting price: its ratio to the power of the elasticity, bounded.
-
-    Firms of a place stand together and mostly share ratio and elasticity: the power is taken once.
-    """
-    wanted = np.empty(price_ratio.size)
-    last_ratio, last_elasticity, last = 1.0, 0.0, 1.0
-    for f in range(price_ratio.size):
-        if price_ratio[f] != last_ratio or elasticity[f] != last_elasticity:
-            last_ratio, last_elasticity = price_ratio[f], elasticity[f]
-            bounded = min(max(last_ratio, ratios[0]), ratios[1])
-            last = min(max(bounded**last_elasticity, ratios[0]), most)
-        wanted[f] = last
-    return wanted
 
 
 @compiled
@@ -97,6 +68,12 @@ def move_asks(
 
 
 @compiled
+def sold_on_ramp(offered: float, low: float, high: float, least: float, paid: float) -> float:
+    """Sold of an offer on a ramp from `low` to `high` at the price paid; none below the `least`."""
+    return offered * min(max((paid - low) / (high - low), 0.0), 1.0) if paid >= least else 0.0
+
+
+@compiled
 def sell_ramps(
     offered: np.ndarray,
     low: np.ndarray,
@@ -106,211 +83,10 @@ def sell_ramps(
     place: np.ndarray,
 ) -> np.ndarray:
     """[F] sold at a `price` [place] of the `offered`, from `low` to `high`, none below `least`."""
-    sold = np.zeros(offered.size)
+    sold = np.empty(offered.size)
     for f in range(offered.size):
-        paid = price[place[f]]
-        if paid >= least[f]:
-            part = (paid - low[f]) / (high[f] - low[f])
-            sold[f] = offered[f] * min(max(part, 0.0), 1.0)
+        sold[f] = sold_on_ramp(offered[f], low[f], high[f], least[f], price[place[f]])
     return sold
-
-
-@compiled
-def approach_capacity(
-    expansion: np.ndarray, wanted: np.ndarray, rising: np.ndarray, falling: float
-) -> np.ndarray:
-    """[F] capacity a month nearer to the wanted: up over `rising`, down over `falling` months."""
-    moved = np.empty(expansion.size)
-    for f in range(expansion.size):
-        gap = wanted[f] - expansion[f]
-        moved[f] = expansion[f] + gap / (rising[f] if gap > 0.0 else falling)
-    return moved
-
-
-@compiled
-def add_aid(
-    table: np.ndarray, place: np.ndarray, support: np.ndarray, premium: np.ndarray
-) -> np.ndarray:
-    """[F] what a price `table` [place] says of each firm's place, with support and premium."""
-    price = np.empty(place.size)
-    for f in range(place.size):
-        price[f] = table[place[f]] + support[f] + premium[f]
-    return price
-
-
-@compiled
-def count_losses(
-    price: np.ndarray,
-    variable_cost: np.ndarray,
-    rise: np.ndarray,
-    feeds: np.ndarray,
-    place: np.ndarray,
-    capacity: np.ndarray,
-    restart_margin: float,
-    below: np.ndarray,
-    above: np.ndarray,
-) -> None:
-    """Count on the months [F] `below` the cost for which there is capacity, and `above` restart.
-
-    The cost of those who buy feed `rise`s [place].
-    """
-    for f in range(price.size):
-        cost = variable_cost[f] + (rise[place[f]] if feeds[f] else 0.0)
-        below[f] = below[f] + 1.0 if capacity[f] > 0.0 and price[f] < cost else 0.0
-        above[f] = above[f] + 1.0 if price[f] >= restart_margin * cost else 0.0
-
-
-@compiled
-def stop_and_restart(
-    working: np.ndarray,
-    below: np.ndarray,
-    above: np.ndarray,
-    patience: np.ndarray,
-    restart_months: float,
-    pace: float,
-) -> np.ndarray:
-    """[F] share working: down a pace where patience is over, up one where it is time to restart."""
-    moved = np.empty(working.size)
-    for f in range(working.size):
-        step = (pace if above[f] >= restart_months else 0.0) - (
-            pace if below[f] >= patience[f] else 0.0
-        )
-        moved[f] = min(max(working[f] + step, 0.0), 1.0)
-    return moved
-
-
-@compiled
-def foresee_price(
-    price: np.ndarray,
-    existing: np.ndarray,
-    building: np.ndarray,
-    market: np.ndarray,
-    exponent: np.ndarray,
-) -> np.ndarray:
-    """[F] price once what the market [M] is building has come: its growth to a power lowers it."""
-    stands, comes = np.zeros(exponent.size), np.zeros(exponent.size)
-    for f in range(price.size):
-        stands[market[f]] += existing[f]
-        comes[market[f]] += building[f]
-    for m in range(exponent.size):
-        growth = 1.0 + comes[m] / stands[m] if stands[m] > 0.0 else 1.0
-        stands[m] = growth ** exponent[m]
-    later = np.empty(price.size)
-    for f in range(price.size):
-        later[f] = price[f] * stands[market[f]]
-    return later
-
-
-@compiled
-def room_left(
-    planned: np.ndarray,
-    expansion: np.ndarray,
-    reserves: np.ndarray,
-    normal_use: np.ndarray,
-    decline_years: np.ndarray,
-    ceiling: np.ndarray,
-    grown: float,
-    months: float,
-) -> np.ndarray:
-    """[F] the most a firm may have, over its plan: a `ceiling` that has `grown`.
-
-    None at all for a mine whose reserves are worth fewer years of output than it declines over.
-    """
-    room = np.empty(planned.size)
-    for f in range(planned.size):
-        room[f] = np.inf
-        if planned[f] > 0.0:
-            room[f] = ceiling[f] * grown / planned[f]
-            yearly = months * planned[f] * expansion[f] * normal_use[f]
-            if yearly > 0.0 and reserves[f] / yearly < decline_years[f]:
-                room[f] = 0.0
-    return room
-
-
-@compiled
-def build_more(
-    price: np.ndarray,
-    usual: np.ndarray,
-    pays: float,
-    elasticity: np.ndarray,
-    ratios: tuple[float, float],
-    most: float,
-    room: np.ndarray,
-    expansion: np.ndarray,
-    building: np.ndarray,
-    months: float,
-) -> np.ndarray:
-    """[F] begun this month: part of what lacks of the capacity wanted, within the room there is.
-
-    Prices are counted from the one at which capacity `pays`, as a multiple of the `usual`.
-    """
-    ratio = np.empty(price.size)
-    for f in range(price.size):
-        ratio[f] = price[f] / (pays * usual[f])
-    begun = want_capacity(ratio, elasticity, ratios, most)
-    for f in range(price.size):
-        lacks = min(begun[f], room[f]) - expansion[f] - building[f]
-        begun[f] = max(lacks, 0.0) / months
-    return begun
-
-
-@compiled
-def value_projects(
-    price: np.ndarray,
-    usual: np.ndarray,
-    pays: float,
-    capacity: np.ndarray,
-    elasticity: np.ndarray,
-    running_share: float,
-) -> np.ndarray:
-    """[F] worth over cost of the last unit of a capacity, from the price at which it just pays."""
-    worth = np.empty(price.size)
-    last_capacity, last_elasticity, last = 1.0, 1.0, 1.0
-    for f in range(price.size):
-        if capacity[f] != last_capacity or elasticity[f] != last_elasticity:
-            last_capacity, last_elasticity = capacity[f], elasticity[f]
-            power = 1.0 / last_elasticity if last_elasticity > 0.0 else 0.0
-            last = max(last_capacity, 1e-9) ** power
-        asked = pays * usual[f] * last
-        worth[f] = (price[f] / asked - running_share) / (1.0 - running_share)
-    return worth
-
-
-@compiled
-def give_up(
-    coming: np.ndarray,
-    building: np.ndarray,
-    lead: np.ndarray,
-    worth: np.ndarray,
-    month: int,
-    trigger: float,
-    share: float,
-) -> None:
-    """Cut by a share the cohorts `coming` [row, F] that are worth less than they still cost.
-
-    What is unspent falls evenly over the `lead`; a cohort's row is its month, round and round.
-    `building` [F] is the sum of the cohorts.
-    """
-    rows = coming.shape[0]
-    for f in range(building.size):
-        if building[f] <= 0.0 or not worth[f] < trigger:
-            continue
-        total = 0.0
-        for row in range(rows):
-            ahead = (row - month - 1) % rows + 1
-            if worth[f] < trigger * min(ahead / lead[f], 1.0):
-                coming[row, f] *= 1.0 - share
-            total += coming[row, f]
-        building[f] = total
-
-
-@compiled
-def wear_out(expansion: np.ndarray, lasting: np.ndarray, months: float) -> np.ndarray:
-    """[F] capacity a month later where what is more than `lasting` wears out."""
-    left = np.empty(expansion.size)
-    for f in range(expansion.size):
-        left[f] = expansion[f] - max(expansion[f] - lasting[f], 0.0) / months
-    return left
 
 
 @compiled
@@ -359,9 +135,239 @@ def raise_markups(
 
 
 @compiled
-def rest_idle(
-    markup: np.ndarray, drifted: np.ndarray, capacity: np.ndarray, working: np.ndarray
+def drift_markups(
+    sales: np.ndarray,
+    offered: np.ndarray,
+    inventory: np.ndarray,
+    stock_months: np.ndarray,
+    capacity: np.ndarray,
+    working: np.ndarray,
+    utilisation: np.ndarray,
+    power: np.ndarray,
+    speed: float,
+    markup: np.ndarray,
 ) -> None:
-    """Set mark-ups [F] to the `drifted` ones, and to zero where no capacity works, in place."""
+    """Move mark-ups [F] a step nearer to what use of the offer and stock call for, in place.
+
+    They stay within the power; where no capacity works they rest at zero.
+    """
     for f in range(markup.size):
-        markup[f] = drifted[f] if capacity[f] > 0.0 and working[f] > 0.0 else 0.0
+        if capacity[f] > 0.0 and working[f] > 0.0:
+            tight = sales[f] / max(offered[f], 1e-300) - utilisation[f]
+            target = stock_months[f] * capacity[f]
+            short = 1.0 - min(inventory[f] / max(target, 1e-300), 2.0)
+            moved = markup[f] + speed * (tight + 0.2 * short - markup[f])
+            markup[f] = min(max(moved, -power[f]), power[f])
+        else:
+            markup[f] = 0.0
+
+
+@compiled
+def plan_feed(
+    feeds: np.ndarray,
+    able: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    least: np.ndarray,
+    price: np.ndarray,
+    place: np.ndarray,
+    pace: float,
+    planned: np.ndarray,
+) -> None:
+    """Move the output `planned` [M, J] towards what those who feed on ore would sell, in place.
+
+    They would sell, at the `price` [M, J] of their place, of what they are `able` to without a
+    limit of feed, on a ramp from `low` to `high`, and nothing below the `least` price.
+    """
+    columns = price.shape[1]
+    wanted = np.zeros(price.size)
+    for f in range(able.size):
+        if feeds[f]:
+            here = place[f]
+            paid = price[here // columns, here % columns]
+            wanted[here] += sold_on_ramp(able[f], low[f], high[f], least[f], paid)
+    for m in range(price.shape[0]):
+        for j in range(columns):
+            planned[m, j] += pace * (wanted[m * columns + j] - planned[m, j])
+
+
+@compiled
+def stop_and_restart(
+    price: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    variable_cost: np.ndarray,
+    rise: np.ndarray,
+    feeds: np.ndarray,
+    place: np.ndarray,
+    capacity: np.ndarray,
+    patience: np.ndarray,
+    restart_margin: float,
+    restart_months: float,
+    pace: float,
+    below: np.ndarray,
+    above: np.ndarray,
+    working: np.ndarray,
+) -> None:
+    """Count months in a row [F] `below` the cost and `above` restart, and move shares `working`.
+
+    Earned is the `price` [place] with support and premium [F]; the cost of those who buy feed
+    `rise`s [place], and who has no capacity loses nothing. Who has borne losses for its `patience`
+    works a `pace` less; who has met the restart price long enough a pace more.
+    """
+    for f in range(working.size):
+        earned = price[place[f]] + support[f] + premium[f]
+        cost = variable_cost[f] + (rise[place[f]] if feeds[f] else 0.0)
+        below[f] = below[f] + 1.0 if capacity[f] > 0.0 and earned < cost else 0.0
+        above[f] = above[f] + 1.0 if earned >= restart_margin * cost else 0.0
+        step = (pace if above[f] >= restart_months else 0.0) - (
+            pace if below[f] >= patience[f] else 0.0
+        )
+        working[f] = min(max(working[f] + step, 0.0), 1.0)
+
+
+@compiled
+def wanted_at(ratio: float, elasticity: float, ratios: tuple[float, float], most: float) -> float:
+    """Capacity wanted at a lasting price over the usual one, to the power of the elasticity."""
+    return min(max(min(max(ratio, ratios[0]), ratios[1]) ** elasticity, ratios[0]), most)
+
+
+@compiled
+def follow_price(
+    price: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    place: np.ndarray,
+    usual: np.ndarray,
+    elasticity: np.ndarray,
+    ratios: tuple[float, float],
+    most: float,
+    rising: np.ndarray,
+    falling: float,
+    expansion: np.ndarray,
+) -> None:
+    """Move capacity over plan [F] towards what is wanted at a `price` [place], in place.
+
+    Up over `rising`, down over `falling` months. Firms of a place stand together and mostly share
+    price and elasticity: the power is taken once.
+    """
+    last_ratio, last_elasticity, wanted = 1.0, 0.0, 1.0
+    for f in range(expansion.size):
+        ratio = (price[place[f]] + support[f] + premium[f]) / usual[f]
+        if ratio != last_ratio or elasticity[f] != last_elasticity:
+            last_ratio, last_elasticity = ratio, elasticity[f]
+            wanted = wanted_at(ratio, elasticity[f], ratios, most)
+        gap = wanted - expansion[f]
+        expansion[f] += gap / (rising[f] if gap > 0.0 else falling)
+
+
+@compiled
+def foreseen_fall(
+    planned: np.ndarray,
+    expansion: np.ndarray,
+    building: np.ndarray,
+    market: np.ndarray,
+    exponent: np.ndarray,
+) -> np.ndarray:
+    """[M] factor on prices once what the market is building has come: its growth to a power."""
+    stands, comes = np.zeros(exponent.size), np.zeros(exponent.size)
+    for f in range(planned.size):
+        stands[market[f]] += planned[f] * expansion[f]
+        comes[market[f]] += planned[f] * building[f]
+    for m in range(exponent.size):
+        growth = 1.0 + comes[m] / stands[m] if stands[m] > 0.0 else 1.0
+        stands[m] = growth ** exponent[m]
+    return stands
+
+
+@compiled
+def give_up(
+    coming: np.ndarray, f: int, lead: int, worth: float, month: int, trigger: float, share: float
+) -> float:
+    """Cut by a share the cohorts of a firm that are worth less than they still cost.
+
+    What is unspent falls evenly over the `lead`; a cohort's row of `coming` [row, F] is its month,
+    round and round. Returns the sum of what is left.
+    """
+    rows, total = coming.shape[0], 0.0
+    for row in range(rows):
+        ahead = (row - month - 1) % rows + 1
+        if worth < trigger * min(ahead / lead, 1.0):
+            coming[row, f] *= 1.0 - share
+        total += coming[row, f]
+    return total
+
+
+@compiled
+def build_and_wear(
+    month: int,
+    price: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    place: np.ndarray,
+    fall: np.ndarray,
+    market: np.ndarray,
+    usual: np.ndarray,
+    pays: float,
+    elasticity: np.ndarray,
+    ratios: tuple[float, float],
+    most: float,
+    planned: np.ndarray,
+    reserves: np.ndarray,
+    normal_use: np.ndarray,
+    decline_years: np.ndarray,
+    ceiling: np.ndarray,
+    grown: float,
+    year: float,
+    decision_months: float,
+    running_share: float,
+    trigger: float,
+    share: float,
+    attrition: float,
+    brownfield: float,
+    lead: np.ndarray,
+    soon: np.ndarray,
+    coming: np.ndarray,
+    building: np.ndarray,
+    expansion: np.ndarray,
+) -> None:
+    """Begin, give up and complete capacity [F], and let what no longer pays wear out, in place.
+
+    Prices are [place] with support and premium [F]; on completion they will have fallen by the
+    factor `fall` [M]. They are counted from the one at which capacity `pays`, as a multiple of the
+    usual. Part of what lacks of the capacity wanted then is begun, within the room: a `ceiling`
+    that has `grown`, and none for a mine whose reserves last fewer years than it declines over.
+    Cohorts worth less than they still cost are given up by a share; the worth is that of the last
+    unit, from the price at which it just pays. What is ready next month is taken out of `coming`.
+    """
+    rows = coming.shape[0]
+    ready = (month + 1) % rows
+    for f in range(expansion.size):
+        asked = pays * usual[f]
+        earned = price[place[f]] + support[f] + premium[f]
+        later = earned * fall[market[f]]
+        room = np.inf
+        if planned[f] > 0.0:
+            room = ceiling[f] * grown / planned[f]
+            yearly = year * planned[f] * expansion[f] * normal_use[f]
+            if yearly > 0.0 and reserves[f] / yearly < decline_years[f]:
+                room = 0.0
+        had = expansion[f] + building[f]
+        begun = 0.0
+        if room > had:
+            wanted = wanted_at(later / asked, elasticity[f], ratios, most)
+            begun = max(min(wanted, room) - had, 0.0) / decision_months
+        if begun > 0.0:
+            coming[(month + lead[f]) % rows, f] += begun - brownfield * begun
+            coming[(month + soon[f]) % rows, f] += brownfield * begun
+            building[f] += begun
+        if building[f] > 0.0:
+            power = 1.0 / elasticity[f] if elasticity[f] > 0.0 else 0.0
+            dearest = asked * max(had + begun, 1e-9) ** power
+            worth = (later / dearest - running_share) / (1.0 - running_share)
+            if worth < trigger:
+                building[f] = give_up(coming, f, lead[f], worth, month, trigger, share)
+        lasting = wanted_at(earned / asked, elasticity[f], ratios, most)
+        expansion[f] += coming[ready, f] - max(expansion[f] - lasting, 0.0) / attrition
+        building[f] = max(building[f] - coming[ready, f], 0.0)
+        coming[ready, f] = 0.0
