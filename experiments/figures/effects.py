@@ -166,13 +166,13 @@ def _dots(
 
 
 def _panel_title(measure: str, window: str, scene: Scene) -> str:
-    when = "calm" if window == "calm" else f"first {scene.crisis_months} months of shock"
+    when = "calm" if window == "calm" else f"{scene.crisis_months} months of shock"
     return f"{SHORT_LABELS.get(measure, MEASURES[measure].label)}\n{when}"
 
 
 def _effect_label(measure: str) -> str:
     unit = MEASURES[measure].unit
-    return f"Effect ({'percentage points' if unit == 'points' else unit})"
+    return f"Effect ({'% points' if unit == 'points' else unit})"
 
 
 def _effect_key(figure: Figure, memberships: Sequence[str], scene: Scene, hollow: str) -> None:
