@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -299,7 +300,7 @@ class PartWriter:
 
     part: Path
     _writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
-    _files: list[Any] = field(default_factory=list)
+    _sinks: dict[str, BytesIO] = field(default_factory=dict)
 
     @property
     def hidden(self) -> Path:
@@ -316,9 +317,8 @@ class PartWriter:
         rows = described(table)
         with disk_errors(self.part.parent.parent):
             if name not in self._writers:
-                file = (self.hidden / f"{name}.parquet").open("wb")
-                self._files.append(file)
-                self._writers[name] = parquet_writer(file, rows.schema)
+                self._sinks[name] = BytesIO()
+                self._writers[name] = parquet_writer(self._sinks[name], rows.schema)
             self._writers[name].write_table(rows)
 
     def __exit__(
@@ -334,18 +334,15 @@ class PartWriter:
                     self._close()
                     self._show()
         finally:
-            for file in self._files:
-                with suppress(OSError):
-                    file.close()
             shutil.rmtree(self.hidden, ignore_errors=True)
 
     def _close(self) -> None:
-        for writer in self._writers.values():
+        for name, writer in self._writers.items():
             writer.close()
-        for file in self._files:
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+            with (self.hidden / f"{name}.parquet").open("wb") as file:
+                file.write(self._sinks[name].getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
 
     def _show(self) -> None:
         try:

@@ -7,6 +7,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -161,6 +162,13 @@ def parquet_writer(sink: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWrite
     return pq.ParquetWriter(sink, schema, compression="zstd", **encoding(schema))
 
 
+def abandon(writer: pq.ParquetWriter) -> None:
+    """Close a writer for good, where the disk takes no more: it would try again when collected."""
+    with suppress(OSError, ValueError):
+        writer.close()
+    writer.is_open = False
+
+
 class ResultsFolderError(OSError):
     """The results folder cannot take a run."""
 
@@ -188,13 +196,15 @@ class ResultTables:
         trace: TracebackType | None,
     ) -> None:
         """Close the tables, and name them unless something failed."""
-        for writer in self._writers.values():
-            writer.close()
-        if kind is None:
-            for name in self._writers:
-                self._part(name).replace(self.folder / f"{name}.parquet")
-        else:
-            for name in self._writers:
+        try:
+            for writer in self._writers.values():
+                writer.close()
+            if kind is None:
+                for name in self._writers:
+                    self._part(name).replace(self.folder / f"{name}.parquet")
+        finally:
+            for name, writer in self._writers.items():
+                abandon(writer)
                 self._part(name).unlink(missing_ok=True)
 
     def _part(self, name: str) -> Path:
