@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from abm.agents.buyer import LEAST_PRICE_RATIO
 from abm.config import Producers
-from abm.market import Clearing, Problem, no_bids, no_limits
+from abm.market import Clearing, Problem
 from abm.passes.accounts import demand_surplus
+from abm.passes.appraisal import count_books, draw_rivals
 
 CAPACITY_RANGE = (0.3, 4.0)  # of rivals' capacity over today's; as firms' own long-run answer
 
@@ -43,18 +43,13 @@ class Trials:
             for option in range(options)
             for market in rows
         ]
-        columns = np.array(keys, dtype=np.int64).reshape(len(keys), 4).T
-        return cls(len(exporters), options, columns[0], columns[1], columns[2], columns[3])
+        columns = np.array(keys, dtype=np.int64).reshape(len(keys), 4).T.copy()
+        return cls(len(exporters), options, *columns)
 
     @cached_property
     def rows(self) -> np.ndarray:
         """[row] numbers of the rows."""
         return np.arange(self.market.size)
-
-    @cached_property
-    def markets(self) -> np.ndarray:
-        """[tried] the markets that are on trial, in order, each once."""
-        return np.unique(self.market)
 
     @cached_property
     def untouched(self) -> np.ndarray:
@@ -118,85 +113,29 @@ class Stakes:
     lead_years: np.ndarray  # [market] until new capacity produces
 
 
-def steady_demand(problem: Problem) -> Problem:
-    """The same markets where use is all that is bought, each buyer's needs in one term.
+def steady_demand(need: np.ndarray, elasticity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[market, destination, 1] what all groups need, and the mean of their elasticities.
 
-    Orders to fill or run down stocks come and go; a policy that lasts meets demand for use. The
-    elasticity is the mean over a destination's needs.
+    Of [market, destination, group] t/month. Orders to fill or run down stocks come and go; a policy
+    that lasts meets demand for use.
     """
-    need = problem.need.sum(axis=2, keepdims=True)
-    part = problem.need / np.where(need > 0.0, need, 1.0)
-    markets, _, destinations = problem.shape
-    bids: dict[str, Any] = no_bids(markets, destinations)
-    return replace(
-        problem,
-        need=need,
-        elasticity=(part * problem.elasticity).sum(axis=2, keepdims=True),
-        reference_price=problem.reference_price[:, :, :1],
-        backstop_price=problem.backstop_price[:, :, :1],
-        choke_price=problem.choke_price[:, :, :1],
-        **bids,
-    )
+    total = need.sum(axis=2, keepdims=True)
+    weighed = (need * elasticity).sum(axis=2, keepdims=True)
+    return total, np.divide(weighed, total, out=np.zeros(total.shape), where=total > 0.0)
 
 
-def joined(problems: list[Problem]) -> Problem:
-    """Markets of several problems in one, without their limits."""
-    arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(problem, name) for problem in problems])
-        for name in BY_MARKET + BY_FIRM
-    } | no_limits()
-    firms = np.cumsum([0] + [problem.capacity.size for problem in problems[:-1]])
-    offsets = [problem.firm_offset + start for problem, start in zip(problems, firms, strict=True)]
-    names = [problem.market(b) for problem in problems for b in range(problem.shape[0])]
-    return replace(
-        problems[0],
-        **arrays,
-        firm_offset=np.concatenate(offsets),
-        market_names=names,
-    )
-
-
-def copies(problem: Problem, market: np.ndarray, limits: list[RowLimit]) -> Problem:
-    """One market [row] of the problem a row, as often as asked for, under limits of its own."""
-    first, last = problem.firm_offset[market, 0], problem.firm_offset[market, -1]
-    begin = np.concatenate([[0], np.cumsum(last - first)])
-    firms = np.arange(begin[-1]) + np.repeat(first - begin[:-1], last - first)
+def under_limits(problem: Problem, limits: list[RowLimit]) -> Problem:
+    """The same rows under limits of their own."""
     sizes = np.array([limit.destinations.size for limit in limits], dtype=np.int64)
     none = np.zeros(0, dtype=np.int64)
-    arrays: dict[str, Any] = {
-        name: np.take(getattr(problem, name), picked, axis=0)
-        for names, picked in ((BY_MARKET, market), (BY_FIRM, firms))
-        for name in names
-    }
     return replace(
         problem,
-        **arrays,
-        firm_offset=problem.firm_offset[market] + (begin[:-1] - first)[:, None],
         limit=np.array([limit.tonnes for limit in limits], dtype=float),
         limit_market=np.repeat(np.array([limit.row for limit in limits], dtype=np.int64), sizes),
         limit_offset=np.concatenate([[0], np.cumsum(sizes)]),
         limit_origin=np.repeat(np.array([limit.origin for limit in limits], dtype=np.int64), sizes),
         limit_destination=np.concatenate([none, *(limit.destinations for limit in limits)]),
-        market_names=[problem.market(b) for b in market],
     )
-
-
-BY_FIRM = ("capacity", "low_ask", "high_ask")
-BY_MARKET = (
-    "need",
-    "reference_price",
-    "elasticity",
-    "backstop_price",
-    "choke_price",
-    "bid_quantity",
-    "bid_low",
-    "bid_high",
-    "log_weight",
-    "dispersion",
-    "price_factor",
-    "price_addition",
-    "floor_price",
-)
 
 
 def appraise(
@@ -216,57 +155,45 @@ def appraise(
     change
         [case, option] thousand USD a month that leaving the present policy costs.
     """
-    books = _books(trials, problem, clearing, stakes)
+    rows, before = trials.rows, trials.untouched
+    books = count_books(
+        clearing.flow,
+        clearing.origin_price,
+        clearing.sales,
+        problem.capacity,
+        problem.low_ask,
+        problem.high_ask,
+        problem.firm_offset,
+        trials.market,
+        trials.exporter,
+        stakes.markup,
+        stakes.tax,
+        rents_levied(trials, clearing, stakes.limits),
+    )
+    sellers, levies = books[:2] - books[:2, before]
     users = users_surplus(problem, clearing.landed_price)
-    gained = users - users[trials.untouched]
-    tension = stakes.tension[trials.exporter]
-    home = gained[trials.rows, trials.exporter]
+    gained = users - users[before]
+    harm = (stakes.tension[trials.exporter] * gained).sum(axis=1)
+    lost = lost_earnings(trials, clearing, books, stakes, settings)
     return Appraisal(
-        sellers=_over_nothing(trials, books.sellers),
-        levies=_over_nothing(trials, books.levies),
-        home_users=settings.home_users * trials.by_trial(home),
-        leverage=-settings.leverage * trials.by_trial((tension * gained).sum(axis=1)),
-        future_share=-settings.future_share
-        * trials.by_trial(lost_earnings(trials, clearing, books, stakes, settings)),
+        sellers=trials.by_trial(sellers),
+        levies=trials.by_trial(levies),
+        home_users=settings.home_users * trials.by_trial(gained[rows, trials.exporter]),
+        leverage=-settings.leverage * trials.by_trial(harm),
+        future_share=-settings.future_share * trials.by_trial(lost),
         change=-change,
     )
 
 
-@dataclass(frozen=True)
-class RowBooks:
-    """What a market of a trial brings its producer, [row], thousand USD and tonnes a month."""
-
-    sellers: np.ndarray  # income less variable cost
-    levies: np.ndarray
-    exports: np.ndarray  # t
-    abroad: np.ndarray  # earnings on exports, levies among them
-
-
-def _books(trials: Trials, problem: Problem, clearing: Clearing, stakes: Stakes) -> RowBooks:
-    rows, exporter = trials.rows, trials.exporter
-    flow = clearing.flow[rows, exporter]
-    price = np.nan_to_num(clearing.origin_price[rows, exporter])
-    income = price[:, None] * (1.0 + stakes.markup[trials.market, exporter]) * flow
-    levies = (income * stakes.tax).sum(axis=1)
-    for limit, rent in zip(stakes.limits, clearing.rent.tolist(), strict=True):
+def rents_levied(trials: Trials, clearing: Clearing, limits: list[RowLimit]) -> np.ndarray:
+    """[row] rents of limits that stay with the exporter whose row it is, thousand USD a month."""
+    levied = np.zeros(trials.market.size)
+    exporter = trials.exporter.tolist()
+    for limit, rent in zip(limits, clearing.rent.tolist(), strict=True):
         if rent > 0.0 and limit.levied and limit.origin == exporter[limit.row]:
-            levies[limit.row] += rent * flow[limit.row, limit.destinations].sum()
-    cost = variable_cost(problem, clearing)[rows, exporter]
-    sold, home = flow.sum(axis=1), flow[rows, exporter]
-    exports = sold - home
-    unit_cost = cost / np.where(sold > 0.0, sold, 1.0)
-    sellers = income.sum(axis=1) - cost
-    abroad = income.sum(axis=1) - income[rows, exporter] - unit_cost * exports + levies
-    return RowBooks(sellers, levies, exports, abroad)
-
-
-def variable_cost(problem: Problem, clearing: Clearing) -> np.ndarray:
-    """[row, origin] area under the offers up to what is sold, thousand USD a month."""
-    sold, capacity = clearing.sales, problem.capacity
-    used = np.divide(sold, capacity, out=np.zeros(sold.size), where=capacity > 0.0)
-    cost = sold * (problem.low_ask + 0.5 * used * (problem.high_ask - problem.low_ask))
-    upto = np.concatenate([[0.0], np.cumsum(cost)])
-    return np.diff(upto[problem.firm_offset], axis=1)
+            sold = clearing.flow[limit.row, limit.origin, limit.destinations].sum()
+            levied[limit.row] += rent * sold
+    return levied
 
 
 def users_surplus(problem: Problem, landed_price: np.ndarray) -> np.ndarray:
@@ -283,7 +210,11 @@ def users_surplus(problem: Problem, landed_price: np.ndarray) -> np.ndarray:
 
 
 def lost_earnings(
-    trials: Trials, clearing: Clearing, books: RowBooks, stakes: Stakes, settings: Producers
+    trials: Trials,
+    clearing: Clearing,
+    books: np.ndarray,
+    stakes: Stakes,
+    settings: Producers,
 ) -> np.ndarray:
     """[row] earnings abroad that rivals' new capacity takes, discounted; thousand USD a month.
 
@@ -292,52 +223,29 @@ def lost_earnings(
     buys where its price rises. What they add displaces the producer's exports one for one, and
     takes that share of the earnings, from the lead time on for ever. Below zero where rivals are
     starved.
+
+    Parameters
+    ----------
+    books
+        [figure, row] of `count_books`.
     """
-    before, market = trials.untouched, trials.market
-    others = np.ones(clearing.origin_price.shape, dtype=bool)
-    others[trials.rows, trials.exporter] = False
-    elasticity = stakes.elasticity[market]
-    sold = clearing.flow.sum(axis=2)[before]
-    ratio = rivals_price_ratio(clearing, before, others, sold)
-    answer = np.clip(ratio ** elasticity[:, None], *CAPACITY_RANGE)
-    rivals = np.where(others, sold + stakes.pending[market], 0.0)
-    added = (rivals * (answer - 1.0)).sum(axis=1)
-    abroad = np.where(others, clearing.demand[before], 0.0)
-    paid = price_abroad(clearing.landed_price, abroad)
-    call = np.clip((paid / price_abroad(clearing.landed_price[before], abroad)) ** elasticity,
-                   1.0, CAPACITY_RANGE[1])  # fmt: skip
-    added += settings.newcomers * abroad.sum(axis=1) * (call - 1.0)
-    exports = books.exports[before]
+    market, before = trials.market, trials.untouched
+    added = draw_rivals(
+        clearing.flow,
+        clearing.origin_price,
+        clearing.landed_price,
+        clearing.demand,
+        market,
+        trials.exporter,
+        before,
+        stakes.pending,
+        stakes.elasticity,
+        settings.newcomers,
+        *CAPACITY_RANGE,
+    )
+    _, _, exports, abroad = books
+    exports = exports[before]
     share = np.divide(added, exports, out=np.zeros(added.size), where=exports > 0.0)
-    earned = np.maximum(np.maximum(books.abroad, books.abroad[before]), 0.0)
+    earned = np.maximum(np.maximum(abroad, abroad[before]), 0.0)
     discount = (1.0 + settings.discount_rate) ** -stakes.lead_years[market]
     return discount * np.minimum(share, 1.0) * earned
-
-
-def price_abroad(landed_price: np.ndarray, bought: np.ndarray) -> np.ndarray:
-    """[row] mean landed price by tonnes `bought`, [row, destination]; one where there are none."""
-    total = bought.sum(axis=1)
-    spent = (np.where(bought > 0.0, landed_price, 0.0) * bought).sum(axis=1)
-    return np.divide(spent, total, out=np.ones(total.size), where=total > 0.0)
-
-
-def rivals_price_ratio(
-    clearing: Clearing, before: np.ndarray, others: np.ndarray, sold: np.ndarray
-) -> np.ndarray:
-    """[row, origin] price of rivals over what it is where the producer does nothing.
-
-    Who sells nothing yet looks at the mean price of those who do, by what they `sold` there.
-    """
-    price, usual = clearing.origin_price, clearing.origin_price[before]
-    seen = others & np.isfinite(price) & np.isfinite(usual)
-    ratio = np.divide(price, usual, out=np.ones(price.shape), where=seen)
-    weight = np.where(seen, sold, 0.0)
-    total = weight.sum(axis=1)
-    mean = np.divide(
-        (weight * ratio).sum(axis=1), total, out=np.ones(total.size), where=total > 0.0
-    )
-    return np.where(seen, ratio, mean[:, None])
-
-
-def _over_nothing(trials: Trials, values: np.ndarray) -> np.ndarray:
-    return trials.by_trial(values - values[trials.untouched])

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import firm
-from abm.agents.buyer import Orders
 from abm.appraisal import (
     Appraisal,
     RowLimit,
     Stakes,
     Trials,
     appraise,
-    copies,
-    joined,
     steady_demand,
+    under_limits,
 )
 from abm.config import Config, Instrument, Producers
 from abm.intentions import feed_at_hand
@@ -37,7 +35,7 @@ from abm.policy.controls import (
 )
 from abm.policy.menu import Option, Reach, at_present, draft, menu_of
 from abm.scenario import DatedControl, Scenario, named_countries
-from abm.trade import Offers, StageRows, TradeTerms, build_problem
+from abm.trade import Offers, TradeTerms
 from abm.world import World
 
 if TYPE_CHECKING:
@@ -305,8 +303,7 @@ def trial_markets(model: MineralModel) -> tuple[Problem, Stakes]:
     trials, world, border = model.review.trials, model.world, model.border
     docket = docket_of(model)
     limits = foreign_limits(model) + limits_of_trials(model, docket)
-    calm = calm_markets(model, trials.markets)
-    problem = copies(calm, np.searchsorted(trials.markets, trials.market), limits)
+    problem = under_limits(calm_markets(model, trials.market), limits)
     place = (trials.market, trials.exporter)
     asked = (1.0 + model.terms.markup[place]) * (1.0 + border.tariff[place])
     problem.price_factor[trials.rows, trials.exporter] = asked * (1.0 + docket.tax)
@@ -401,32 +398,51 @@ def opening_limits(
     return known[1]
 
 
-def calm_markets(model: MineralModel, markets: np.ndarray) -> Problem:
-    """Some markets of the month on the trend: nobody is down, nobody fills or empties stocks.
+def calm_markets(model: MineralModel, market: np.ndarray) -> Problem:
+    """Markets of the month on the trend: nobody is down, nobody fills or empties stocks.
 
     Parameters
     ----------
-    markets
-        Rows, in rising order.
+    market
+        [row] of the world, as often as asked for. There are no limits on the rows.
     """
-    shape = model.trend_need.shape[:2]
-    orders, terms = Orders(model.trend_need, **no_bids(*shape)), terms_today(model)
-    problems = []
-    for stage in model.stages:
-        rows = markets[(markets >= stage.markets.start) & (markets < stage.markets.stop)]
-        problem = build_problem(
-            stage,
-            model.world,
-            calm_offers(model, stage),
-            orders,
-            model.backstop,
-            model.choke,
-            terms,
-            model.border.limits[stage.refined],
-            model.measures.tonnes,
-        )
-        problems.append(copies(problem, rows - stage.markets.start, []))
-    return steady_demand(joined(problems))
+    world, border, terms = model.world, model.border, terms_today(model)
+    firms, offsets = offers_of(model, market)
+    capacity, low_ask, high_ask = calm_offers(model).steps_and_ramps()
+    need, elasticity = steady_demand(model.trend_need, model.buyers.elasticity)
+    names = [" ".join(reversed(world.markets[row])) for row in market]
+    return Problem(
+        capacity=capacity[firms],
+        low_ask=low_ask[firms],
+        high_ask=high_ask[firms],
+        firm_offset=offsets,
+        need=need[market],
+        elasticity=elasticity[market],
+        reference_price=model.buyers.reference_price[market][:, :, None],
+        backstop_price=model.backstop[market][:, :, None],
+        choke_price=model.choke[market][:, :, None],
+        log_weight=terms.log_weight[market],
+        dispersion=world.dispersion[market],
+        price_factor=terms.factor[market],
+        price_addition=border.addition[market],
+        floor_price=border.terms.floor[market],
+        market_names=names,
+        country_names=world.countries,
+        **no_bids(market.size, len(world.countries)),
+    )
+
+
+def offers_of(model: MineralModel, market: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which offers stand in every row, one row after the other, and [row, origin + 1] where.
+
+    Of the two offers of every firm, a step and a ramp.
+    """
+    every = np.concatenate([stage.offsets + stage.firms.start for stage in model.stages])
+    first = 2 * every[market]
+    count = first[:, -1] - first[:, 0]
+    begin = np.cumsum(count) - count
+    offsets = first + (begin - first[:, 0])[:, None]
+    return np.arange(count.sum()) + np.repeat(first[:, 0] - begin, count), offsets
 
 
 def terms_today(model: MineralModel) -> TradeTerms:
@@ -442,14 +458,13 @@ def terms_today(model: MineralModel) -> TradeTerms:
     )
 
 
-def calm_offers(model: MineralModel, stage: StageRows) -> Offers:
+def calm_offers(model: MineralModel) -> Offers:
     """Last month's asks for what firms can make without outages, and what they offer from store."""
-    rows, firms, traits = stage.firms, model.firms, stage.firm_traits
+    firms, traits = model.firms, model.firm_traits
     feed, _ = feed_at_hand(model)
-    planned = firms.capacity[rows]
-    running = firm.running_capacity(planned, firms.working[rows], feed, traits)
-    stored = model.behaviour.inventory_offer * firms.inventory[rows]
-    return Offers(running + stored, firms.low_ask[rows], firms.high_ask[rows], traits.least_price)
+    running = firm.running_capacity(firms.capacity, firms.working, feed, traits)
+    stored = model.behaviour.inventory_offer * firms.inventory
+    return Offers(running + stored, firms.low_ask, firms.high_ask, traits.least_price)
 
 
 def foreign_limits(model: MineralModel) -> list[RowLimit]:

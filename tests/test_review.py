@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-import abm.exchange
-from abm.appraisal import Appraisal, appraise, copies, joined, users_surplus, variable_cost
+from abm.appraisal import CAPACITY_RANGE, Appraisal, Stakes, appraise, users_surplus
 from abm.config import Config, ConfigError, Control, Instrument, Producers, check
 from abm.ledger import Account
-from abm.market import Clearing, Problem, clear
+from abm.market import Problem, clear
 from abm.model import MineralModel
 from abm.policy.menu import menu_of
 from abm.recorder import decision_table
@@ -79,25 +78,14 @@ def reappraised(model: MineralModel, pending: float | None = None, **terms: Any)
 # The markets of the trials ----------------------------------------------------------------------
 
 
-def test_a_copy_of_last_months_market_clears_as_it_did(
-    tiny_world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[Problem, Clearing]] = []
-
-    def noted(problem: Problem, **terms: Any) -> Clearing:
-        seen.append((problem, clear(problem, **terms)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(abm.exchange, "clear", noted)
-    model = model_of(strategic(), tiny_world)
-    for _ in range(5):
-        model.step()
-    last = seen[-2:]
+def test_a_market_clears_the_same_in_every_row_it_is_tried_in(tiny_world: World) -> None:
+    model = at_first_review(tiny_world)
     rows = np.array([2, 0, 2, 1])
-    again = clear(copies(joined([problem for problem, _ in last]), rows, []))
+    alone, again = (
+        clear(calm_markets(model, market)) for market in (np.arange(len(tiny_world.markets)), rows)
+    )
     for name in ("flow", "landed_price", "origin_price"):
-        was = np.concatenate([getattr(clearing, name) for _, clearing in last])[rows]
-        np.testing.assert_allclose(getattr(again, name), was, rtol=1e-7, atol=1e-12, err_msg=name)
+        np.testing.assert_array_equal(getattr(again, name), getattr(alone, name)[rows])
 
 
 def test_the_calm_market_of_a_world_at_rest_is_the_opening(tiny_world: World) -> None:
@@ -180,13 +168,84 @@ def test_users_surplus_is_the_area_under_demand(elasticity: float, price: float)
     assert users_surplus(problem, landed).item() == pytest.approx(area, rel=1e-9, abs=1e-12)
 
 
-def test_variable_cost_is_the_area_under_the_offers() -> None:
-    problem, _ = some_market(0.3, 5.0)
-    found = clear(problem)
-    sold = float(found.sales[1])
-    ramp, _ = quad(lambda tonnes: 2.0 + 10.0 * tonnes / 6.0, 0.0, sold)
-    assert sold > 0
-    assert variable_cost(problem, found).item() == pytest.approx(4.0 * 2.0 + ramp)
+def slowly_appraised(model: MineralModel) -> tuple[np.ndarray, ...]:
+    """Sellers, levies and earnings lost to rivals' capacity in every row, over doing nothing."""
+    review = model.review
+    found, trials, settings_ = review.last, review.trials, review.settings
+    assert found is not None
+    _, stakes = trial_markets(model)
+    sellers, levies, lost = np.zeros((3, trials.market.size))
+    for row, market in enumerate(trials.market):
+        (before,) = np.flatnonzero(
+            (trials.case == trials.case[row]) & (trials.option == 0) & (trials.market == market)
+        )
+        now, then = (exporters_books(model, stakes, r) for r in (row, before))
+        added = rivals_answer(model, stakes, row, before)
+        part = min(added / then["exports"], 1.0)
+        years = model.world.parameters["lead_time_years"][market]
+        worth = max(now["abroad"], then["abroad"], 0.0) / (1 + settings_.discount_rate) ** years
+        lost[row] = part * worth
+        sellers[row], levies[row] = (now[n] - then[n] for n in ("sellers", "levies"))
+    return tuple(trials.by_trial(values) for values in (sellers, levies, lost))
+
+
+def exporters_books(model: MineralModel, stakes: Stakes, row: int) -> dict[str, float]:
+    found, trials = model.review.last, model.review.trials
+    assert found is not None
+    market, me = trials.market[row], trials.exporter[row]
+    flow = found.flow[row, me]
+    paid = found.origin_price[row, me] * (1 + stakes.markup[market, me]) * flow
+    rents = sum(
+        rent * flow[limit.destinations].sum()
+        for limit, rent in zip(stakes.limits, found.rent, strict=True)
+        if (limit.row, limit.origin) == (row, me) and limit.levied
+    )
+    levies = (paid * stakes.tax[row]).sum() + rents
+    mine = slice(*found.problem.firm_offset[row, me : me + 2])
+    names = ("capacity", "low_ask", "high_ask")
+    capacity, low, high = (getattr(found.problem, name)[mine] for name in names)
+    sold = found.sales[mine]
+    used = sold / np.where(capacity > 0, capacity, 1.0)
+    cost = (sold * (low + (high - low) * used / 2)).sum()
+    exports = flow.sum() - flow[me]
+    abroad = np.delete(paid, me).sum() - cost * exports / flow.sum() + levies
+    return {"sellers": paid.sum() - cost, "levies": levies, "exports": exports, "abroad": abroad}
+
+
+def rivals_answer(model: MineralModel, stakes: Stakes, row: int, before: int) -> float:
+    """t/month that rivals and newcomers add in a row."""
+    found, trials = model.review.last, model.review.trials
+    assert found is not None
+    market, me = trials.market[row], trials.exporter[row]
+    elasticity = stakes.elasticity[market]
+    sold, pending, price, usual, bought, landed, was = (
+        np.delete(values, me)
+        for values in (
+            found.flow[before].sum(axis=1), stakes.pending[market],
+            found.origin_price[row], found.origin_price[before],
+            found.demand[before], found.landed_price[row], found.landed_price[before],
+        )
+    )  # fmt: skip
+    ratio = price / usual
+    seen = np.isfinite(ratio)
+    ratio = np.where(seen, ratio, np.average(ratio[seen], weights=sold[seen]))
+    added = ((sold + pending) * (np.clip(ratio**elasticity, *CAPACITY_RANGE) - 1)).sum()
+    need = bought > 0
+    call = (landed[need] @ bought[need]) / (was[need] @ bought[need])
+    call = np.clip(call**elasticity, 1.0, CAPACITY_RANGE[1])
+    return float(added + model.review.settings.newcomers * bought.sum() * (call - 1))
+
+
+def test_an_option_is_worth_what_its_markets_bring(tiny_world: World) -> None:
+    """The compiled appraisal against the same figures row by row."""
+    model = at_first_review(tiny_world, quota_shares=[0.6], tax_rates=[0.25], opening_tension=1.0)
+    found, weight = model.review.minutes[0].appraisal, model.review.settings.future_share
+    sellers, levies, lost = slowly_appraised(model)
+    assert min(np.ptp(values) for values in (sellers, levies, lost)) > 0
+    size = np.abs(sellers).max()
+    np.testing.assert_allclose(found.sellers, sellers, rtol=1e-9, atol=1e-9 * size)
+    np.testing.assert_allclose(found.levies, levies, rtol=1e-9, atol=1e-9 * size)
+    np.testing.assert_allclose(found.future_share, -weight * lost, rtol=1e-9, atol=1e-9 * size)
 
 
 # What producers choose --------------------------------------------------------------------------
