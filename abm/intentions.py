@@ -58,11 +58,13 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
     settings = model.case.instruments.emergency_release
     refined = model.world.refined_rows
     stock = model.state.stock[refined, :, STATE]
-    short = model.countries.short.T & ~states_buying(model.facts, model.month, stock.shape)
+    short = model.countries.short
     if not short.any():
         nothing = np.zeros(stock.shape)
         model.called = nothing
         return nothing, nothing
+    short = short.T.copy()
+    short &= ~states_buying(model.facts, model.month, stock.shape)
     part = settings.pooled_share * model.part("emergency_release")
     model.called = called_stock(model.state.called_stock, stock, short, part)
     pace = release_pace(stock, model.called, settings)

@@ -21,6 +21,7 @@ from abm.config import (
     Sharing,
     Stage,
 )
+from abm.passes.ordering import hand_out
 from abm.passes.planning import raise_markups
 from abm.policy.controls import (
     ExportMeasures,
@@ -36,7 +37,6 @@ from abm.policy.stockpile import (
     national_release,
     pooled_release,
     release_pace,
-    shared_out,
 )
 from abm.policy.tariffs import applied_tariff
 from abm.scenario import NEVER, DatedControl, scenarios
@@ -311,7 +311,7 @@ def test_the_pool_gives_exactly_what_it_hands_out(
 def test_the_pool_is_shared_by_need() -> None:
     stock = np.array([[60.0, 30.0, 0.0, 500.0]])
     short = np.array([[True, False, True, True]])
-    members = np.array([True, True, True, False])
+    members = np.array([1.0, 1.0, 1.0, 0.0])
     need = np.array([[20.0, 9.0, 10.0, 9.0]])
     given_up, received = pooled_release(stock / 6, short, need, members, Sharing.need)
     np.testing.assert_allclose(given_up, [[10.0, 5.0, 0.0, 0.0]])  # a sixth of each stock
@@ -342,11 +342,12 @@ def test_the_key_says_who_gets_how_much_of_a_pool_that_does_not_suffice(
 
 
 def test_what_some_cannot_use_goes_to_the_others() -> None:
-    most = np.array([[1.0, 10.0, 10.0]])
-    found = shared_out(np.array([[12.0]]), np.array([[1.0, 1.0, 1.0]]), most)
-    np.testing.assert_allclose(found, [[1.0, 5.5, 5.5]])
-    without_key = shared_out(np.array([[3.0]]), np.zeros((1, 3)), most)
-    np.testing.assert_allclose(without_key, 3.0 * most / 21.0)
+    most = np.array([1.0, 10.0, 10.0])
+    found = np.zeros(3)
+    hand_out(12.0, np.ones(3), most, 1e-12, found)
+    np.testing.assert_allclose(found, [1.0, 5.5, 5.5])
+    hand_out(3.0, np.zeros(3), most, 1e-12, found)
+    np.testing.assert_allclose(found, 3.0 * most / 21.0)
 
 
 def test_a_steady_release_runs_dry_and_then_gives_nothing() -> None:

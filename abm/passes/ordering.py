@@ -178,6 +178,76 @@ def aim_in_calm(
 
 
 @compiled
+def hand_out(
+    total: float, key: np.ndarray, most: np.ndarray, rounding: float, shares: np.ndarray
+) -> None:
+    """Write parts [J] of a total in proportion to a key, none above `most`, whose sum is not less.
+
+    What exceeds the most of some goes to the others by the same key, and then to those without a
+    key by what they still lack.
+    """
+    shares[:] = 0.0
+    left = total
+    for _ in range(key.size):
+        whole, above = 0.0, False
+        for j in range(key.size):
+            whole += key[j] if shares[j] < most[j] else 0.0
+        if whole == 0.0:
+            break
+        for j in range(key.size):
+            shares[j] += left * key[j] / whole if shares[j] < most[j] else 0.0
+            above = above or shares[j] > most[j] * (1.0 + rounding)
+        if not above:
+            left = 0.0
+            break
+        left = total
+        for j in range(key.size):
+            shares[j] = min(shares[j], most[j])
+            left -= shares[j]
+    if left > rounding * total:
+        lacking = 0.0
+        for j in range(key.size):
+            lacking += most[j] - shares[j]
+        for j in range(key.size):
+            shares[j] += left * (most[j] - shares[j]) / lacking
+
+
+@compiled
+def pool_stocks(
+    pace: np.ndarray,
+    short: np.ndarray,
+    need: np.ndarray,
+    part: np.ndarray,
+    by_offer: bool,
+    equal: bool,
+    rounding: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[K, J] t given to and received from the pool, equal in sum.
+
+    Where one of those who take `part` [J] is `short` all of them offer their part of the `pace`,
+    and those who are short share it up to their need: by need, by what they offer, or equally.
+    """
+    minerals, countries = pace.shape
+    given, received = np.zeros(pace.shape), np.zeros(pace.shape)
+    key, most = np.zeros(countries), np.zeros(countries)
+    for k in range(minerals):
+        offered, asked = 0.0, 0.0
+        for j in range(countries):
+            calls = short[k, j] and part[j] > 0.0
+            offer = part[j] * pace[k, j]
+            offered += offer
+            most[j] = need[k, j] if calls else 0.0
+            asked += most[j]
+            key[j] = (1.0 if equal else offer if by_offer else need[k, j]) if calls else 0.0
+        total = min(offered, asked)
+        if total > 0.0:
+            hand_out(total, key, most, rounding, received[k])
+            for j in range(countries):
+                given[k, j] = part[j] * pace[k, j] * (total / offered)
+    return given, received
+
+
+@compiled
 def draw_orders(
     need: np.ndarray,
     trend_need: np.ndarray,

@@ -339,13 +339,20 @@ def build_and_wear(
     that has `grown`, and none for a mine whose reserves last fewer years than it declines over.
     Cohorts worth less than they still cost are given up by a share; the worth is that of the last
     unit, from the price at which it just pays. What is ready next month is taken out of `coming`.
+    Firms of a place stand together and mostly share price and plans: a power is taken once.
     """
     rows = coming.shape[0]
     ready = (month + 1) % rows
+    last_ratio, last_elasticity, lasting, wanted = np.nan, np.nan, 1.0, 1.0
+    last_capacity, last_power, root = np.nan, np.nan, 1.0
     for f in range(expansion.size):
         asked = pays * usual[f]
         earned = price[place[f]] + support[f] + premium[f]
         later = earned * fall[market[f]]
+        if earned / asked != last_ratio or elasticity[f] != last_elasticity:
+            last_ratio, last_elasticity = earned / asked, elasticity[f]
+            lasting = wanted_at(last_ratio, last_elasticity, ratios, most)
+            wanted = wanted_at(later / asked, last_elasticity, ratios, most)
         room = np.inf
         if planned[f] > 0.0:
             room = ceiling[f] * grown / planned[f]
@@ -353,21 +360,20 @@ def build_and_wear(
             if yearly > 0.0 and reserves[f] / yearly < decline_years[f]:
                 room = 0.0
         had = expansion[f] + building[f]
-        begun = 0.0
-        if room > had:
-            wanted = wanted_at(later / asked, elasticity[f], ratios, most)
-            begun = max(min(wanted, room) - had, 0.0) / decision_months
+        begun = max(min(wanted, room) - had, 0.0) / decision_months
         if begun > 0.0:
-            coming[(month + lead[f]) % rows, f] += begun - brownfield * begun
-            coming[(month + soon[f]) % rows, f] += brownfield * begun
+            opens, early = month % rows + lead[f], month % rows + soon[f]
+            coming[opens - rows if opens >= rows else opens, f] += begun - brownfield * begun
+            coming[early - rows if early >= rows else early, f] += brownfield * begun
             building[f] += begun
         if building[f] > 0.0:
             power = 1.0 / elasticity[f] if elasticity[f] > 0.0 else 0.0
-            dearest = asked * max(had + begun, 1e-9) ** power
-            worth = (later / dearest - running_share) / (1.0 - running_share)
+            if had + begun != last_capacity or power != last_power:
+                last_capacity, last_power = had + begun, power
+                root = max(last_capacity, 1e-9) ** power
+            worth = (later / (asked * root) - running_share) / (1.0 - running_share)
             if worth < trigger:
                 building[f] = give_up(coming, f, lead[f], worth, month, trigger, share)
-        lasting = wanted_at(earned / asked, elasticity[f], ratios, most)
         expansion[f] += coming[ready, f] - max(expansion[f] - lasting, 0.0) / attrition
         building[f] = max(building[f] - coming[ready, f], 0.0)
         coming[ready, f] = 0.0

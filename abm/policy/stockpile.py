@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from abm.config import EmergencyRelease, Pace, Sharing
+from abm.passes.ordering import pool_stocks
 
 ROUNDING = 1e-12
 
@@ -70,46 +71,13 @@ def pooled_release(
     part
         [country] how far each country takes part, 0 to 1: the part of its release that it shares.
     sharing
-        The key by which those who call share what there is.
+        The key by which those who call share what there is. What exceeds the need of some goes to
+        the others by the same key, and then to those without a key by what they still lack.
 
     Returns
     -------
     given, received
         [mineral, country] t/month; both sum to the same total for every mineral.
     """
-    calls = short & (part > 0)
-    alarmed = calls.any(axis=1, keepdims=True)
-    offer = np.where(alarmed, part * pace, 0.0)
-    most = np.where(calls, need, 0.0)
-    key = {
-        Sharing.need: need,
-        Sharing.contribution: offer,
-        Sharing.equal: np.ones(need.shape),
-    }[sharing]
-    offered = offer.sum(axis=1, keepdims=True)
-    total = np.minimum(offered, most.sum(axis=1, keepdims=True))
-    received = shared_out(total, np.where(calls, key, 0.0), most)
-    given = offer * np.divide(total, offered, out=np.zeros_like(total), where=offered > 0)
-    return given, received
-
-
-def shared_out(total: np.ndarray, key: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """[mineral, country] parts of a total [mineral, 1] in proportion to a key, none above `most`.
-
-    The total is at most the sum of `most`. What exceeds the most of some goes to the others by the
-    same key, and then to those without a key by what they still lack.
-    """
-    shares = total * _parts(key)
-    for _ in range(key.shape[1]):
-        if (shares <= most * (1.0 + ROUNDING)).all():
-            break
-        kept = np.minimum(shares, most)
-        left = total - kept.sum(axis=1, keepdims=True)
-        shares = kept + left * _parts(np.where(shares < most, key, 0.0))
-    left = total - shares.sum(axis=1, keepdims=True)
-    return shares + np.where(left > ROUNDING * total, left, 0.0) * _parts(most - shares)
-
-
-def _parts(key: np.ndarray) -> np.ndarray:
-    whole = key.sum(axis=1, keepdims=True)
-    return np.divide(key, whole, out=np.zeros_like(key), where=whole > 0)
+    by_offer, equal = sharing is Sharing.contribution, sharing is Sharing.equal
+    return pool_stocks(pace, short, need, part, by_offer, equal, ROUNDING)
