@@ -19,13 +19,14 @@ from abm.passes.ordering import (
     limit_by_feed,
     price_substitutes,
 )
+from abm.passes.trading import charge, part_of_new_plants
 from abm.policy.controls import forward_cover
 from abm.policy.procurement import pooled_part, pooled_share
 from abm.policy.standards import StandardTerms, phase_in, standard_terms
 from abm.policy.stockpile import called_stock, national_release, pooled_release, release_pace
 from abm.policy.tariffs import applied_tariff
 from abm.recycling import scrap_limit
-from abm.state import FEED, STATE
+from abm.state import STATE
 from abm.substitution import research_progress
 from abm.trade import Border, Offers, StageRows, Terms, TradeTerms, limit_arcs, sourcing_weights
 
@@ -215,13 +216,8 @@ def fresh_purchases(model: MineralModel) -> np.ndarray:
     Refiners keep the suppliers of the opening for what they bought then, grown with the market;
     what new plants buy beyond that is spread as gravity says.
     """
-    settled = model.buyers.need[:, :, FEED] * model.growth[:, None]
-    planned = model.trend_need[:, :, FEED]
-    fresh = np.divide(
-        planned - settled, planned, out=np.zeros(planned.shape), where=planned > settled
-    )
     # Plans swing a little around the trend; only plants beyond it count as new.
-    return np.maximum(fresh - NEW_PLANT_MARGIN, 0.0) / (1.0 - NEW_PLANT_MARGIN)
+    return part_of_new_plants(model.buyers.need, model.growth, model.trend_need, NEW_PLANT_MARGIN)
 
 
 def standards_in_force(model: MineralModel) -> StandardTerms:
@@ -263,10 +259,15 @@ def border_in_force(model: MineralModel, last: Border | None) -> Border:
 
 
 def trade_terms(model: MineralModel) -> TradeTerms:
+    """What stands between sellers and buyers this month: mark-ups, wedges and sourcing weights."""
     world, border, state = model.world, model.border, model.state
-    markup = world.export_markup.copy()
-    for row, country in enumerate(model.producers.country):
-        markup[:, country, :] = model.producers.markup[row]
+    markup, factor = charge(
+        world.export_markup,
+        model.producers.country,
+        model.producers.markup,
+        border.terms.standards.premium,
+        border.wedge,
+    )
     pooled = pooled_part(
         border.pool,
         border.terms.pooling,
@@ -283,10 +284,6 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         state.familiarity,
         border.opening_gap,
     )
-    if border.terms.standards.strength.any():
-        markup += (1.0 + markup) * border.terms.standards.premium
-    factor = markup + 1.0
-    factor *= border.wedge
     return TradeTerms(border, markup, factor, notional, log_weight)
 
 

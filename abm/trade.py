@@ -208,10 +208,6 @@ def sourcing_weights(
         [market, origin, destination] price over landed at the opening, in dispersion; minus
         infinity closes an arc.
     """
-    supply = world.opening.supply
-    incumbent = supply > 0
-    part = np.where(incumbent, supply / supply.sum(axis=1, keepdims=True), 1.0)
-    pull = known_size / (known_size * part).sum(axis=1, keepdims=True)
     return weigh_arcs(
         world.share,
         world.gravity_share,
@@ -219,8 +215,8 @@ def sourcing_weights(
         pool,
         pooled,
         world.entry_share,
-        incumbent,
-        pull,
+        world.opening.supply,
+        known_size,
         familiarity,
         opening_gap,
     )

@@ -11,7 +11,9 @@ from abm.passes.learning import foresee_landed, learn_asked, learn_suppliers
 from abm.passes.ordering import bid_for_stockpiles, grow_need, price_substitutes
 from abm.passes.trading import (
     book_flows,
+    charge,
     mix_price,
+    part_of_new_plants,
     scale_use,
     send_off,
     share_purchases,
@@ -43,13 +45,17 @@ def test_weights_are_those_of_shares_pool_size_and_habit(seed: int) -> None:
     draw = draws(seed)
     share, gravity, entry, familiarity = draw.dirichlet(np.ones(PLACES), (4, MARKETS, PLACES))
     share *= draw.uniform(size=arcs) > 0.3
-    fresh, pool, pooled, pull = draw.uniform(size=(4, MARKETS, PLACES))
+    fresh, pool, pooled, known = draw.uniform(size=(4, MARKETS, PLACES))
     fresh[0] = pooled[1] = 0.0
-    incumbent, gap = draw.uniform(size=(MARKETS, PLACES)) > 0.5, draw.normal(size=arcs)
-    pull[2, 1] = 0.0
+    supply = draw.uniform(1, 9, (MARKETS, PLACES)) * (draw.uniform(size=(MARKETS, PLACES)) > 0.5)
+    supply[:, 0] = 1.0
+    incumbent, gap = supply > 0, draw.normal(size=arcs)
+    known[2, 1], gap[2, 2, 3] = 0.0, -np.inf
     notional, log_weight = weigh_arcs(
-        share, gravity, fresh, pool, pooled, entry, incumbent, pull, familiarity, gap
+        share, gravity, fresh, pool, pooled, entry, supply, known, familiarity, gap
     )
+    part = np.where(incumbent, supply / supply.sum(axis=1, keepdims=True), 1.0)
+    pull = known / (known * part).sum(axis=1, keepdims=True)
     settled = (1 - fresh[:, None]) * share + fresh[:, None] * gravity
     blended = (1 - pooled[:, None]) * settled + pooled[:, None] * pool[:, :, None]
     expected = np.where(incumbent[:, :, None], blended, entry) * pull[:, :, None]
@@ -57,6 +63,23 @@ def test_weights_are_those_of_shares_pool_size_and_habit(seed: int) -> None:
     weight = expected * familiarity * np.exp(gap)
     np.testing.assert_allclose(np.exp(log_weight), weight, rtol=1e-12, atol=1e-15)
     assert np.isneginf(log_weight[2, 1]).all()
+
+
+def test_only_need_beyond_a_margin_is_that_of_new_plants() -> None:
+    need, planned = np.full((1, 3, 2), 10.0), np.full((1, 3, 2), 7.0)
+    planned[0, :, 0] = 20.0, 20.0 / 0.95, 40.0
+    fresh = part_of_new_plants(need, np.array([2.0]), planned, 0.1)
+    np.testing.assert_allclose(fresh, [[0.0, 0.0, 0.4 / 0.9]])
+
+
+def test_dominant_sellers_charge_their_own_markups_and_certified_goods_a_premium() -> None:
+    draw = draws(7)
+    usual, premium, wedge = draw.uniform(0, 1, (3, *arcs))
+    own = draw.uniform(0, 1, (1, MARKETS, PLACES))
+    markup, factor = charge(usual, np.array([2]), own, premium, wedge)
+    usual[:, 2] = own[0]
+    np.testing.assert_allclose(1 + markup, (1 + usual) * (1 + premium), rtol=1e-12)
+    np.testing.assert_allclose(factor, (1 + markup) * wedge, rtol=1e-12)
 
 
 @given(seed=seeds, pace=st.floats(0.0, 1.0))

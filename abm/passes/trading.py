@@ -6,6 +6,24 @@ from abm.passes import compiled
 
 
 @compiled
+def part_of_new_plants(
+    need: np.ndarray, growth: np.ndarray, planned: np.ndarray, margin: float
+) -> np.ndarray:
+    """[M, J] part of the first group's `planned` need [M, J, G] that only new plants explain.
+
+    Those of the opening need what they did, grown with the market [M]; a `margin` beyond that is a
+    swing of theirs.
+    """
+    fresh = np.zeros(planned.shape[:2])
+    for m in range(planned.shape[0]):
+        for j in range(planned.shape[1]):
+            settled, wanted = need[m, j, 0] * growth[m], planned[m, j, 0]
+            if wanted > settled:
+                fresh[m, j] = max((wanted - settled) / wanted - margin, 0.0) / (1.0 - margin)
+    return fresh
+
+
+@compiled
 def weigh_arcs(
     share: np.ndarray,
     gravity_share: np.ndarray,
@@ -13,36 +31,71 @@ def weigh_arcs(
     pool: np.ndarray,
     pooled: np.ndarray,
     entry_share: np.ndarray,
-    incumbent: np.ndarray,
-    pull: np.ndarray,
+    supply: np.ndarray,
+    known_size: np.ndarray,
     familiarity: np.ndarray,
     opening_gap: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sourcing shares before price and habit, and log weights, both [M, I, J].
 
     A share is what the buyer settled on, moved towards gravity by the `fresh` part [M, J] of its
-    purchases and towards the `pool` [M, I] by the `pooled` part [M, J]; or, for an origin that is
-    no `incumbent` [M, I], its share on entry; times the `pull` [M, I] of the origin's size.
+    purchases and towards the `pool` [M, I] by the `pooled` part [M, J]; or, for an origin without
+    `supply` [M, I] at the opening, its share on entry; times the pull of the origin's size: the
+    `known_size` [M, I] over its mean among those with supply, by their supply, plus that of others.
     """
     notional = np.zeros(share.shape)
-    log_weight = np.empty(share.shape)
-    for m in range(share.shape[0]):
-        for i in range(share.shape[1]):
-            for j in range(share.shape[2]):
-                log_weight[m, i, j] = -np.inf
-                if pull[m, i] == 0.0:
-                    continue
-                if incumbent[m, i]:
+    log_weight = np.full(share.shape, -np.inf)
+    markets, origins, destinations = share.shape
+    for m in range(markets):
+        whole, known = 0.0, 0.0
+        for i in range(origins):
+            whole += supply[m, i]
+        for i in range(origins):
+            known += known_size[m, i] * (supply[m, i] / whole if supply[m, i] > 0.0 else 1.0)
+        for i in range(origins):
+            pull = known_size[m, i] / known
+            if pull == 0.0:
+                continue
+            for j in range(destinations):
+                if supply[m, i] > 0.0:
                     own = share[m, i, j] + fresh[m, j] * (gravity_share[m, i, j] - share[m, i, j])
                     own = (1.0 - pooled[m, j]) * own + pooled[m, j] * pool[m, i]
                 else:
                     own = entry_share[m, i, j]
-                level = own * pull[m, i]
+                level = own * pull
                 if level > 0.0:
                     notional[m, i, j] = level
-                    weight = np.log(level * familiarity[m, i, j])
-                    log_weight[m, i, j] = weight + opening_gap[m, i, j]
+                    if opening_gap[m, i, j] > -np.inf:
+                        weight = np.log(level * familiarity[m, i, j])
+                        log_weight[m, i, j] = weight + opening_gap[m, i, j]
     return notional, log_weight
+
+
+@compiled
+def charge(
+    export_markup: np.ndarray,
+    seller: np.ndarray,
+    own_markup: np.ndarray,
+    premium: np.ndarray,
+    wedge: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mark-ups over the home price, and delivered price per unit of it before costs, [M, I, J].
+
+    Some origins, `seller` [P], set their `own_markup` [P, M, J]; on top comes the `premium`
+    [M, I, J] of certified goods, a fraction. Taxes and tariff are the `wedge` [M, I, J].
+    """
+    markup, factor = export_markup.copy(), np.empty(export_markup.shape)
+    markets, origins, destinations = markup.shape
+    for p in range(seller.size):
+        for m in range(markets):
+            for j in range(destinations):
+                markup[m, seller[p], j] = own_markup[p, m, j]
+    for m in range(markets):
+        for i in range(origins):
+            for j in range(destinations):
+                markup[m, i, j] += (1.0 + markup[m, i, j]) * premium[m, i, j]
+                factor[m, i, j] = (1.0 + markup[m, i, j]) * wedge[m, i, j]
+    return markup, factor
 
 
 @compiled

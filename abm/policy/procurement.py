@@ -39,9 +39,9 @@ def pooled_part(
     months
         [country] months since joining.
     """
-    if (part > 0).sum() < 2:
+    if np.count_nonzero(part) < 2:
         return np.zeros((pool.shape[0], part.size))
-    progress = np.clip(months / ramp, 0.0, 1.0)
+    progress = np.minimum(np.maximum(months / ramp, 0.0), 1.0)
     blend = settings.shared_relationships * progress * part
     # A market that the pool does not buy in leaves its members with their own habits.
-    return blend[None, :] * (pool.sum(axis=1) > 0)[:, None]
+    return blend * pool.any(axis=1)[:, None]

@@ -61,7 +61,7 @@ def standard_terms(
     return StandardTerms(
         strength=strength,
         compliance=(per_kg + tracing) * force,
-        premium=np.broadcast_to(premium, world.flow.shape),
+        premium=np.broadcast_to(premium, world.flow.shape).copy(),
         levy=np.broadcast_to(settings.levy * unfit * (not excluded), world.flow.shape),
         appeal=worth + open_part,
         traced=settings.traced_share * strength,
