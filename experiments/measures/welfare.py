@@ -96,15 +96,16 @@ def welfare_table(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFr
 
 def welfare_changes(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFrame:
     """The same, a row a seed, with the column change."""
-    yearly = surplus_years(surplus).rename(columns={f"{party}_usd": party for party in PARTIES})
-    yearly[TOTAL] = yearly[list(PARTIES)].sum(axis=1)
+    figures = [f"{party}_usd" for party in PARTIES]
+    yearly = _Yearly.of(surplus_years(surplus), ["country"], figures)
+    parties = [*PARTIES, TOTAL]
     parts = []
     for pair in _pairs(yearly, windows):
-        years = _years(yearly, pair)
-        count = years["year"].nunique()
-        sums = years.groupby([*RUN, "country"], observed=True)[[*PARTIES, TOTAL]].sum()
-        change = _difference(sums / (MILLION * count), pair, "party")
-        parts.append(change.assign(unit="million USD a year"))
+        sums = yearly.sums(pair)
+        sums = np.concatenate([sums, sums.sum(axis=-1, keepdims=True)], axis=-1)
+        changes = (sums[0] - sums[1]) / (MILLION * yearly.count(pair))
+        rows = yearly.rows(pair, changes.astype(np.float32), "party", parties)
+        parts.append(rows.assign(unit="million USD a year"))
     return _changes(parts, WELFARE_COLUMNS)
 
 
@@ -147,24 +148,17 @@ def industry_changes(
     """
     size = {code: 1e9 * value for code, value in industry_bn_usd.items() if value > 0}
     units = {"availability": "points", "uncovered": "points", "cost_passed_on": "%"}
+    figures = ["availability", "uncovered", "outlay_usd"]
+    table = _Yearly.of(yearly, ["country", "sector"], figures)
+    industry = table.places["country"].astype(str).map(size).to_numpy(float)
     parts = []
-    for pair in _pairs(yearly, windows):
-        years = _years(yearly, pair)
-        count = years["year"].nunique()
-        sums = years.groupby([*RUN, "country", "sector"], observed=True)[
-            ["availability", "uncovered", "outlay_usd"]
-        ].sum()
-        outlay = sums["outlay_usd"]
-        industry = sums.index.get_level_values("country").map(size).to_numpy(float)
-        values = pd.DataFrame(
-            {
-                "availability": sums["availability"] / outlay,
-                "uncovered": sums["uncovered"] / outlay,
-                "cost_passed_on": 100.0 * pass_through * outlay / count / industry,
-            }
-        )
-        change = _difference(values, pair, "measure")
-        parts.append(change.assign(unit=change["measure"].map(units)))
+    for pair in _pairs(table, windows):
+        availability, uncovered, outlay = np.moveaxis(table.sums(pair), -1, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cost = 100.0 * pass_through * outlay / table.count(pair) / industry
+            values = np.stack([availability / outlay, uncovered / outlay, cost], axis=-1)
+        rows = table.rows(pair, values[0] - values[1], "measure", list(units))
+        parts.append(rows.assign(unit=rows["measure"].map(units)))
     return _changes(parts, INDUSTRY_COLUMNS)
 
 
@@ -193,26 +187,66 @@ def summary_of(changes: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame.from_records(records, columns=columns)
 
 
-def _pairs(yearly: pd.DataFrame, windows: Sequence[Window]) -> list[Comparison]:
-    rows = yearly[["membership", "shock"]].drop_duplicates()
-    runs = list(zip(rows["membership"], rows["shock"], strict=True))
-    memberships = list(dict.fromkeys(str(name) for name, _ in runs))
-    return comparisons(memberships, [str(name) for _, name in runs], windows)
+@dataclass(frozen=True)
+class _Yearly:
+    """A yearly table laid out, [run, seed, year, place, figure]; zero where there is no row."""
+
+    runs: list[tuple[str, str]]  # membership, shock
+    seeds: np.ndarray
+    years: np.ndarray
+    places: pd.DataFrame  # what tells them apart, a row a place
+    values: np.ndarray
+    known: np.ndarray  # [run, seed, year, place] bool: there is a row
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, labels: list[str], figures: list[str]) -> _Yearly:
+        """Lay out a table whose rows are told apart by run, year and labels."""
+        runs = table.groupby(["membership", "shock"], observed=True, sort=False)
+        groups = table.groupby(labels, observed=True)
+        first = np.unique(groups.ngroup(), return_index=True)[1]
+        seed, seeds = pd.factorize(table["seed"], sort=True)
+        year, years = pd.factorize(table["year"], sort=True)
+        cell = runs.ngroup(), seed, year, groups.ngroup()
+        shape = runs.ngroups, len(seeds), len(years), len(first)
+        values, known = np.zeros((*shape, len(figures))), np.zeros(shape, dtype=bool)
+        values[cell] = np.nan_to_num(table[figures].to_numpy(float))
+        known[cell] = True
+        names = [(str(membership), str(shock)) for membership, shock in runs.groups]
+        places = table.iloc[first][labels].reset_index(drop=True)
+        return cls(names, np.asarray(seeds), np.asarray(years), places, values, known)
+
+    def sums(self, pair: Comparison) -> np.ndarray:
+        """[run or base, seed, place, figure] over the years of a comparison; NaN without rows."""
+        at, years = self._part(pair)
+        sums = self.values[at][:, :, years].sum(axis=2)
+        sums[~self.known[at][:, :, years].any(axis=2)] = np.nan
+        return sums
+
+    def count(self, pair: Comparison) -> int:
+        """Years of a comparison that have rows."""
+        at, years = self._part(pair)
+        return int(self.known[at][:, :, years].any(axis=(0, 1, 3)).sum())
+
+    def rows(
+        self, pair: Comparison, change: np.ndarray, name: str, names: list[str]
+    ) -> pd.DataFrame:
+        """Changes [seed, place, named] as rows by place, what is named and seed."""
+        at, years = self._part(pair)
+        known = self.known[at][:, :, years].any(axis=2)
+        places, seeds = known.any(axis=(0, 1)), known.any(axis=(0, 2))
+        change = change[seeds][:, places].transpose(1, 2, 0)
+        place, named, seed = (axis.ravel() for axis in np.indices(change.shape))
+        found = self.places[places].iloc[place].reset_index(drop=True)
+        found[name] = np.array(names)[named]
+        found["seed"], found["change"] = self.seeds[seeds][seed], change.ravel()
+        about = {"membership": pair.run[0], "shock": pair.run[1]}
+        return found.assign(**about, window=pair.window, compared=pair.compared)
+
+    def _part(self, pair: Comparison) -> tuple[list[int], np.ndarray]:
+        at = [self.runs.index(run) for run in (pair.run, pair.base)]
+        return at, (self.years >= pair.first) & (self.years <= pair.last)
 
 
-def _years(yearly: pd.DataFrame, pair: Comparison) -> pd.DataFrame:
-    """Rows of the two runs of a comparison, in its years."""
-    inside = yearly["year"].between(pair.first, pair.last)
-    membership, shock = yearly["membership"], yearly["shock"]
-    runs = [(membership == run[0]) & (shock == run[1]) for run in (pair.run, pair.base)]
-    return yearly[inside & (runs[0] | runs[1])]
-
-
-def _difference(values: pd.DataFrame, pair: Comparison, name: str) -> pd.DataFrame:
-    """Run less base by group, column and seed, long; `name` is what the columns are."""
-    long = values.rename_axis(columns=name).stack()
-    wide = long.unstack(RUN)
-    with_, without = (wide.xs(run, axis=1, level=[0, 1]) for run in (pair.run, pair.base))
-    change = (with_ - without).rename_axis(columns="seed").stack().rename("change").reset_index()
-    about = {"membership": pair.run[0], "shock": pair.run[1]}
-    return change.assign(**about, window=pair.window, compared=pair.compared)
+def _pairs(yearly: _Yearly, windows: Sequence[Window]) -> list[Comparison]:
+    memberships = list(dict.fromkeys(name for name, _ in yearly.runs))
+    return comparisons(memberships, [shock for _, shock in yearly.runs], windows)
