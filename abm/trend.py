@@ -61,7 +61,7 @@ def undisturbed_trend(
     need = (constant * beyond)[:, :, None, :] * imposed.need
     place = _use_growth(world, need)
     planned = (constant * beyond**demand.planned_share)[:, :, None, :] * imposed.foreseen
-    foreseen = _use_growth(world, planned)
+    foreseen = place if np.array_equal(planned, need) else _use_growth(world, planned)
     served = _supply_growth(world, foreseen)
     needed = served[:-1] + stock_months[None, :, None] * np.diff(served, axis=0)
     bought = world.flow.sum(axis=1)
@@ -122,8 +122,8 @@ def _use_growth(world: World, need: np.ndarray) -> np.ndarray:
 def _supply_growth(world: World, place: np.ndarray) -> np.ndarray:
     """[month, market, origin] output that serves an origin's opening customers as they grow."""
     sold = world.flow.sum(axis=2)
-    served = np.einsum("mij,tmj->tmi", world.flow, place)
-    return np.divide(served, sold[None], out=np.ones_like(served), where=sold[None] > 0)
+    served = (place.transpose(1, 0, 2) @ world.flow.transpose(0, 2, 1)).transpose(1, 0, 2)
+    return np.divide(served, sold[None], out=np.ones(served.shape), where=sold[None] > 0)
 
 
 def _planned_capacity(
