@@ -15,26 +15,27 @@ import numpy as np
 
 from abm.agents.buyer import Orders
 from abm.config import Contracts
-from abm.passes.ordering import firm_up, move_usual, settle_terms, usual_purchases
+from abm.passes.ordering import firm_up, remember_trade, settle_terms, usual_purchases
 from abm.world import MONTHS, World
 
 
 @dataclass
 class TermContracts:
-    """What was agreed, and what it refers to. Arrays are replaced, never written."""
+    """What was agreed, and what it refers to. Arrays are the contracts' own, written in place."""
 
     share: np.ndarray  # [market] of usual trade; zero where nothing is under contract
     firmness: float  # share of contracted tonnes taken whatever the price
     usual_flow: np.ndarray  # [market, origin, destination] t/month, mean of about the last year
-    past_price: np.ndarray  # [month of the index, market, origin] USD/kg
+    past_price: np.ndarray  # [month of the index, market, origin] USD/kg, in turn
     index: np.ndarray  # [market, origin] USD/kg that contracts pay: the mean of the past prices
+    oldest: int = 0  # row of the past prices that the next month takes
 
     @classmethod
     def opening(cls, world: World, settings: Contracts) -> TermContracts:
         """Contracts of a market that has traded its opening flows at opening prices for ever."""
         share = world.parameters["contract_share"] * settings.scale * settings.active
         past = np.repeat(world.origin_price[None], settings.index_months, axis=0)
-        return cls(share, settings.firmness, world.flow, past, past.mean(axis=0))
+        return cls(share, settings.firmness, world.flow.copy(), past, past.mean(axis=0))
 
     def settlement(
         self, flow: np.ndarray, price: np.ndarray, markup: np.ndarray, banned: np.ndarray
@@ -62,10 +63,11 @@ class TermContracts:
 
     def remember(self, flow: np.ndarray, price: np.ndarray) -> None:
         """A month has passed; where nothing was sold the index stays as it was."""
-        self.usual_flow = move_usual(self.usual_flow, flow, float(MONTHS))
-        seen = np.where(np.isnan(price), self.index, price)
-        self.past_price = np.concatenate([self.past_price[1:], seen[None]])
-        self.index = self.past_price.mean(axis=0)
+        self.past_price[self.oldest] = price
+        remember_trade(
+            flow, float(MONTHS), self.oldest, self.usual_flow, self.past_price, self.index
+        )
+        self.oldest = (self.oldest + 1) % len(self.past_price)
 
     def committed(self, banned: np.ndarray) -> np.ndarray:
         """[market, country] t/month that buyers must take under their contracts."""

@@ -447,11 +447,26 @@ def limit_by_feed(
 
 
 @compiled
-def move_usual(usual: np.ndarray, flow: np.ndarray, months: float) -> np.ndarray:
-    """[M, I, J] usual flows a month on: a part of the way to this month's."""
-    moved = np.empty(flow.shape)
+def remember_trade(
+    flow: np.ndarray,
+    months: float,
+    row: int,
+    usual: np.ndarray,
+    past_price: np.ndarray,
+    index: np.ndarray,
+) -> None:
+    """Move usual flows [M, I, J] a part of the way to this month's, and the price index, in place.
+
+    The `index` [M, I] is the mean of past prices [months of the index, M, I], of which a `row` is
+    new; where it is NaN nothing was sold, and the index takes its place.
+    """
     for m in range(flow.shape[0]):
         for i in range(flow.shape[1]):
             for j in range(flow.shape[2]):
-                moved[m, i, j] = usual[m, i, j] + (flow[m, i, j] - usual[m, i, j]) / months
-    return moved
+                usual[m, i, j] += (flow[m, i, j] - usual[m, i, j]) / months
+            if np.isnan(past_price[row, m, i]):
+                past_price[row, m, i] = index[m, i]
+            total = 0.0
+            for past in range(past_price.shape[0]):
+                total += past_price[past, m, i]
+            index[m, i] = total / past_price.shape[0]
