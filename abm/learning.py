@@ -100,8 +100,7 @@ def update_premium(model: MineralModel) -> None:
     """What certified goods earn beyond their price counts in the asks and plans of their makers."""
     books, standards = model.books, model.standards
     if not standards.strength.any():
-        if model.premium.any():
-            model.premium = np.zeros(len(model.firms))
+        model.premium = model.no_aid
         return
     earned = premium_earned(standards.premium, books.origin_price, books.flow, books.sold)
     model.premium = model.firm_traits.here(earned)

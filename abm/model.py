@@ -55,6 +55,7 @@ from abm.policy.controls import (
     alarm,
     along_chain,
     arc_measures,
+    controls_in_the_news,
     measures_in_force,
     opening_duties_apart,
     rumour,
@@ -240,11 +241,13 @@ class MineralModel(mesa.Model):
 
     def perceive(self) -> None:
         """News of controls raises perceived risk; time lets it fade."""
-        news = alarm(self.world, self.controls, self.month)
-        hearsay = self.behaviour.contagion * rumour(self.world, self.controls, self.month)
-        faded = self.state.risk * (1.0 - self.behaviour.risk_decay)
-        news = np.maximum(np.maximum(news, self.facts.alarm(self.month)), hearsay)
-        self.state.risk = np.maximum(faded, along_chain(self.world, news))
+        self.state.risk = self.state.risk * (1.0 - self.behaviour.risk_decay)
+        in_the_news = controls_in_the_news(self.controls, self.month)
+        if in_the_news or self.month in self.facts.news:
+            news = alarm(self.world, in_the_news)
+            hearsay = self.behaviour.contagion * rumour(self.world, in_the_news)
+            news = np.maximum(np.maximum(news, self.facts.alarm(self.month)), hearsay)
+            self.state.risk = np.maximum(self.state.risk, along_chain(self.world, news))
 
     def decide(self) -> None:
         """Countries, then non-allied producers, write their intentions one by one."""
@@ -261,8 +264,7 @@ class MineralModel(mesa.Model):
         retaliate(self)
         answer_tariffs(self)
         review_membership(self)
-        self.strike_support = strike_support(self)
-        self.support = self.strike_support
+        self.support = strike_support(self)
         self.plans = plan_projects(self)
 
     def order(self) -> None:
@@ -352,10 +354,10 @@ class MineralModel(mesa.Model):
         nobody = np.zeros(len(world.countries))
         self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
         self.compliance = self.standards.compliance
-        self.premium = np.zeros(len(self.firms))
+        self.no_aid = np.zeros(len(self.firms))
+        self.premium = self.support = self.no_aid
         self.availability = np.ones(len(self.firms))
         self.behind_floor = np.zeros(len(world.countries))
-        self.support = np.zeros(len(self.firms))
         self.intensity = np.ones((len(world.minerals), len(world.countries), len(world.sectors)))
 
     def _lay_out_plans(self, planning: Planning) -> None:

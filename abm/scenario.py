@@ -71,11 +71,21 @@ class DatedControl:
         """[control market] t/month at the opening that are not of validated users."""
         return self.opening_exports - (self.exports * self.validated).sum(axis=1)
 
-    def weighed(self, tonnes: np.ndarray, rows: np.ndarray) -> float:
-        """Contained tonnes [control market] of a group by the weight its limit counts."""
-        if rows.size == 1:
-            return float(tonnes[rows[0]])
-        return float((self.unit[rows] * tonnes[rows]).sum())
+    @cached_property
+    def each_alone(self) -> bool:
+        """Whether every market stands under a limit of its own, in their order."""
+        return [rows.tolist() for rows in self.groups] == [
+            [row] for row in range(self.markets.size)
+        ]
+
+    def weighed(self, tonnes: np.ndarray) -> list[float]:
+        """[group] contained tonnes [control market] by the weight that its limit counts."""
+        if self.each_alone:
+            return tonnes.tolist()
+        return [
+            float(tonnes[rows[0]] if rows.size == 1 else (self.unit[rows] * tonnes[rows]).sum())
+            for rows in self.groups
+        ]
 
     def published_tonnes(self, rows: np.ndarray) -> float:
         """The quota in tonnes a year as the limit of a group counts it."""

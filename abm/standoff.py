@@ -146,9 +146,9 @@ def update_tension(model: MineralModel) -> None:
 def update_commitment(model: MineralModel) -> None:
     """What own buyers suffer wears down how far members go along with anything."""
     settings = model.case.instruments.retaliation
-    inside = model.case.participation(model.month, "retaliation")
-    if not inside.any() and (model.commitment == 1.0).all():
+    if not model.part("retaliation").any() and (model.commitment == 1.0).all():
         return
+    inside = model.case.participation(model.month, "retaliation")
     books = model.books
     suffered = burden(books.spent, counter_duty(model), books.bought, model.state.customary_price)
     model.commitment = next_commitment(model.commitment, suffered, inside, settings)

@@ -28,6 +28,7 @@ from abm.policy.controls import (
     alarm,
     along_chain,
     arc_measures,
+    controls_in_the_news,
     measures_in_force,
     rumour,
 )
@@ -233,12 +234,12 @@ def test_news_breaks_at_announcement_and_start_in_proportion_to_dependence(
     controls = dated(tiny_world, export_ban(announced="2026-07"))
     row = gallium(tiny_world)
     share = tiny_world.flow[row, CHN] / tiny_world.flow[row].sum(axis=0)
-    heard = [m for m in range(60) if alarm(tiny_world, controls, m).any()]
+    heard = [m for m in range(60) if controls_in_the_news(controls, m)]
     assert heard == [18, START]
-    doubt = alarm(tiny_world, controls, START)
+    doubt = alarm(tiny_world, list(controls))
     np.testing.assert_allclose(doubt[row], [share[USA], 0.0, share[AUS], 0.0])
     assert not np.delete(doubt, row, axis=0).any()
-    hearsay = rumour(tiny_world, controls, START)
+    hearsay = rumour(tiny_world, list(controls))
     np.testing.assert_allclose(hearsay[row], [share[USA], 0.0, share[AUS], share[ROW]])
 
 

@@ -128,9 +128,10 @@ def measures_in_force(
     unused
         [group] t/month of approvals left over from last month, of every licence in force.
     """
-    active = tuple(control for control in controls if control.start <= month < control.end)
-    seen = np.broadcast_to(traced, before.traced.shape)
-    same = before.controls == active and np.array_equal(before.traced, seen)
+    active = tuple([control for control in controls if control.start <= month < control.end])
+    seen = traced if isinstance(traced, np.ndarray) else np.full(len(world.countries), traced)
+    same = seen is before.traced or np.array_equal(seen, before.traced)
+    same = same and before.controls == active
     arcs = before if same else arc_measures(world, active, seen)
     limits = [
         limit
@@ -237,21 +238,20 @@ def limits_of(
     gap = price_gap[control.markets, control.exporter].tolist()
     leak = np.array([_leak(control, month, seen) if leaks else 0.0 for seen in gap])
     unseen = np.array([_smuggled(control, month, seen) for seen in gap])
-    allowed = _allowed(control, month, growth, unused)
+    allowed = _allowed(control, month, growth, unused).tolist()
     holder = _holder(control)
     for scope in scopes:
-        normal = scope.exports * trend
-        exempt = scope.exempt * trend
-        astray = leak * scope.untraced * normal
-        smuggled = unseen * normal
+        trade = scope.exports * trend
+        exempt, normal = control.weighed(scope.exempt * trend), control.weighed(trade)
+        astray = control.weighed(leak * scope.untraced * trade)
+        smuggled = control.weighed(unseen * trade)
         for number, rows in enumerate(control.groups):
-            free = float(allowed[number] + control.weighed(exempt, rows))
-            carried = control.weighed(smuggled, rows)
+            free, carried = allowed[number] + exempt[number], smuggled[number]
             if control.instrument is Instrument.ban:
-                free = control.weighed(astray, rows)
+                free = astray[number]
             elif control.instrument is Instrument.licence:
-                missed = max(1.0 - free / max(control.weighed(normal, rows), 1e-300), 0.0)
-                free += control.weighed(astray, rows) * missed
+                missed = max(1.0 - free / max(normal[number], 1e-300), 0.0)
+                free += astray[number] * missed
             free += carried
             yield Limit(
                 markets=control.markets[rows],
@@ -279,7 +279,7 @@ def _allowed(
     if terms.quota_tonnes >= 0:
         return np.array([control.published_tonnes(rows) for rows in control.groups]) / MONTHS
     opening = control.opening_exports
-    return np.array([terms.quota_share * control.weighed(opening, rows) for rows in control.groups])
+    return terms.quota_share * np.array(control.weighed(opening))
 
 
 def _leak(control: DatedControl, month: int, gap: float) -> float:
@@ -306,7 +306,12 @@ def _holder(control: DatedControl) -> str:
     return "treasury" if control.rights is Rights.treasury else "exporters"
 
 
-def alarm(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:
+def controls_in_the_news(controls: tuple[DatedControl, ...], month: int) -> list[DatedControl]:
+    """Those that are announced this month, or start."""
+    return [control for control in controls if month in (control.announced, control.start)]
+
+
+def alarm(world: World, in_the_news: list[DatedControl]) -> np.ndarray:
     """[market, destination] share of supply put in doubt by news of this month.
 
     News breaks when a control is announced and again when it starts; what a buyer fears is the
@@ -314,23 +319,21 @@ def alarm(world: World, controls: tuple[DatedControl, ...], month: int) -> np.nd
     that validated users are promised.
     """
     doubt = np.zeros((len(world.markets), len(world.countries)))
-    for control in controls:
-        if month in (control.announced, control.start):
-            share = supplier_share(world, control)
-            doubt[np.ix_(control.markets, control.destinations)] += (
-                control.severity * share[:, control.destinations] * (1.0 - control.validated)
-            )
+    for control in in_the_news:
+        share = supplier_share(world, control)
+        doubt[np.ix_(control.markets, control.destinations)] += (
+            control.severity * share[:, control.destinations] * (1.0 - control.validated)
+        )
     return np.minimum(doubt, 1.0)
 
 
-def rumour(world: World, controls: tuple[DatedControl, ...], month: int) -> np.ndarray:
+def rumour(world: World, in_the_news: list[DatedControl]) -> np.ndarray:
     """[market, destination] what buyers who are not targeted would lose if they were next."""
     doubt = np.zeros((len(world.markets), len(world.countries)))
-    for control in controls:
-        if month in (control.announced, control.start):
-            feared = control.severity * supplier_share(world, control)
-            feared[:, control.exporter] = 0.0
-            doubt[control.markets] = np.maximum(doubt[control.markets], feared)
+    for control in in_the_news:
+        feared = control.severity * supplier_share(world, control)
+        feared[:, control.exporter] = 0.0
+        doubt[control.markets] = np.maximum(doubt[control.markets], feared)
     return doubt
 
 

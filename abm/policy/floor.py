@@ -57,11 +57,15 @@ def border_floor(price: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 def hold_floor(model: MineralModel) -> None:
     """Put the border floor of the month in force; the array stays while nobody's part changes."""
-    at_border = model.case.instruments.price_floor.variant is FloorVariant.border
-    part = model.part("price_floor") * at_border
+    part = model.part("price_floor")
+    if (
+        part is model.behind_floor
+        or model.case.instruments.price_floor.variant is not FloorVariant.border
+    ):
+        return
     if not np.array_equal(part, model.behind_floor):
-        model.behind_floor = part
         model.floor_price = border_floor(model.guaranteed_price, part)
+    model.behind_floor = part
 
 
 def contract_gap(strike: np.ndarray, price: np.ndarray, payback: float) -> np.ndarray:
@@ -94,9 +98,9 @@ def strike_support(model: MineralModel) -> np.ndarray:
         model.firm_traits,
         model.firms,
     )
-    covered = model.part("price_floor") * (settings.variant is FloorVariant.contracts)
-    if not covered.any():
-        return np.zeros(len(firms))
+    covered = model.part("price_floor")
+    if settings.variant is not FloorVariant.contracts or not covered.any():
+        return model.no_aid
     strike = model.guaranteed_price[:, None]
     gap = covered * contract_gap(strike, model.state.market_price, settings.payback)
     volume = settings.output_share * traits.normal_use * firms.capacity / firms.expansion
@@ -106,8 +110,10 @@ def strike_support(model: MineralModel) -> np.ndarray:
 
 def pay_support(model: MineralModel) -> None:
     """Treasuries pay the producers, or producers the treasuries, on what was sold."""
+    if model.support is model.no_aid:
+        return
     books, traits = model.books, model.firm_traits
-    due = traits.by_place(model.strike_support * books.sales, books.price.shape)
+    due = traits.by_place(model.support * books.sales, books.price.shape)
     if due.any():
         paid, back = np.maximum(due, 0.0), np.maximum(-due, 0.0)
         books.ledger.post("strike_payments", paid)

@@ -33,7 +33,7 @@ def approvals(control: DatedControl, month: int, growth: np.ndarray) -> np.ndarr
     normal = control.licensed_exports * growth[control.markets]
     terms = control.terms
     share = UNREFUSED if terms.approval_share >= 1.0 <= decided else min(terms.approval_share, 1.0)
-    return np.array([share * decided * control.weighed(normal, rows) for rows in control.groups])
+    return share * decided * np.array(control.weighed(normal))
 
 
 def decided_months(control: DatedControl, month: int) -> float:
@@ -69,7 +69,7 @@ def unused_approvals(
     for control in controls:
         if control.instrument is Instrument.licence:
             shipped = flow[control.markets, control.exporter][:, control.destinations].sum(axis=1)
-            used = np.array([control.weighed(shipped, rows) for rows in control.groups])
+            used = np.array(control.weighed(shipped))
             allowed = approvals(control, month, growth) + before.get(control, 0.0)
             kept = 1.0 - 1.0 / control.terms.licence_validity
             left[control] = kept * np.maximum(allowed - used, 0.0)
