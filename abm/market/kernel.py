@@ -28,6 +28,8 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model
 from numba.np.arrayobj import make_array, populate_array
 
+import abm.compilation  # noqa: F401  quicker typing
+
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
 # Only the entries are called from Python; the rest go without a wrapper for it, which halves the
 # time of compilation. Nothing is allocated, so references to memory are not counted (_nrt).

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+import abm.compilation  # noqa: F401  quicker typing
 from abm.market.problem import FIGURES, row_fault, shape_fault
 
 compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)

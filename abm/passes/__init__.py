@@ -9,6 +9,8 @@ Axes: M markets, I origins, J destinations, G groups of buyers, F firms.
 
 from numba import njit
 
+import abm.compilation  # noqa: F401  quicker typing
+
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
 # Loops, no slices or sums: NumPy's own operations inside compiled code take long to compile.
-compiled = njit(cache=True, error_model="numpy")
+compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)
