@@ -21,9 +21,10 @@ add up.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -317,18 +318,33 @@ def paired_levels(
     bloc and mineral are "all" where not split. Levels are 100 at opening for the basket, the mean
     in percent for a share, dollars for outlay.
     """
+    chosen = Choice(by, roles, groups, minerals, stages)
+    return _level_table(_levels(Panel.of(monthly), measure, window, chosen))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How levels are split and what they cover, as `paired_levels` says."""
+
+    by: Sequence[str] = ("country",)
+    roles: Mapping[str, str] | None = None
+    groups: Mapping[str, Mapping[str, Collection[str]]] | None = None
+    minerals: Collection[str] | None = None
+    stages: Collection[str] | None = ("refined",)
+
+
+def _levels(panel: Panel, measure: str, window: Window, chosen: Choice) -> Iterator[LevelColumns]:
+    """Columns of the levels of each membership."""
     rule = _measure(measure)
-    panel = Panel.of(monthly)
-    cells = cells_in(panel, rule.columns, window, minerals, stages)
+    cells = cells_in(panel, rule.columns, window, chosen.minerals, chosen.stages)
     basket = opening_basket(panel, cells.markets)
-    mineral_groups = _mineral_groups(cells.markets, "mineral" in by)
-    parts = []
+    mineral_groups = _mineral_groups(cells.markets, "mineral" in chosen.by)
     for membership in memberships_in(panel):
         members = panel.circles[membership]
         country_groups = (
-            [(ALL, name, tuple(own)) for name, own in groups[membership].items()]
-            if groups is not None
-            else _country_groups(cells.countries, members, by, roles)
+            [(ALL, name, tuple(own)) for name, own in chosen.groups[membership].items()]
+            if chosen.groups is not None
+            else _country_groups(cells.countries, members, chosen.by, chosen.roles)
         )
         compare = _Comparison(rule, cells, membership, basket)
         labels, levels = [], []
@@ -338,22 +354,30 @@ def paired_levels(
                 labels.append((country, bloc, mineral))
                 levels.append(compare.levels(markets, inside))
         about = (membership, window.shock, window.name, measure, rule.unit)
-        parts.append(_level_rows(about, labels, cells.seeds, np.array(levels)))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=LEVEL_COLUMNS)
+        yield _level_columns(about, labels, cells.seeds, np.array(levels))
 
 
-def _level_rows(
+def _level_table(parts: Iterable[LevelColumns]) -> pd.DataFrame:
+    found = list(parts)
+    if not found:
+        return pd.DataFrame(columns=LEVEL_COLUMNS)
+    return pd.DataFrame(
+        {name: np.concatenate([part[name] for part in found]) for name in LEVEL_COLUMNS}
+    )
+
+
+def _level_columns(
     about: tuple[str, ...], labels: Sequence[tuple[str, ...]], seeds: Sequence[int], levels: Array
-) -> pd.DataFrame:
+) -> LevelColumns:
     """Rows of one membership; levels [group, without or with, seed]."""
     count = len(labels) * len(seeds)
     texts = [np.repeat(value, count) for value in about]
     texts += [np.repeat([label[place] for label in labels], len(seeds)) for place in range(3)]
-    columns: dict[str, object] = dict(zip(LEVEL_COLUMNS, texts, strict=False))
+    columns: LevelColumns = dict(zip(LEVEL_COLUMNS, texts, strict=False))
     columns["seed"] = np.tile(np.array(seeds, dtype="int32"), len(labels))
     columns["level_without"] = levels[:, 0].reshape(-1)
     columns["level_with"] = levels[:, 1].reshape(-1)
-    return pd.DataFrame(columns)
+    return columns
 
 
 def effects_of(levels: pd.DataFrame) -> pd.DataFrame:
@@ -407,6 +431,7 @@ def paired_effects(
 
 
 EFFECT_KEYS = ["membership", "shock", "window", "measure", "unit", "country", "bloc", "mineral"]
+type LevelColumns = dict[str, NDArray[Any]]  # by the names of LEVEL_COLUMNS
 LEVEL_COLUMNS = [*EFFECT_KEYS, "seed", "level_without", "level_with"]
 EFFECT_COLUMNS = [
     *EFFECT_KEYS,
@@ -427,15 +452,16 @@ def levels_table(
     `minerals` limits the basket of a window by its name, for instance crisis -> shocked minerals.
     """
     panel = Panel.of(monthly)
-    chosen = dict(minerals or {})
-    parts = [
-        paired_levels(panel, measure, window, by=by, roles=roles, minerals=chosen.get(window.name))
+    baskets = dict(minerals or {})
+    return _level_table(
+        part
         for window in windows
         for measure in measures
         for by in (("country",), ("bloc",), ("bloc", "mineral"))
-    ]
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=LEVEL_COLUMNS)
+        for part in _levels(
+            panel, measure, window, Choice(by, roles, None, baskets.get(window.name))
+        )
+    )
 
 
 def effects_table(
