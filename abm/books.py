@@ -12,13 +12,14 @@ from abm.agents.table import Table
 from abm.ledger import Ledger
 from abm.market import Clearing
 from abm.passes.accounts import add_up_stocks, balance_tonnes, take_stock, use_up
-from abm.passes.trading import book_flows, match_sales, send_off
+from abm.passes.trading import book_flows, credit_rents, match_sales, send_off
 from abm.policy.controls import Limit
 from abm.state import State
-from abm.trade import BUYERS_SIDE, SELLERS_SIDE, LimitArcs, StageRows, TradeTerms
+from abm.trade import BUYERS_SIDE, SELLERS_SIDE, StageRows, TradeTerms
 from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
+HOLDERS = ("exporters", "treasury", "traders")  # of the right to export; traders are the last
 MINED, OF_FEED, RECYCLED = range(3)  # what firms made
 
 
@@ -70,6 +71,7 @@ class Books:
     ledger: Ledger  # who paid whom
     price: np.ndarray  # [market, country] landed price index, USD/kg
     origin_price: np.ndarray  # [market, country] USD/kg
+    by_holder: np.ndarray  # [given or taken, HOLDERS, market, country] rents
     sales: np.ndarray  # [firm]
     made: np.ndarray  # [firm]
     taken: np.ndarray  # [market, country, group] t bought by each group
@@ -80,7 +82,7 @@ class Books:
     final_use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral, country, sector]
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral]
-    # What buyers pay in rents and who gets them, by holder: [market, country] each.
+    # What buyers pay in rents and who gets them, by holder, if any: [market, country] each.
     rents: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     certificate: float = 0.0
     iterations: int = 0
@@ -107,21 +109,21 @@ class Books:
             ledger=Ledger(places),
             price=np.zeros(places),
             origin_price=np.full(places, np.nan),
+            by_holder=np.zeros((2, len(HOLDERS), *places)),
             sales=np.zeros(len(firms)),
             made=np.zeros(len(firms)),
             taken=np.zeros(state.stock.shape),
             rebate=np.zeros(places),
         )
 
-    def enter(
-        self, stage: StageRows, clearing: Clearing, terms: TradeTerms, limits: LimitArcs
-    ) -> None:
+    def enter(self, stage: StageRows, clearing: Clearing, terms: TradeTerms) -> None:
         """Book the trade of one stage, and split every dollar that its buyers pay.
 
         The outlay is what the market says buyers pay; its parts are computed without that price,
         from what sellers ask, so that their sum is a check.
         """
         rows, border = stage.markets, terms.border
+        limits = border.limits[stage.refined]
         over = book_flows(
             rows.start,
             clearing.flow,
@@ -169,7 +171,7 @@ class Books:
         return match_sales(clearing.sales, stage.firm_traits.place, self.sold.ravel())
 
     def credit_rents(
-        self, rows: slice, limits: Sequence[Limit], paid: np.ndarray, rerouted: np.ndarray
+        self, stage: StageRows, clearing: Clearing, terms: TradeTerms, limits: Sequence[Limit]
     ) -> None:
         """Book every rent to whoever holds the right.
 
@@ -178,48 +180,33 @@ class Books:
 
         Parameters
         ----------
-        rows
-            Markets of the stage.
         limits
-            Limits in force there.
-        paid
-            [limit, row, destination] rents that buyers pay, thousand USD.
-        rerouted
-            [market, origin, destination] arcs that are banned.
+            Those in force in the stage, in the order of its limited arcs.
         """
-        for limit, rents in zip(limits, paid, strict=True):
-            for holder, part in limit.holders.items() if rents.any() else ():
-                if holder not in self.rents:
-                    given, taken = np.zeros((2, *self.price.shape))
-                    self.rents[holder] = given, taken
-                given, taken = self.rents[holder]
-                given[rows] += part * rents
-                for market in limit.markets:
-                    earned = part * rents[market - rows.start].sum()
-                    self._credit(taken, (market, limit.origin), holder, earned, rerouted)
+        arcs, controls = terms.border.limits[stage.refined], terms.border.terms.controls
+        shares = [limit.holders for limit in limits]
+        given, taken = self.by_holder
+        credit_rents(
+            stage.markets.start,
+            clearing.rent,
+            arcs.limit,
+            arcs.market,
+            arcs.origin,
+            arcs.destination,
+            controls.unit,
+            np.array([[share.get(holder, 0.0) for holder in HOLDERS] for share in shares]),
+            self.flow,
+            controls.rerouted,
+            given,
+            taken,
+        )
+        for row, holder in enumerate(HOLDERS):
+            if given[row].any():
+                self.rents[holder] = given[row], taken[row]
 
     def rents_received(self, holder: str) -> np.ndarray:
         """[market, country] rents of one kind of holder, thousand USD."""
         return self.ledger.received(f"rents_of_{holder}")
-
-    def _credit(
-        self,
-        taken: np.ndarray,
-        place: tuple[int, int],
-        holder: str,
-        rent: float,
-        rerouted: np.ndarray,
-    ) -> None:
-        """Add a rent on what a place exports to the country of its holder, or of the traders."""
-        if holder == "traders" and rerouted[place].any():
-            market, origin = place
-            bought = np.where(rerouted[place], 0.0, self.flow[place])
-            bought[origin] = 0.0
-            total = bought.sum()
-            if total > 0:
-                taken[market] += rent * (bought / total)
-                return
-        taken[place] += rent
 
     def produce(self, made: np.ndarray, firms: Table, traits: FirmTraits) -> None:
         """Add output to inventories and take sales out."""

@@ -19,7 +19,6 @@ from abm.trade import (
     build_problem,
     by_weight,
     contained,
-    rents_paid,
 )
 
 if TYPE_CHECKING:
@@ -96,12 +95,10 @@ def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Prob
 def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> None:
     """Enter the trade in the books, share the goods among those who ordered, and ship them."""
     books, measures, rows = model.books, model.measures, stage.markets
-    limits = model.border.limits[stage.refined]
-    books.enter(stage, clearing, model.terms, limits)
-    if limits.number.size:
-        held = [measures.limits[number] for number in limits.number]
-        paid = rents_paid(limits, clearing, measures.arcs.unit[rows])
-        books.credit_rents(rows, held, paid, measures.arcs.rerouted)
+    books.enter(stage, clearing, model.terms)
+    held = [measures.limits[number] for number in model.border.limits[stage.refined].number]
+    if held:
+        books.credit_rents(stage, clearing, model.terms, held)
     share_bought(model, rows)
     ship(model.state, model.lanes.voyage, rows, clearing.flow, books.taken[rows])
     if not stage.refined:

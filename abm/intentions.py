@@ -247,13 +247,18 @@ def border_in_force(model: MineralModel, last: Border | None) -> Border:
     tariff = tariff + terms.standards.levy
     addition = terms.lanes.freight + terms.controls.detour + terms.compliance
     shut = np.isinf(addition)
+    wedge = (1.0 + terms.controls.tax) * (1.0 + tariff)
+    usual = model.world.export_markup
+    markup = usual + (1.0 + usual) * terms.standards.premium
     return Border(
         terms,
         tariff,
-        wedge=(1.0 + terms.controls.tax) * (1.0 + tariff),
+        wedge=wedge,
         addition=np.where(shut, 0.0, addition),
         opening_gap=np.where(shut, -np.inf, model.world.opening_gap + terms.standards.appeal),
         pool=pooled_share(model.world.flow, terms.pooling),
+        markup=markup,
+        factor=(1.0 + markup) * wedge,
         limits={stage.refined: limit_arcs(model.measures.limits, stage) for stage in model.stages},
     )
 
@@ -261,12 +266,13 @@ def border_in_force(model: MineralModel, last: Border | None) -> Border:
 def trade_terms(model: MineralModel) -> TradeTerms:
     """What stands between sellers and buyers this month: mark-ups, wedges and sourcing weights."""
     world, border, state = model.world, model.border, model.state
-    markup, factor = charge(
-        world.export_markup,
+    charge(
         model.producers.country,
         model.producers.markup,
         border.terms.standards.premium,
         border.wedge,
+        border.markup,
+        border.factor,
     )
     pooled = pooled_part(
         border.pool,
@@ -284,7 +290,7 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         state.familiarity,
         border.opening_gap,
     )
-    return TradeTerms(border, markup, factor, notional, log_weight)
+    return TradeTerms(border, border.markup, border.factor, notional, log_weight)
 
 
 def firm_offers(model: MineralModel, stage: StageRows) -> Offers:

@@ -81,6 +81,10 @@ class Border:
     addition: np.ndarray  # USD/kg: freight, detours and compliance; zero where there is no way
     opening_gap: np.ndarray  # price over landed at the opening, in dispersion; -inf: no way
     pool: np.ndarray  # [market, origin] share of each origin in what members would buy together
+    # Fraction of the home price, and delivered price per unit of it before costs per kg; the rows
+    # of those who set mark-ups themselves are written every month.
+    markup: np.ndarray
+    factor: np.ndarray
     limits: dict[bool, LimitArcs]  # by stage: is it the refined one
 
 
@@ -89,8 +93,8 @@ class TradeTerms:
     """What stands between a seller's price and a buyer's, [market, origin, destination]."""
 
     border: Border
-    markup: np.ndarray  # fraction of the home price
-    factor: np.ndarray  # delivered price per unit of the seller's price, before costs per kg
+    markup: np.ndarray  # as in the border
+    factor: np.ndarray
     notional: np.ndarray  # sourcing shares before price and habit, not normalised
     log_weight: np.ndarray
 
@@ -317,12 +321,3 @@ def contained(clearing: Clearing, problem: Problem, unit: np.ndarray) -> Clearin
 def firm_units(offsets: np.ndarray, unit: np.ndarray, firms: int) -> np.ndarray:
     """[firm] the unit of each firm's market; firms stand market by market."""
     return np.repeat(unit, np.diff(np.append(offsets[:, 0], firms)))
-
-
-def rents_paid(limits: LimitArcs, clearing: Clearing, unit: np.ndarray) -> np.ndarray:
-    """[limit, market, destination] rent paid to the holders of each limit, thousand USD."""
-    tonnes = clearing.flow[limits.market, limits.origin, limits.destination]
-    shape = (limits.number.size, clearing.flow.shape[0], clearing.flow.shape[2])
-    cell = np.ravel_multi_index((limits.limit, limits.market, limits.destination), shape)
-    paid = clearing.rent[limits.limit] * unit[limits.market] * tonnes
-    return np.bincount(cell, paid, shape[0] * shape[1] * shape[2]).reshape(shape)

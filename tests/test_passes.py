@@ -12,6 +12,7 @@ from abm.passes.ordering import bid_for_stockpiles, grow_need, price_substitutes
 from abm.passes.trading import (
     book_flows,
     charge,
+    credit_rents,
     mix_price,
     part_of_new_plants,
     scale_use,
@@ -76,10 +77,12 @@ def test_dominant_sellers_charge_their_own_markups_and_certified_goods_a_premium
     draw = draws(7)
     usual, premium, wedge = draw.uniform(0, 1, (3, *arcs))
     own = draw.uniform(0, 1, (1, MARKETS, PLACES))
-    markup, factor = charge(usual, np.array([2]), own, premium, wedge)
-    usual[:, 2] = own[0]
-    np.testing.assert_allclose(1 + markup, (1 + usual) * (1 + premium), rtol=1e-12)
-    np.testing.assert_allclose(factor, (1 + markup) * wedge, rtol=1e-12)
+    markup, factor = usual.copy(), usual.copy()
+    charge(np.array([2]), own, premium, wedge, markup, factor)
+    np.testing.assert_allclose(1 + markup[:, 2], (1 + own[0]) * (1 + premium[:, 2]), rtol=1e-12)
+    np.testing.assert_allclose(factor[:, 2], (1 + markup[:, 2]) * wedge[:, 2], rtol=1e-12)
+    for values in (markup, factor):
+        np.testing.assert_array_equal(np.delete(values, 2, axis=1), np.delete(usual, 2, axis=1))
 
 
 @given(seed=seeds, pace=st.floats(0.0, 1.0))
@@ -304,6 +307,32 @@ def test_a_price_that_nobody_receives_is_left_over(wrong: float) -> None:
     price[1, 2, 3] += wrong
     *_, over = booked(flow, price, terms)
     np.testing.assert_allclose(over, 10.0 * wrong / (10.0 * price[1].sum()), rtol=1e-6)
+
+
+@given(seed=seeds)
+def test_rents_go_to_their_holders_and_those_of_detours_where_goods_still_go(seed: int) -> None:
+    draw = draws(seed)
+    flow, rerouted = some_flow(draw), np.zeros(arcs, dtype=bool)
+    rerouted[0, 2, [1, 3]] = rerouted[1, 3] = True  # of the last, nothing goes anywhere else
+    rent, part = draw.uniform(0, 2, 2), draw.dirichlet(np.ones(3), 2)
+    limit, market = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
+    origin, destination = np.array([2, 2, 3, 3]), np.array([1, 3, 0, 0])
+    unit = draw.uniform(1, 2, MARKETS)
+    given, taken = np.zeros((2, 3, MARKETS, PLACES))
+    arc = (limit, market, origin, destination)
+    credit_rents(0, rent, *arc, unit, part, flow, rerouted, given, taken)
+    owed, earned = np.zeros((2, 3, MARKETS, PLACES))
+    for g, m, i, j in zip(*arc, strict=True):
+        for h in range(3):
+            held = part[g, h] * rent[g] * unit[m] * flow[m, i, j]
+            owed[h, m, j] += held
+            kept = np.where(rerouted[m, i] | (np.arange(PLACES) == i), 0.0, flow[m, i])
+            if h == 2 and rerouted[m, i].any() and kept.sum() > 0:
+                earned[h, m] += held * kept / kept.sum()
+            else:
+                earned[h, m, i] += held
+    np.testing.assert_allclose(given, owed, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(taken, earned, rtol=1e-12, atol=1e-12)
 
 
 # Goods ----------------------------------------------------------------------------------------

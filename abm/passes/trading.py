@@ -73,29 +73,26 @@ def weigh_arcs(
 
 @compiled
 def charge(
-    export_markup: np.ndarray,
     seller: np.ndarray,
     own_markup: np.ndarray,
     premium: np.ndarray,
     wedge: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mark-ups over the home price, and delivered price per unit of it before costs, [M, I, J].
+    markup: np.ndarray,
+    factor: np.ndarray,
+) -> None:
+    """Write the rows of origins that set their own mark-ups, in `markup` and `factor` [M, I, J].
 
-    Some origins, `seller` [P], set their `own_markup` [P, M, J]; on top comes the `premium`
-    [M, I, J] of certified goods, a fraction. Taxes and tariff are the `wedge` [M, I, J].
+    Over the home price a `seller` [P] takes its `own_markup` [P, M, J] and on top the `premium`
+    [M, I, J] of certified goods, both fractions. The factor, the delivered price per unit of the
+    home price before costs, holds the `wedge` [M, I, J] of taxes and tariff as well.
     """
-    markup, factor = export_markup.copy(), np.empty(export_markup.shape)
-    markets, origins, destinations = markup.shape
     for p in range(seller.size):
-        for m in range(markets):
-            for j in range(destinations):
-                markup[m, seller[p], j] = own_markup[p, m, j]
-    for m in range(markets):
-        for i in range(origins):
-            for j in range(destinations):
-                markup[m, i, j] += (1.0 + markup[m, i, j]) * premium[m, i, j]
+        i = seller[p]
+        for m in range(markup.shape[0]):
+            for j in range(markup.shape[2]):
+                own = own_markup[p, m, j]
+                markup[m, i, j] = own + (1.0 + own) * premium[m, i, j]
                 factor[m, i, j] = (1.0 + markup[m, i, j]) * wedge[m, i, j]
-    return markup, factor
 
 
 @compiled
@@ -182,6 +179,48 @@ def book_flows(
         if not share <= worst:  # no number counts as the most
             worst = share if worst == worst else worst
     return worst
+
+
+@compiled
+def credit_rents(
+    first: int,
+    rent: np.ndarray,
+    limit: np.ndarray,
+    market: np.ndarray,
+    origin: np.ndarray,
+    destination: np.ndarray,
+    unit: np.ndarray,
+    part: np.ndarray,
+    flow: np.ndarray,
+    rerouted: np.ndarray,
+    given: np.ndarray,
+    taken: np.ndarray,
+) -> None:
+    """Add rents that buyers have `given` and holders have `taken`, [H, M, J] thousand USD.
+
+    Limits, their arcs, `unit` and `first` as in `book_flows`; `part` [G, H] of a limit's rent goes
+    to each kind of holder. The last kind are traders, who sit where `flow` [M, I, J] still may go
+    if goods of an origin are `rerouted` [M, I, J]; else holders sit in the origin.
+    """
+    traders, places = part.shape[1] - 1, flow.shape[1]
+    for a in range(limit.size):
+        m, i, j, g = first + market[a], origin[a], destination[a], limit[a]
+        paid = rent[g] * unit[m] * flow[m, i, j]
+        for h in range(part.shape[1]):
+            held, elsewhere, hidden = part[g, h] * paid, 0.0, False
+            if held == 0.0:
+                continue
+            given[h, m, j] += held
+            if h == traders:
+                for k in range(places):
+                    hidden |= rerouted[m, i, k]
+                    elsewhere += 0.0 if k == i or rerouted[m, i, k] else flow[m, i, k]
+            if not (hidden and elsewhere > 0.0):
+                taken[h, m, i] += held
+                continue
+            for k in range(places):
+                if k != i and not rerouted[m, i, k]:
+                    taken[h, m, k] += held * (flow[m, i, k] / elsewhere)
 
 
 @compiled
