@@ -6,6 +6,7 @@ out the same whatever the number of processes.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -131,7 +132,7 @@ def one_run(config: Config, seed: int, case: int, months: int | None = None) -> 
 def first_month(config: Config) -> None:
     """Run one month, so that what it needs is compiled; the user is told where that takes long."""
     first_world(config)
-    with told_if_slow():
+    with told_if_slow(), all_kept():
         one_run(config, config.first_seed, 0, months=1)
 
 
@@ -156,7 +157,7 @@ def first_clearing() -> None:
         dispersion=one,
         **bids_and_limits,
     )
-    with told_if_slow():
+    with told_if_slow(), all_kept():
         clear(problem)
 
 
@@ -169,7 +170,7 @@ def rehearse(config: Config) -> None:
     scenario = scenarios(config, shared.world)[0]
     model = MineralModel(shared.world, scenario, shared.events, config)
     model.stages = []
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), all_kept():
         model.step()
 
 
@@ -183,6 +184,18 @@ def told_if_slow() -> Iterator[None]:
         yield
     finally:
         notice.cancel()
+
+
+@contextmanager
+def all_kept() -> Iterator[None]:
+    """Look for no garbage: to go again and again through what compiling keeps is a tenth of it."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def first_world(config: Config) -> None:
