@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from abm.agents.buyer import BuyerTraits, Orders
 from abm.agents.firm import FirmTraits
 from abm.market import Clearing, Problem
-from abm.passes.trading import step_and_ramp, weigh_arcs
+from abm.passes.trading import step_and_ramp, to_every_group, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets
@@ -129,6 +130,12 @@ class StageRows:
     firm_traits: FirmTraits  # of the firms of the stage
     buyers: BuyerTraits  # of the markets of the stage
 
+    @cached_property
+    def reference_price(self) -> np.ndarray:
+        """[row, country, group] USD/kg landed at the opening."""
+        price, need = self.buyers.reference_price, self.buyers.need
+        return to_every_group(price, 0, *need.shape[::2])
+
 
 def stages_in_order(world: World, firms: FirmTraits, buyers: BuyerTraits) -> list[StageRows]:
     """The stages that have markets, in the order they clear: mined, then refined."""
@@ -247,10 +254,10 @@ def build_problem(
         high_ask=high_ask,
         firm_offset=2 * stage.offsets,
         need=floor,
-        reference_price=every_group(stage.buyers.reference_price, floor.shape),
+        reference_price=stage.reference_price,
         elasticity=stage.buyers.elasticity,
-        backstop_price=every_group(backstop[rows], floor.shape),
-        choke_price=every_group(choke[rows], floor.shape),
+        backstop_price=to_every_group(backstop, rows.start, rows.stop, floor.shape[2]),
+        choke_price=to_every_group(choke, rows.start, rows.stop, floor.shape[2]),
         bid_quantity=orders.bid_quantity[rows],
         bid_low=orders.bid_low[rows],
         bid_high=orders.bid_high[rows],
@@ -267,13 +274,6 @@ def build_problem(
         market_names=stage.names,
         country_names=world.countries,
     )
-
-
-def every_group(price: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[row, country, group] the same price for every group of buyers."""
-    prices = np.empty(shape)
-    prices[:] = price[:, :, None]
-    return prices
 
 
 def by_weight(problem: Problem, unit: np.ndarray) -> Problem:

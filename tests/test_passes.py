@@ -18,6 +18,7 @@ from abm.passes.trading import (
     scale_use,
     send_off,
     share_purchases,
+    to_every_group,
     weigh_arcs,
 )
 from abm.world import World
@@ -64,6 +65,12 @@ def test_weights_are_those_of_shares_pool_size_and_habit(seed: int) -> None:
     weight = expected * familiarity * np.exp(gap)
     np.testing.assert_allclose(np.exp(log_weight), weight, rtol=1e-12, atol=1e-15)
     assert np.isneginf(log_weight[2, 1]).all()
+
+
+def test_a_price_is_that_of_every_group() -> None:
+    price = draws(8).uniform(1, 9, (MARKETS, PLACES))
+    found = to_every_group(price, 1, MARKETS, GROUPS)
+    np.testing.assert_array_equal(found, np.repeat(price[1:, :, None], GROUPS, axis=2))
 
 
 def test_only_need_beyond_a_margin_is_that_of_new_plants() -> None:

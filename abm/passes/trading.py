@@ -6,6 +6,17 @@ from abm.passes import compiled
 
 
 @compiled
+def to_every_group(price: np.ndarray, first: int, last: int, groups: int) -> np.ndarray:
+    """[R, J, G] the price [M, J] of markets `first` to `last`, the same for every group."""
+    prices = np.empty((last - first, price.shape[1], groups))
+    for m in range(first, last):
+        for j in range(price.shape[1]):
+            for g in range(groups):
+                prices[m - first, j, g] = price[m, j]
+    return prices
+
+
+@compiled
 def part_of_new_plants(
     need: np.ndarray, growth: np.ndarray, planned: np.ndarray, margin: float
 ) -> np.ndarray:
