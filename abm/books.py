@@ -11,7 +11,7 @@ from abm.agents.firm import FirmTraits
 from abm.agents.table import Table
 from abm.ledger import Ledger
 from abm.market import Clearing
-from abm.passes.accounts import add_up_stocks, balance_tonnes, take_stock, use_up
+from abm.passes.accounts import add_up_stocks, take_stock, use_up
 from abm.passes.trading import book_flows, credit_rents, match_sales, send_off
 from abm.policy.controls import Limit
 from abm.state import State
@@ -20,7 +20,7 @@ from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
 HOLDERS = ("exporters", "treasury", "traders")  # of the right to export; traders are the last
-MINED, OF_FEED, RECYCLED = range(3)  # what firms made
+OF_FEED, RECYCLED = range(2)  # what firms made, but for what they mined
 
 
 class BooksDoNotBalance(RuntimeError):
@@ -76,8 +76,9 @@ class Books:
     made: np.ndarray  # [firm]
     taken: np.ndarray  # [market, country, group] t bought by each group
     rebate: np.ndarray  # [market, country] what contracts make cheaper
-    # [MINED, OF_FEED or RECYCLED, market, country] t made
-    output: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    average_price: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
+    output: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [kind, market, country]
+    fresh: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral] not made of feed
     use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country, group]
     final_use: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [mineral, country, sector]
     feed_used: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
@@ -154,8 +155,14 @@ class Books:
         self.iterations += int(clearing.iterations.sum())
         self.sales[stage.firms] = self._exact_sales(stage, clearing)
 
-    def post_trade(self) -> None:
-        """Enter what the buyers of all stages have paid."""
+    def post_trade(self, choke: np.ndarray) -> None:
+        """Enter what the buyers of all stages have paid, and note the mean price of each country.
+
+        Where nothing was bought, that is the price index buyers faced, at most the choke price
+        [market, country].
+        """
+        usual = np.minimum(self.price, choke)
+        self.average_price = np.divide(self.spent, self.bought, out=usual, where=self.bought > 0)
         post = self.ledger.post
         post("goods", self.goods, self.receipts)
         post("export_tax", self.taxed, self.export_tax)
@@ -211,7 +218,7 @@ class Books:
     def produce(self, made: np.ndarray, firms: Table, traits: FirmTraits) -> None:
         """Add output to inventories and take sales out."""
         self.made = made
-        output = take_stock(
+        output, self.fresh = take_stock(
             firms.inventory,
             made,
             self.sales,
@@ -221,6 +228,8 @@ class Books:
             traits.recycles,
             traits.place,
             self.price.size,
+            traits.mineral,
+            len(self.world.minerals),
         )
         self.output = output.reshape(-1, *self.price.shape)
 
@@ -229,8 +238,7 @@ class Books:
     ) -> None:
         """Refiners turn feed into product, states hand over stock, and users take what they want.
 
-        What the yield leaves of feed is lost, and final users take what they want as far as it is
-        there.
+        What the yield leaves of feed is lost; users get what they want as far as it is there.
 
         Parameters
         ----------
@@ -264,14 +272,11 @@ class Books:
         for _, received in self.rents.values():
             lost_rent -= received.sum(axis=1)
         self._note_money_gap(lost_rent, self.spent.sum(axis=1))
-        gap = balance_tonnes(
-            stocks_by_mineral(world, state, firms) - self.opening_stocks,
-            self.opening_stocks,
-            self.output,
-            self.final_use,
-            self.losses,
-            world.mineral_of_market,
-        )
+        used = self.final_use.sum(axis=(1, 2))
+        change = stocks_by_mineral(world, state, firms) - self.opening_stocks
+        # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
+        volume = np.maximum(self.fresh + used, 1e-5 * np.maximum(self.opening_stocks, 1e-300))
+        gap = np.abs(change - (self.fresh - used - self.losses)) / volume
         self.tonnes_gap = float(gap.max())
         if not self.tonnes_gap <= BALANCE_TOLERANCE:
             worst = world.minerals[int(np.nanargmax(gap))]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from abm.passes.accounts import weigh_dearness
 from abm.world import World
 
 
@@ -50,4 +49,6 @@ def dearness(world: World, use: FinalUse, price: np.ndarray, reference: np.ndarr
     price, reference
         [market, country] USD/kg, now and at the opening.
     """
-    return weigh_dearness(price, reference, use.stage_share, use.world_share, world.mined_market)
+    own = by_mineral(world, use.stage_share * (price / reference))
+    mean = np.einsum("kc,kc->k", use.world_share, own)
+    return np.where(use.world_share > 0, own, mean[:, None])

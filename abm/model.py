@@ -83,7 +83,7 @@ from abm.substitution import adapt_intensity, fund_research, opening_technology
 from abm.tension import opening_stand
 from abm.trade import LimitedTrade, stages_in_order
 from abm.trend import undisturbed_trend
-from abm.welfare import add_sector_figures, month_surplus, users_gain
+from abm.welfare import month_surplus, sector_figures
 from abm.world import KG, MONTHS, World
 
 
@@ -277,7 +277,7 @@ class MineralModel(mesa.Model):
     def settle(self) -> None:
         """Production, use and stocks are settled, and the identities checked."""
         books, state, traits = self.books, self.state, self.firm_traits
-        books.post_trade()
+        books.post_trade(self.choke)
         target = traits.stock_months * self.firms.capacity
         made = firm.production(
             books.sales,
@@ -298,7 +298,7 @@ class MineralModel(mesa.Model):
         settle_stockpiles(self)
         state.called_stock = self.called
         books.ledger.close()
-        self.gain = users_gain(self)
+        self.sectors = sector_figures(self)
         self.surplus = month_surplus(self)
         books.close(state, self.firms, self.month_label)
 
@@ -325,7 +325,7 @@ class MineralModel(mesa.Model):
         record.member[month] = self.members
         record.keep_accounts(year, books.ledger)
         record.surplus[year] += KG * self.surplus
-        add_sector_figures(self, record.sectors[year])
+        record.sectors[year] += self.sectors
         record.tension[month] = self.tension.level
         record.commitment[month] = self.commitment
         record.restricted[month] = self.held_back

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from abm.passes.accounts import value_stockpiles
+import numpy as np
+
+from abm.state import STATE
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
@@ -18,16 +20,24 @@ def settle_stockpiles(model: MineralModel) -> None:
     receiving country's buyers pay, and the proceeds go to the givers by tonnes.
     """
     books, settings = model.books, model.case.instruments.stockpiles
-    purchases, proceeds, income, cost = value_stockpiles(
-        books.by_buyer,
-        books.price,
-        model.choke,
-        books.taken,
-        model.state.stock,
-        model.received,
-        model.given,
-        (settings.storage + settings.financing) / MONTHS,
-    )
+    refined = model.world.refined_rows
+    price = books.average_price[refined]
+    purchases, cost = np.zeros((2, *books.price.shape))
+    np.multiply(price, books.taken[refined, :, STATE], out=purchases[refined])
+    rate = (settings.storage + settings.financing) / MONTHS
+    np.multiply(rate * price, model.state.stock[refined, :, STATE], out=cost[refined])
     books.ledger.post("stockpile_purchases", purchases)
-    books.ledger.post("stockpile_sales", proceeds, income)
+    if model.received.any():
+        sell_released(model, price)
     books.ledger.post("stockholding", cost)
+
+
+def sell_released(model: MineralModel, price: np.ndarray) -> None:
+    """Buyers pay their price [mineral, country] for what states have released."""
+    refined = model.world.refined_rows
+    proceeds, income = np.zeros((2, *model.books.price.shape))
+    proceeds[refined] = price * model.received
+    total = model.given.sum(axis=1, keepdims=True)
+    shares = np.divide(model.given, total, out=np.zeros(model.given.shape), where=total > 0)
+    income[refined] = shares * proceeds[refined].sum(axis=1, keepdims=True)
+    model.books.ledger.post("stockpile_sales", proceeds, income)

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents.buyer import LEAST_PRICE_RATIO
-from abm.passes.accounts import add_sectors, cost_by_place, share_worth, value_use
+from abm.passes.accounts import cost_by_place, measure_sectors, share_worth
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
 
 # Who gains and who loses, in the order of the first axis of `month_surplus`.
 PARTIES = ("consumers", "producers", "rents", "treasury")
-# What is known of each sector, in the order of the first axis of `add_sector_figures`.
+# What is known of each sector, in the order of the first axis of `sector_figures`.
 SECTOR_FIGURES = ("need_t", "use_t", "uncovered_t", "outlay_usd", "surplus_usd")
+SURPLUS = SECTOR_FIGURES.index("surplus_usd")
 
 
 def month_surplus(model: MineralModel) -> np.ndarray:
@@ -34,7 +35,7 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     """
     books, state = model.books, model.state
     return share_worth(
-        model.gain,
+        model.sectors[SURPLUS],
         books.use,
         books.taken,
         model.released,
@@ -45,32 +46,37 @@ def month_surplus(model: MineralModel) -> np.ndarray:
         books.ledger.net,
         books.rents_received("exporters"),
         sales_cost(model),
-        books.by_buyer,
-        books.price,
-        model.choke,
+        books.average_price,
     )
 
 
-def users_gain(model: MineralModel) -> np.ndarray:
-    """[market, country, sector] thousand USD above the price; goods that are missing earn none.
+def sector_figures(model: MineralModel) -> np.ndarray:
+    """[figure, market, country, sector] of the month: tonnes, and thousand USD.
 
-    With a logit over origins the price index P is the unit cost of the composite good, and the
-    area under D(P) is the exact measure of surplus (Small and Rosen 1981). It ends at the choke
-    price, so it is finite also where demand is inelastic.
+    Figures are `SECTOR_FIGURES`. Uncovered is the need of the coming months
+    (`accounting.uncovered_months`) that the stock on hand does not cover, per month.
 
-    What is at hand goes to all uses alike: a tenth missing takes a tenth of the surplus. Thrift
-    and research are no loss to those who can do without the mineral: uses are valued on the demand
-    of the opening, whatever research has made of the substitute, and a use that has been redesigned
-    is taken to cost what the mineral cost at the opening.
+    The surplus is what users gain above the price; goods that are missing earn none. With a logit
+    over origins the price index P is the unit cost of the composite good, and the area under D(P)
+    is the exact measure of surplus (Small and Rosen 1981). It ends at the choke price, so it is
+    finite also where demand is inelastic. What is at hand goes to all uses alike: a tenth missing
+    takes a tenth of the surplus. Thrift and research are no loss to those who can do without the
+    mineral: uses are valued on the demand of the opening, whatever research has made of the
+    substitute, and a use that has been redesigned is taken to cost what the mineral cost at the
+    opening.
     """
-    traits, (backstop, choke) = model.buyers, model.unaided
-    return value_use(
+    books, traits, (backstop, choke) = model.books, model.buyers, model.unaided
+    return measure_sectors(
         model.need,
         model.desired,
-        model.books.use,
+        books.use,
+        model.state.stock,
+        books.taken,
+        books.average_price,
+        model.config.accounting.uncovered_months,
         model.intensity,
         model.world.mineral_of_market,
-        model.books.price,
+        books.price,
         traits.reference_price,
         traits.elasticity,
         backstop,
@@ -99,23 +105,3 @@ def sales_cost(model: MineralModel) -> np.ndarray:
         traits.place,
         shape[0] * shape[1],
     ).reshape(shape)
-
-
-def add_sector_figures(model: MineralModel, year: np.ndarray) -> None:
-    """Add the month to a year's [figure, market, country, sector]: tonnes, and thousand USD.
-
-    Uncovered is the need of the coming months (`accounting.uncovered_months`) that the stock on
-    hand does not cover, per month.
-    """
-    books = model.books
-    add_sectors(
-        year,
-        model.need,
-        books.use,
-        model.state.stock,
-        books.taken,
-        books.spent,
-        books.bought,
-        model.gain,
-        model.config.accounting.uncovered_months,
-    )

@@ -56,7 +56,7 @@ def test_treasuries_pay_for_purchases_and_for_holding_and_earn_from_release(
             assert model.state.stock[row, USA, -1] > before[USA]
             holding = 0.09 / 12.0 * paid * model.state.stock[row, USA, -1]
             assert entries["stockholding"].paid[row, USA] == pytest.approx(holding)
-        sold += entries["stockpile_sales"].received[row].sum()
+        sold += model.books.ledger.received("stockpile_sales")[row].sum()
         net = sum(model.books.ledger.balance(account).sum() for account in Account)
         assert abs(net) < 1e-9 * model.books.spent.sum()
     assert sold > 0.0

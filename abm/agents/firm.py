@@ -14,7 +14,7 @@ import numpy as np
 
 from abm.agents.table import Column, Row
 from abm.config import Behaviour
-from abm.passes.accounts import add_stock, raise_cost, share_out, sum_at, sum_where
+from abm.passes.accounts import add_stock, raise_cost, share_out, sum_at
 from abm.passes.planning import drift_markups, follow_price, move_asks, restock, sell_ramps
 from abm.world import MONTHS, World
 
@@ -72,12 +72,6 @@ class FirmTraits:
     def by_place(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """[market, country] sums of a figure of the firms."""
         return sum_at(self.place, values, shape[0] * shape[1]).reshape(shape)
-
-    def by_place_of(
-        self, chosen: np.ndarray, values: np.ndarray, shape: tuple[int, ...]
-    ) -> np.ndarray:
-        """[market, country] sums of a figure of the `chosen` firms."""
-        return sum_where(chosen, self.place, values, shape[0] * shape[1]).reshape(shape)
 
 
 def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:

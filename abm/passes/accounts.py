@@ -66,10 +66,14 @@ def demand_surplus(
 
 
 @compiled
-def value_use(
+def measure_sectors(
     need: np.ndarray,
     desired: np.ndarray,
     use: np.ndarray,
+    stock: np.ndarray,
+    taken: np.ndarray,
+    paid: np.ndarray,
+    months: float,
     intensity: np.ndarray,
     mineral: np.ndarray,
     price: np.ndarray,
@@ -79,20 +83,25 @@ def value_use(
     choke: np.ndarray,
     least_ratio: float,
 ) -> np.ndarray:
-    """[M, J, S] `unit_surplus` of the sectors' need, as far as what is desired is used.
+    """[5, M, J, S] need, use, need of so many months that no stock covers, outlay, and surplus.
 
-    Arrays are [M, J, G], sectors being all groups but the first and the last; prices [M, J]. What
-    `intensity` [K, J, S] below one has freed of need earns the surplus at the reference price.
+    Arrays are [M, J, G], sectors being all groups but the first and the last; prices [M, J], of
+    which `paid` is the mean. The surplus is `unit_surplus` of the need, as far as what is desired
+    is used; what `intensity` [K, J, S] below one has freed of need earns it at the reference price.
     """
     markets, countries, groups = need.shape
-    gain = np.zeros((markets, countries, groups - 2))
+    figures = np.zeros((5, markets, countries, groups - 2))
     for m in range(markets):
         for j in range(countries):
             unit, calm, last = 0.0, np.nan, np.nan
             for g in range(1, groups - 1):
-                wanted = need[m, j, g]
+                s, wanted = g - 1, need[m, j, g]
+                figures[3, m, j, s] = taken[m, j, g] * paid[m, j]
                 if wanted == 0.0:
                     continue
+                figures[0, m, j, s] = wanted
+                figures[1, m, j, s] = use[m, j, g]
+                figures[2, m, j, s] = max(wanted - stock[m, j, g] / months, 0.0)
                 first = reference_price[m, j]
                 if elasticity[m, j, g] != last:
                     last, calm = elasticity[m, j, g], np.nan
@@ -100,15 +109,15 @@ def value_use(
                         price[m, j], first, last, backstop[m, j], choke[m, j], least_ratio
                     )
                 if desired[m, j, g] > 0.0:
-                    gain[m, j, g - 1] = wanted * unit * (use[m, j, g] / desired[m, j, g])
-                kept = intensity[mineral[m], j, g - 1]
+                    figures[4, m, j, s] = wanted * unit * (use[m, j, g] / desired[m, j, g])
+                kept = intensity[mineral[m], j, s]
                 if kept != 1.0:
                     if np.isnan(calm):
                         calm = unit_surplus(
                             first, first, last, backstop[m, j], choke[m, j], least_ratio
                         )
-                    gain[m, j, g - 1] += wanted * (1.0 / kept - 1.0) * calm
-    return gain
+                    figures[4, m, j, s] += wanted * (1.0 / kept - 1.0) * calm
+    return figures
 
 
 @compiled
@@ -124,18 +133,16 @@ def share_worth(
     net: np.ndarray,
     rents: np.ndarray,
     asked: np.ndarray,
-    by_buyer: np.ndarray,
-    price: np.ndarray,
-    choke: np.ndarray,
+    paid: np.ndarray,
 ) -> np.ndarray:
     """[4, M, J] what a month was worth to users, producers, holders of rents and the treasury.
 
     To the `net` cash of buyers, producers, traders, treasury and fund [A, M, J] come the `gain` of
-    sectors [M, J, S], what they use [M, J, G] at the mean price paid, and what is put in store at
-    the reference price: what was `taken` and `released` and not used, less the feed that went into
-    production and the stock `given` [K, J] by the states of the last markets. Buyers' cash is
-    shared by tonnes taken. Tonnes bought and money spent stand first `by_buyer` [side, M, J]; what
-    firms `asked` for their sales and the `rents` of exporters are [M, J] and go from producers.
+    sectors [M, J, S], what they use [M, J, G] at the mean price `paid` [M, J], and what is put in
+    store at the reference price: what was `taken` and `released` and not used, less the feed that
+    went into production and the stock `given` [K, J] by the states of the last markets. Buyers'
+    cash is shared by tonnes taken. What firms `asked` for their sales and the `rents` of exporters
+    are [M, J] and go from producers.
     """
     markets, countries, groups = use.shape
     last, first = groups - 1, markets - given.shape[0]
@@ -154,12 +161,9 @@ def share_worth(
             state = taken[m, j, last] + released[m, j, last] - use[m, j, last]
             if m >= first:
                 state -= given[m - first, j]
-            paid = min(price[m, j], choke[m, j])
-            if by_buyer[0, m, j] > 0.0:
-                paid = by_buyer[1, m, j] / by_buyer[0, m, j]
             reference = reference_price[m, j]
             cash, right = net[0, m, j], rents[m, j]
-            worth[0, m, j] = reference * users + part * cash + value + paid * used
+            worth[0, m, j] = reference * users + part * cash + value + paid[m, j] * used
             worth[1, m, j] = net[1, m, j] - right - asked[m, j] + reference * refiners
             worth[1, m, j] += (1.0 - part) * cash + feed_price[m, j] * feed_used[m, j]
             worth[2, m, j] = net[2, m, j] + right
@@ -375,79 +379,6 @@ def measure_plants(
 
 
 @compiled
-def measure_money(
-    figures: np.ndarray,
-    by_buyer: np.ndarray,
-    rebate: np.ndarray,
-    price: np.ndarray,
-    choke: np.ndarray,
-    origin_price: np.ndarray,
-    risk: np.ndarray,
-    of_exporters: np.ndarray,
-    of_traders: np.ndarray,
-    treasury: np.ndarray,
-    unit: float,
-) -> None:
-    """[10, M, J] mean prices without and with rebate, at the origin; tonnes; risk; five of money.
-
-    Tonnes, outlay, duty and rent stand first `by_buyer` [side, M, J]. Where nothing was bought the
-    price is the index, at most `choke`. Money, also rents received and the treasury, is in `unit`.
-    """
-    for m in range(price.shape[0]):
-        for j in range(price.shape[1]):
-            bought, spent = by_buyer[0, m, j], by_buyer[1, m, j]
-            usual = min(price[m, j], choke[m, j])
-            figures[0, m, j] = spent / bought if bought > 0.0 else usual
-            figures[1, m, j] = (spent - rebate[m, j]) / bought if bought > 0.0 else usual
-            figures[2, m, j] = origin_price[m, j]
-            figures[3, m, j] = bought
-            figures[4, m, j] = risk[m, j]
-            for side in range(1, 4):
-                figures[4 + side, m, j] = unit * by_buyer[side, m, j]
-            figures[8, m, j] = unit * (of_exporters[m, j] + of_traders[m, j])
-            figures[9, m, j] = unit * treasury[m, j]
-
-
-@compiled
-def add_sectors(
-    year: np.ndarray,
-    need: np.ndarray,
-    use: np.ndarray,
-    stock: np.ndarray,
-    taken: np.ndarray,
-    spent: np.ndarray,
-    bought: np.ndarray,
-    gain: np.ndarray,
-    months: float,
-) -> None:
-    """Add to a year's figures [5, M, J, S] a month's need, use, need uncovered, outlay and gain.
-
-    Arrays are [M, J, G], sectors being all groups but the first and the last; `gain` [M, J, S],
-    `spent` and `bought` [M, J].
-    """
-    for m in range(need.shape[0]):
-        for j in range(need.shape[1]):
-            price = spent[m, j] / bought[m, j] if bought[m, j] > 0.0 else 0.0
-            for s in range(gain.shape[2]):
-                wanted = need[m, j, s + 1]
-                year[0, m, j, s] += wanted
-                year[1, m, j, s] += use[m, j, s + 1]
-                year[2, m, j, s] += max(wanted - stock[m, j, s + 1] / months, 0.0)
-                year[3, m, j, s] += taken[m, j, s + 1] * price
-                year[4, m, j, s] += gain[m, j, s]
-
-
-@compiled
-def sum_where(chosen: np.ndarray, place: np.ndarray, values: np.ndarray, places: int) -> np.ndarray:
-    """[place] sums of `values` [F] of the `chosen`."""
-    sums = np.zeros(places)
-    for f in range(values.size):
-        if chosen[f]:
-            sums[place[f]] += values[f]
-    return sums
-
-
-@compiled
 def add_up_held(stock: np.ndarray, at_sea: np.ndarray) -> np.ndarray:
     """[M, J, G] what is in `stock` and, over the months to arrival, `at_sea` [M, J, G, months]."""
     held = np.empty(stock.shape)
@@ -581,34 +512,6 @@ def follow_scrap(
 
 
 @compiled
-def weigh_dearness(
-    price: np.ndarray,
-    reference: np.ndarray,
-    stage_share: np.ndarray,
-    world_share: np.ndarray,
-    mined_market: np.ndarray,
-) -> np.ndarray:
-    """[K, J] price over reference, of both stages [M, J] by their share in what a country uses.
-
-    The refined stages stand last, the mined one of a mineral, if any, is its `mined_market` [K].
-    Countries that use nothing see the mean by `world_share` [K, J].
-    """
-    minerals, countries = world_share.shape
-    dear, first = np.zeros(world_share.shape), price.shape[0] - minerals
-    for k in range(minerals):
-        mean, mined = 0.0, mined_market[k]
-        for j in range(countries):
-            dear[k, j] = stage_share[first + k, j] * price[first + k, j] / reference[first + k, j]
-            if mined >= 0:
-                dear[k, j] += stage_share[mined, j] * price[mined, j] / reference[mined, j]
-            mean += world_share[k, j] * dear[k, j]
-        for j in range(countries):
-            if not world_share[k, j] > 0.0:
-                dear[k, j] = mean
-    return dear
-
-
-@compiled
 def redesign(
     intensity: np.ndarray,
     ratio: np.ndarray,
@@ -670,18 +573,24 @@ def take_stock(
     recycles: np.ndarray,
     place: np.ndarray,
     places: int,
-) -> np.ndarray:
-    """[3, place] mined, made of feed, and recycled, of what firms [F] `made`.
+    mineral: np.ndarray,
+    minerals: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """[2, place] made of feed and recycled, of what firms [F] `made`; [K] all not made of feed.
 
     That is added to inventories, what was sold is taken out, and both are noted, in place.
     """
-    output = np.zeros((3, places))
+    output, fresh = np.zeros((2, places)), np.zeros(minerals)
     for f in range(made.size):
         inventory[f] = max(inventory[f] + made[f] - sales[f], 0.0)
         last_output[f], last_sales[f] = made[f], sales[f]
-        kind = 1 if feeds[f] else 2 if recycles[f] else 0
-        output[kind, place[f]] += made[f]
-    return output
+        if feeds[f]:
+            output[0, place[f]] += made[f]
+        else:
+            fresh[mineral[f]] += made[f]
+            if recycles[f]:
+                output[1, place[f]] += made[f]
+    return output, fresh
 
 
 @compiled
@@ -747,72 +656,6 @@ def add_up_stocks(
     for f in range(inventory.size):
         held[mineral[market[f]]] += inventory[f]
     return held
-
-
-@compiled
-def balance_tonnes(
-    change: np.ndarray,
-    opening: np.ndarray,
-    output: np.ndarray,
-    final_use: np.ndarray,
-    lost: np.ndarray,
-    mineral: np.ndarray,
-) -> np.ndarray:
-    """[K] by how much the `change` of stocks is off what was made, used and lost, of the volume.
-
-    Of `output` [3, M, J], what is made of feed was made before. The volume is production and use
-    [K, J, S], or a hundred-thousandth of the opening stocks where plants stand idle.
-    """
-    made, used = np.zeros(change.size), np.zeros(change.size)
-    for m in range(output.shape[1]):
-        for j in range(output.shape[2]):
-            made[mineral[m]] += output[0, m, j] + output[2, m, j]
-    gap = np.empty(change.size)
-    for k in range(change.size):
-        for j in range(final_use.shape[1]):
-            for s in range(final_use.shape[2]):
-                used[k] += final_use[k, j, s]
-        # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
-        volume = max(made[k] + used[k], 1e-5 * max(opening[k], 1e-300))
-        gap[k] = abs(change[k] - (made[k] - used[k] - lost[k])) / volume
-    return gap
-
-
-@compiled
-def value_stockpiles(
-    by_buyer: np.ndarray,
-    price: np.ndarray,
-    choke: np.ndarray,
-    taken: np.ndarray,
-    stock: np.ndarray,
-    received: np.ndarray,
-    given: np.ndarray,
-    rate: float,
-) -> np.ndarray:
-    """[4, M, J] money of states for purchases, paid for goods released, earned by them, of holding.
-
-    Zero but for the last markets, one for each row of tonnes `received` and `given` [K, J]. Prices
-    are what buyers of a country paid on average, of tonnes and money first `by_buyer` [side, M, J];
-    where nothing was bought, the index [M, J] or the `choke` price. States are the last group of
-    what was `taken` and is in `stock` [M, J, G]; holding costs the `rate` of its value.
-    """
-    markets, countries, groups = taken.shape
-    money, first = np.zeros((4, markets, countries)), markets - given.shape[0]
-    for k in range(given.shape[0]):
-        m, proceeds, tonnes = first + k, 0.0, 0.0
-        for j in range(countries):
-            paid = min(price[m, j], choke[m, j])
-            if by_buyer[0, m, j] > 0.0:
-                paid = by_buyer[1, m, j] / by_buyer[0, m, j]
-            money[0, m, j] = paid * taken[m, j, groups - 1]
-            money[1, m, j] = paid * received[k, j]
-            money[3, m, j] = rate * paid * stock[m, j, groups - 1]
-            proceeds += money[1, m, j]
-            tonnes += given[k, j]
-        for j in range(countries):
-            if tonnes > 0.0:
-                money[2, m, j] = given[k, j] / tonnes * proceeds
-    return money
 
 
 @compiled
