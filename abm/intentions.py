@@ -222,10 +222,12 @@ def fresh_purchases(model: MineralModel) -> np.ndarray:
 
 def standards_in_force(model: MineralModel) -> StandardTerms:
     """What standards ask of those who sell to members; the last one where nothing has changed."""
-    settings = model.case.instruments.standards
-    begins = month_index(settings.since, model.horizon.start)
-    strength = model.part("standards") * phase_in(settings, begins, model.month)
-    return standard_terms(model.world, settings, strength, model.standards)
+    settings, part = model.case.instruments.standards, model.part("standards")
+    phase = phase_in(settings, month_index(settings.since, model.horizon.start), model.month)
+    if part is model.standard_part and phase == model.standard_phase:
+        return model.standards
+    model.standard_part, model.standard_phase = part, phase
+    return standard_terms(model.world, settings, part * phase, model.standards)
 
 
 def border_in_force(model: MineralModel, last: Border | None) -> Border:

@@ -353,6 +353,7 @@ class MineralModel(mesa.Model):
         self.floor_price = np.zeros(world.flow.shape)
         nobody = np.zeros(len(world.countries))
         self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
+        self.standard_part, self.standard_phase = nobody, 0.0
         self.compliance = self.standards.compliance
         self.no_aid = np.zeros(len(self.firms))
         self.premium = self.support = self.no_aid

@@ -277,6 +277,7 @@ def draw_orders(
     `bridge_months`, `transit` and `expected_price` are [M, J]; `growth` is [M].
     """
     markets, countries, groups = need.shape
+    closed, drawn = 1.0 / adjustment_months, 1.0 / drawdown_months  # a month: products are quicker
     floor = np.zeros(need.shape)
     quantity = np.zeros((markets, countries, 2 * groups))
     low = np.empty(quantity.shape)
@@ -297,7 +298,7 @@ def draw_orders(
                     gap = target + aboard - position[m, j, g]
                     due = min(max(gap, 0.0), bridge[m, j] * calm_target)
                     closing = (
-                        (gap - due) / adjustment_months
+                        (gap - due) * closed
                         + due / bridge_months[m, j]
                         + growth[m] * (calm_target + aboard)
                     )
@@ -305,8 +306,8 @@ def draw_orders(
                     spare = max(held - minimum_cover * target, 0.0)
                     least = least_order * wanted
                     given = released[m, j, g]
-                    moderate = max(wanted - spare / drawdown_months - given, least)
-                    distressed = max(wanted - held / drawdown_months - given, least)
+                    moderate = max(wanted - spare * drawn - given, least)
+                    distressed = max(wanted - held * drawn - given, least)
                     use = expected_use[m, j, g]
                     scale = use / wanted
                     bottom = moderate * scale
