@@ -65,7 +65,7 @@ class Record:
     member: np.ndarray  # [month, country] bool
     flow: np.ndarray  # [year, market, origin, destination] t, summed over the year
     value: np.ndarray  # [year, market, origin, destination] USD paid, summed over the year
-    payments: np.ndarray  # [side, entry, year, country] USD, in the order of the ledger
+    payments: np.ndarray  # [year, side, entry, country] USD, in the order of the ledger
     posted: np.ndarray  # [entry] bool: which were posted
     surplus: np.ndarray  # [year, party, market, country] USD
     sectors: np.ndarray  # [year, figure, market, country, sector] t and thousand USD
@@ -81,12 +81,12 @@ class Record:
     def keep_accounts(self, year: int, ledger: Ledger) -> None:
         """Add a month's payments to those of its year."""
         self.posted |= ledger.posted
-        self.payments[:, :, year] += KG * ledger.by_country
+        self.payments[year] += KG * ledger.by_country
 
     @property
     def accounts(self) -> dict[str, Entry]:
         """Every kind of payment made, by name: [year, country] USD on both sides."""
-        return named_entries(self.posted, self.payments)
+        return named_entries(self.posted, np.moveaxis(self.payments, 0, 2))
 
 
 def empty_record(world: World, months: int) -> Record:
@@ -100,7 +100,7 @@ def empty_record(world: World, months: int) -> Record:
         member=np.zeros((months, len(world.countries)), dtype=bool),
         flow=np.zeros((years, *world.flow.shape)),
         value=np.zeros((years, *world.flow.shape)),
-        payments=np.zeros((2, len(ENTRIES), years, len(world.countries))),
+        payments=np.zeros((years, 2, len(ENTRIES), len(world.countries))),
         posted=np.zeros(len(ENTRIES), dtype=bool),
         surplus=np.zeros((years, len(PARTIES), *shape[1:])),
         sectors=np.zeros((years, len(SECTOR_FIGURES), *shape[1:], len(world.sectors))),

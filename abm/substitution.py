@@ -115,12 +115,17 @@ def research_progress(model: MineralModel) -> np.ndarray:
 
 def fund_research(model: MineralModel) -> None:
     """Members pay for the month's research, and knowledge grows by it."""
-    settings, part = model.case.instruments.research, model.part("research")
+    settings, part, technology = (
+        model.case.instruments.research,
+        model.part("research"),
+        model.technology,
+    )
+    if not part.any() and not technology.knowledge.any():
+        return
     budget = research_budget(part, model.world.industry, settings)
     if budget.any():
         amount = np.zeros(model.books.price.shape)
         amount[model.world.refined_rows] = budget
         model.books.ledger.post("research", amount)
-    technology = model.technology
     spent = np.full(technology.knowledge.size, budget.sum())
     technology.knowledge = grown_knowledge(technology.knowledge, spent, settings)
