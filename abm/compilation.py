@@ -33,3 +33,31 @@ class Element(AbstractTemplate):
 def all_whole(places: Any) -> bool:
     """Whether an index is made of whole numbers."""
     return all(isinstance(place, types.Integer) for place in places)
+
+
+class Arithmetic(AbstractTemplate):
+    """The type of a sum or product of two numbers of the one or the other commonest type."""
+
+    metadata = {"target": "cpu"}  # noqa: RUF012
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        common = args[0] in (types.int64, types.float64) and args == (args[0], args[0])
+        return signature(self.result(args[0]), *args) if common else None
+
+    def result(self, given: types.Type) -> types.Type:
+        return given
+
+
+class Comparison(Arithmetic):
+    """That such numbers compare to a truth."""
+
+    def result(self, given: types.Type) -> types.Type:
+        return types.boolean
+
+
+ARITHMETIC = (operator.add, operator.sub, operator.mul)
+COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+for way in ARITHMETIC:
+    infer_global(way)(Arithmetic)
+for way in COMPARISONS:
+    infer_global(way)(Comparison)
