@@ -13,7 +13,7 @@ from experiments.run import SETTINGS
 # Groups that choose what is asked or of which world: nothing of theirs can be switched off.
 ALWAYS = {"world", "experiment", "experiment/hindcast"}
 OPTIONS = sorted(SETTINGS.glob("*/**/*.yaml"))
-GROUPS = sorted({path.parent for path in OPTIONS})
+GROUPS = sorted({path.parent for path in OPTIONS} - {SETTINGS / "hydra" / "launcher"})
 
 
 def name_of(path: Path) -> str:
