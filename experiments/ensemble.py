@@ -39,7 +39,7 @@ from abm.scenario import scenarios
 from abm.shocks import OutsideEvents, draw_events
 from abm.tables import DATA_FOLDER, Tables, read_tables
 from abm.world import MONTHS, World, build_world, select_minerals
-from experiments.engine.workers import Workers
+from experiments.engine.workers import Workers, keep_loaded
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 5.0  # seconds; a month that needs no compiling takes half of one
@@ -102,8 +102,14 @@ def prepare(config: Config, workers: Workers) -> list[Future[None]]:
     """
     if workers.count == 1:
         return [workers.submit(first_month, config)]
-    jobs = [workers.submit(first_clearing), workers.submit(rehearse, config)]
-    return jobs + [workers.submit(first_world, config) for _ in range(workers.count - 2)]
+    jobs = [workers.submit(loaded, first_clearing), workers.submit(loaded, rehearse, config)]
+    return jobs + [workers.submit(loaded, first_world, config) for _ in range(workers.count - 2)]
+
+
+def loaded(work: Callable[..., None], *arguments: Any) -> None:
+    """Do what loads or compiles, and keep that."""
+    work(*arguments)
+    keep_loaded()
 
 
 def ready(prepared: list[Future[None]]) -> None:

@@ -1,11 +1,15 @@
-"""Worker processes end with the command, however it ends."""
+"""Worker processes end with the command, however it ends, and give back what runs held."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
+
+from experiments.engine.workers import keep_loaded, let_go
 
 ROOT = Path(__file__).parent.parent
 COMMAND = """
@@ -47,3 +51,27 @@ def test_workers_end_when_the_command_is_killed(tmp_path: Path) -> None:
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(worker)
+
+
+class Ring:
+    """Something that names itself, as a model and its agents do."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def ring_is_gone() -> bool:
+    seen = weakref.ref(Ring())
+    let_go()
+    return seen() is None
+
+
+def test_finished_runs_are_let_go_where_what_is_loaded_is_settled() -> None:
+    gc.disable()
+    try:
+        assert not ring_is_gone()
+        keep_loaded()
+        assert ring_is_gone()
+    finally:
+        gc.unfreeze()
+        gc.enable()

@@ -16,6 +16,7 @@ from abm.recorder import MEASURES, monthly_table
 from abm.scenario import Scenario
 from experiments.engine.parts import Job, batches, disk_errors, read_part, row_groups
 from experiments.engine.store import ResultTables, run_health, run_tables, write_described
+from experiments.engine.workers import let_go
 from experiments.ensemble import TABLES, one_run, seeds
 from experiments.measures.effects import common_of, effects_columns
 from experiments.measures.panel import Common
@@ -56,6 +57,8 @@ def run_batch(
             yield from run_tables(result, memberships, shocks)
         yield from brief_tables(dict(run_tables(result, memberships, shocks, MEASURED_BY)))
         yield "runs", run_health(result)
+        del result
+        let_go()
 
 
 def brief_months(model: MineralModel, start: str) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -83,6 +84,21 @@ def start_workers(count: int) -> Iterator[Workers]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_the_command) as pool:
         yield Workers(count, pool)
+
+
+def keep_loaded() -> None:
+    """Settle that what this process has loaded and compiled by now is never garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def let_go() -> None:
+    """Give back what finished runs held: a model and its agents name each other.
+
+    Only after `keep_loaded`: to look through all that is loaded takes longer than it saves.
+    """
+    if gc.get_freeze_count():
+        gc.collect()
 
 
 def end_with_the_command() -> None:
