@@ -79,8 +79,8 @@ GALLERY = (
     Piece("milestones", "pathways", "which published milestones are reached, and when."),
     Piece("variance_shares", "sensitivity", "the few parameters that account for most of the "
           "variance, and how much of it comes from interactions."),
-    Piece("screening", "sensitivity", "parameters far to the right move the result; those near the "
-          "dotted line do so differently from place to place."),
+    Piece("screening", "sensitivity", "filled dots far from zero are parameters that move the "
+          "result; where the hollow one is as far, they do so differently from place to place."),
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from abm.config import Config, month_index
 from abm.model import MineralModel
 from abm.world import World
 from experiments.ensemble import read_config_tables
-from experiments.figures import BLUE, DOUBLE, GREY, SMALL, VERMILION, Drawn, style
+from experiments.figures import BLUE, DOUBLE, SMALL, Drawn, style
 from experiments.measures.indicators import (
     CALM,
     CRISIS,
@@ -45,10 +45,10 @@ ALLIED, ALONE = "members", "no alliance"
 NO_MEMBERSHIP = "none"
 WORLDS = tuple((alliance, shock) for shock in (CALM, CRISIS) for alliance in (ALONE, ALLIED))
 RESULTS = {
-    "effect_calm": "Effect of membership\non the price in calm",
-    "effect_crisis": "Effect of membership\non the price under the shock",
+    "effect_calm": "Membership’s effect\non the price\nin calm",
+    "effect_crisis": "Membership’s effect\non the price\nunder the shock",
     "peak": "Peak of the price\nunder the shock",
-    "gap": "Price abroad over home\nunder the shock",
+    "gap": "Price abroad\nover home\nunder the shock",
 }
 NAMED = {
     "effect_calm": "the effect of membership in calm",
@@ -258,11 +258,12 @@ def answer(
         Drawn(
             name="screening",
             title="How far each assumption moves the results",
-            caption="Mean size of the change of a result when one parameter moves over its range "
-            "(μ*), against its standard deviation over places in the space of the others (σ): "
-            "near the dotted line effects change size or sign with the other parameters. "
-            f"The {SHOWN} strongest are named.",
-            alt="Scatter charts of mean size against standard deviation of elementary effects.",
+            caption="Change of a result when one parameter moves over its range, at many places "
+            "of the space of the others: mean size (μ*, filled) with its 95 % interval from "
+            "resampled trajectories, and standard deviation (σ, hollow). Where σ is as large as "
+            "μ* the change hangs on the other parameters, or turns its sign. "
+            f"The {SHOWN} strongest of all that were screened, most important first.",
+            alt="Dot and interval chart of elementary effects by parameter and result.",
             figure=screening_figure(screened),
             table=screened,
         ),
@@ -332,73 +333,50 @@ def shares_figure(found: pd.DataFrame) -> Figure:
     Table: result, parameter, first, first_low, first_high, total, total_low, total_high.
     """
     order = found.groupby("parameter")["total"].max().sort_values(ascending=False).index.tolist()
+    series = (("first", "By itself", BLUE), ("total", "With interactions", "white"))
+    return _by_result(found, order, series, "Share of variance")
+
+
+def screening_figure(screened: pd.DataFrame) -> Figure:
+    """Rows: the strongest parameters, most important first; a column for each result.
+
+    Table: result, parameter, mu_star, low, high, sigma.
+    """
+    named = screened.rename(columns={"low": "mu_star_low", "high": "mu_star_high"})
+    series = (("mu_star", "Mean size, μ*", BLUE), ("sigma", "Standard deviation, σ", "white"))
+    order = survivors(screened, SHOWN)
+    return _by_result(named, order, series, "Change over the parameter’s range (%)")
+
+
+def _by_result(
+    table: pd.DataFrame, order: Sequence[str], series: Sequence[tuple[str, str, str]], unit: str
+) -> Figure:
+    """Dots of two columns of a table, with intervals where the table has their ends."""
     with style():
-        figure = Figure(figsize=(DOUBLE, 1.1 + 0.24 * len(order)), layout="constrained")
+        figure = Figure(figsize=(DOUBLE, 1.3 + 0.24 * len(order)), layout="constrained")
         cells = figure.subplots(1, len(RESULTS), sharey=True)
         for axes, (result, head) in zip(cells, RESULTS.items(), strict=True):
-            rows = found[found["result"] == result].set_index("parameter").loc[order]
-            axes.set_title(head, fontsize=SMALL)
-            for kind, offset, face in (("first", -0.14, BLUE), ("total", 0.14, "white")):
-                _intervals(axes, rows, kind, offset, face)
+            rows = table[table["result"] == result].set_index("parameter").reindex(order)
+            axes.set_title(head, fontsize=SMALL, loc="left")
+            for (column, name, face), offset in zip(series, (-0.14, 0.14), strict=True):
+                _dots(axes, rows, column, name, face, offset)
             axes.axvline(0.0, color="#444444", lw=0.6, zorder=1)
             axes.grid(axis="x", color="#e5e5e5", lw=0.5)
             axes.xaxis.set_major_locator(MaxNLocator(3))
         cells[0].set_yticks(range(len(order)), [label(name) for name in order])
         cells[0].set_ylim(len(order) - 0.4, -0.6)
         handles, names = cells[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
-        figure.supxlabel("Share of variance", fontsize=SMALL)
+        figure.legend(handles, names, loc="outside upper right", ncols=len(series))
+        figure.supxlabel(unit, fontsize=SMALL)
     return figure
 
 
-def _intervals(axes: Axes, rows: pd.DataFrame, kind: str, offset: float, face: str) -> None:
+def _dots(axes: Axes, rows: pd.DataFrame, column: str, name: str, face: str, offset: float) -> None:
     at = np.arange(len(rows)) + offset
-    named = {"first": "By itself", "total": "With interactions"}
-    axes.hlines(at, rows[f"{kind}_low"], rows[f"{kind}_high"], color=BLUE, lw=1.0, zorder=2)
+    if f"{column}_low" in rows:
+        low, high = rows[f"{column}_low"], rows[f"{column}_high"]
+        axes.hlines(at, low, high, color=BLUE, lw=1.0, zorder=2)
     axes.plot(
-        rows[kind], at, ls="none", marker="o", ms=3.4, mew=0.8, color=BLUE, mfc=face, zorder=3,
-        label=named[kind],
+        rows[column], at, ls="none", marker="o", ms=3.4, mew=0.8, color=BLUE, mfc=face, zorder=3,
+        label=name,
     )  # fmt: skip
-
-
-def screening_figure(screened: pd.DataFrame) -> Figure:
-    """A panel a result: mean size of effects against their standard deviation.
-
-    Table: result, parameter, mu_star, sigma.
-    """
-    with style():
-        figure = Figure(figsize=(DOUBLE, 5.6), layout="constrained")
-        cells = figure.subplots(2, 2).reshape(-1)
-        named = survivors(screened, SHOWN)
-        for axes, (result, head) in zip(cells, RESULTS.items(), strict=True):
-            _scatter(axes, screened[screened["result"] == result], named)
-            axes.set_title(head.replace("\n", " "), fontsize=SMALL + 0.5)
-            axes.set_xlabel("Mean size of effects, μ* (%)")
-            axes.set_ylabel("Standard deviation, σ (%)")
-    return figure
-
-
-def _scatter(axes: Axes, part: pd.DataFrame, named: Sequence[str]) -> None:
-    strong = part["parameter"].isin(named)
-    for rows, colour in ((part[~strong], GREY), (part[strong], VERMILION)):
-        axes.plot(rows["mu_star"], rows["sigma"], ls="none", marker="o", ms=3.0, color=colour)
-    end = max(float(part[["mu_star", "sigma"]].max().max()), 1e-9)
-    axes.plot([0, end], [0, end], color=GREY, lw=0.6, ls=(0, (1, 2)))
-    axes.set_xlim(0, 1.45 * max(float(part["mu_star"].max()), 1e-9))
-    for row in _apart(part[strong].nlargest(6, "mu_star"), end):
-        axes.annotate(
-            label(row["parameter"]), (row["mu_star"], row["sigma"]), (3, row["lift"]),
-            textcoords="offset points", fontsize=SMALL - 1.5, va="center",
-        )  # fmt: skip
-
-
-def _apart(rows: pd.DataFrame, end: float) -> list[dict[str, Any]]:
-    """Rows with a `lift` (points) that keeps the words of close neighbours apart."""
-    placed: list[dict[str, Any]] = []
-    last = -np.inf
-    for row in rows.sort_values("sigma").to_dict("records"):
-        close = row["sigma"] - last < 0.05 * end
-        lift = placed[-1]["lift"] + 7.0 if placed and close else 0.0
-        placed.append({**row, "lift": lift})
-        last = row["sigma"]
-    return placed
