@@ -31,7 +31,7 @@ from experiments.calibration.tables import (
 )
 
 
-def calibrated(folder: Path, budget: int = 170, seed: int = 0, count: int = 1) -> Calibration:
+def calibrated(folder: Path, budget: int, seed: int = 0, count: int = 1) -> Calibration:
     with RunStore(folder / "runs.sqlite") as store:
         return calibrate(toy_history.problem(), store, budget, seed, count)
 
@@ -84,15 +84,43 @@ def test_every_episode_is_left_out_in_turn(found: Calibration) -> None:
         assert np.median(known) < np.median(guessed)
 
 
-def test_the_budget_is_kept(tmp_path: Path) -> None:
-    budget = 170
-    small = calibrated(tmp_path, budget)
-    assert small.runs <= 2 * budget
-    assert planned(4000, 3).total(3) == 4000
-    with pytest.raises(
-        ConfigError, match=r"--budget is 5, too few for 2 episodes; give at least \d+"
-    ):
-        calibrated(tmp_path, 5)
+# ----------------------------------------------------------------- the smallest calibration, again
+
+SMALL = 170  # candidates
+
+
+class Logged:
+    """Calibrations in a folder, whose runs leave a line each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store, self.log = folder / "runs.sqlite", folder / "log"
+        self.problem = toy_history.problem(toy_history.counted, f"{self.log}|")
+
+    def calibrated(self, **changes: str) -> Calibration:
+        problem = dataclasses.replace(self.problem, **changes)
+        with RunStore(self.store) as store:
+            return calibrate(problem, store, SMALL, 0, 1)
+
+    def new_runs(self) -> int:
+        """Runs since this was asked last."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return len(lines)
+
+
+@dataclasses.dataclass
+class Small:
+    """The first calibration of a folder, in one process."""
+
+    folder: Logged
+    found: Calibration
+    runs: int
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    folder = Logged(tmp_path_factory.mktemp("small"))
+    return Small(folder, folder.calibrated(), folder.new_runs())
 
 
 def outcome(found: Calibration) -> list[bytes]:
@@ -100,30 +128,32 @@ def outcome(found: Calibration) -> list[bytes]:
     return [array.tobytes() for array in (*arrays, *(held.simulated for held in found.held_out))]
 
 
-def test_same_bytes_with_one_worker_or_two_and_another_seed_differs(tmp_path: Path) -> None:
-    alone = outcome(calibrated(tmp_path / "one"))
-    assert alone == outcome(calibrated(tmp_path / "two", count=2))
-    assert alone != outcome(calibrated(tmp_path / "one", seed=1))
+def test_the_budget_is_kept(small: Small, tmp_path: Path) -> None:
+    assert small.runs == small.found.runs <= 2 * SMALL
+    assert planned(4000, 3).total(3) == 4000
+    with pytest.raises(
+        ConfigError, match=r"--budget is 5, too few for 2 episodes; give at least \d+"
+    ):
+        calibrated(tmp_path, 5)
 
 
-def test_a_calibration_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+def test_same_bytes_with_one_worker_or_two_and_another_seed_differs(
+    small: Small, tmp_path: Path
+) -> None:
+    alone = outcome(small.found)
+    assert alone == outcome(calibrated(tmp_path / "two", SMALL, count=2))
+    assert alone != outcome(calibrated(tmp_path / "one", SMALL, seed=1))
+
+
+def test_a_calibration_that_was_cut_off_goes_on(small: Small, tmp_path: Path) -> None:
     """What was kept is not run again, a run that was not kept whole is, and the result is one."""
-    log = tmp_path / "log"
-    problem = toy_history.problem(toy_history.counted, f"{log}|")
-
-    def outcome_in(store: RunStore) -> list[bytes]:
-        with store:
-            return outcome(calibrate(problem, store, 170, 0, 1))
-
-    expected = outcome_in(RunStore(tmp_path / "whole.sqlite"))
-    runs = len(log.read_text().splitlines())
-    log.unlink()
+    folder = Logged(tmp_path)
 
     class Killed(BaseException):
         pass
 
     class Cut(RunStore):
-        left = runs // 2
+        left = small.runs // 2
 
         def put(self, key: str, figures: np.ndarray, trouble: str, seconds: float) -> None:
             self.left -= 1
@@ -131,29 +161,22 @@ def test_a_calibration_that_was_cut_off_goes_on(tmp_path: Path) -> None:
                 raise Killed
             super().put(key, figures, trouble, seconds)
 
-    with pytest.raises(Killed):
-        outcome_in(Cut(tmp_path / "cut.sqlite"))
-    begun = len(log.read_text().splitlines())
-    assert outcome_in(RunStore(tmp_path / "cut.sqlite")) == expected
-    lost = len(log.read_text().splitlines()) - runs
-    assert 0 < lost == begun - runs // 2 <= 2, "only runs of the candidate cut off are repeated"
-    log.unlink()
-    with RunStore(tmp_path / "cut.sqlite") as store:
-        again = calibrate(problem, store, 170, 0, 1)
+    with pytest.raises(Killed), Cut(folder.store) as store:
+        calibrate(folder.problem, store, SMALL, 0, 1)
+    begun = folder.new_runs()
+    expected = outcome(small.found)
+    assert outcome(folder.calibrated()) == expected
+    lost = begun + folder.new_runs() - small.runs
+    assert 0 < lost == begun - small.runs // 2 <= 2, "only what was cut off is repeated"
+    again = folder.calibrated()
     assert outcome(again) == expected
-    assert not log.exists()
+    assert folder.new_runs() == 0
     assert again.core_hours > 0.0, "what it cost is known although nothing was run"
 
 
-def test_a_store_answers_only_for_its_own_code_and_data(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    problem = toy_history.problem(toy_history.counted, f"{log}|")
-    for version in ("a", "b"):
-        with RunStore(tmp_path / "runs.sqlite") as store:
-            calibrate(dataclasses.replace(problem, version=version), store, 170, 0, 1)
-        count = len(log.read_text().splitlines())
-        log.unlink()
-        assert count > 170
+def test_a_store_answers_only_for_its_own_code_and_data(small: Small) -> None:
+    small.folder.calibrated(version="other code")
+    assert small.folder.new_runs() == small.runs
 
 
 # --- Parts ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ nothing gets a long one. Noise stands for chance. Fitted with scikit-learn.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from scipy.special import ndtr
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from abm.streams import stream
 
@@ -23,6 +24,12 @@ LENGTHS = (0.1, 30.0)  # in ranks, which go from 0 to 1: nothing is left of a se
 FIT = 500  # runs on which the lengths are found, which takes time with the cube of their number
 LEAST = 1e-3  # distance that counts as none
 BLOCK = 2048  # points guessed at once
+
+
+@functools.cache
+def threads() -> ThreadpoolController:
+    """The threads of linear algebra; found once, as that takes longer than a guess."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Emulator:
     def guess(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``[point]`` mean and standard deviation, chance left out, at ``[point, setting]``."""
         chance = self.process.kernel_.k2.noise_level * self.process._y_train_std**2
-        with threadpool_limits(1):
+        with threads().limit(limits=1):
             blocks = [
                 self.process.predict(ndtr(block), return_std=True)
                 for block in np.array_split(scores, -(-len(scores) // BLOCK))
@@ -58,7 +65,7 @@ def fit_emulator(scores: np.ndarray, distances: np.ndarray, seed: int) -> Emulat
     part = stream(seed, "emulator").permutation(len(ranks))[:FIT]
     kernel = ConstantKernel(1.0, (1e-2, 1e3)) * RBF(np.full(ranks.shape[1], 2.0), LENGTHS)
     start = kernel + WhiteKernel(0.3, (1e-4, 10.0))
-    with threadpool_limits(1), warnings.catch_warnings():
+    with threads().limit(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound does nothing
         found = GaussianProcessRegressor(start, normalize_y=True).fit(ranks[part], levels[part])
         process = GaussianProcessRegressor(found.kernel_, optimizer=None, normalize_y=True)

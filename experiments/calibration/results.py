@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.calibration.candidates import Episode, Simulate
-from experiments.calibration.emulator import Emulator
-from experiments.calibration.inference import Sample
 from experiments.calibration.misfit import Figures
 from experiments.calibration.priors import Priors
+
+if TYPE_CHECKING:  # worker processes load this module, and need not load what draws and guesses
+    from experiments.calibration.emulator import Emulator
+    from experiments.calibration.inference import Sample
 
 COMMAND = "python -m experiments.calibrate"
 BAND = (0.1, 0.5, 0.9)  # quantiles of the 80 % band and the median
