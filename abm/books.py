@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from abm.agents.firm import FirmTraits
+from abm.agents import firm
+from abm.agents.firm import FirmTraits, Supply
 from abm.agents.table import Table
 from abm.ledger import Ledger
 from abm.market import Clearing
-from abm.passes.accounts import add_up_stocks, take_stock, use_up
-from abm.passes.trading import book_flows, credit_rents, match_sales, send_off
+from abm.passes.accounts import add_up_stocks, use_up
+from abm.passes.trading import book_flows, credit_rents, send_off
 from abm.policy.controls import Limit
 from abm.state import State
 from abm.trade import BUYERS_SIDE, SELLERS_SIDE, StageRows, TradeTerms
@@ -20,7 +21,7 @@ from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
 HOLDERS = ("exporters", "treasury", "traders")  # of the right to export; traders are the last
-OF_FEED, RECYCLED = range(2)  # what firms made, but for what they mined
+OF_FEED, RECYCLED, OTHER = range(3)  # what firms made: the last was mined, or is new otherwise
 
 
 class BooksDoNotBalance(RuntimeError):
@@ -72,8 +73,8 @@ class Books:
     price: np.ndarray  # [market, country] landed price index, USD/kg
     origin_price: np.ndarray  # [market, country] USD/kg
     by_holder: np.ndarray  # [given or taken, HOLDERS, market, country] rents
-    sales: np.ndarray  # [firm]
-    made: np.ndarray  # [firm]
+    sales: np.ndarray  # [firm] the column of the firms
+    made: np.ndarray  # [firm] the same
     taken: np.ndarray  # [market, country, group] t bought by each group
     rebate: np.ndarray  # [market, country] what contracts make cheaper
     average_price: np.ndarray = field(default_factory=lambda: np.zeros(0))  # [market, country]
@@ -111,8 +112,8 @@ class Books:
             price=np.zeros(places),
             origin_price=np.full(places, np.nan),
             by_holder=np.zeros((2, len(HOLDERS), *places)),
-            sales=np.zeros(len(firms)),
-            made=np.zeros(len(firms)),
+            sales=firms.sales,
+            made=firms.output,
             taken=np.zeros(state.stock.shape),
             rebate=np.zeros(places),
         )
@@ -153,7 +154,6 @@ class Books:
         self.origin_price[rows] = clearing.origin_price
         self.certificate = max(self.certificate, float(clearing.residual.max()))
         self.iterations += int(clearing.iterations.sum())
-        self.sales[stage.firms] = self._exact_sales(stage, clearing)
 
     def post_trade(self, choke: np.ndarray) -> None:
         """Enter what the buyers of all stages have paid, and note the mean price of each country.
@@ -172,10 +172,6 @@ class Books:
         post("compliance", self.compliance)
         for holder, (given, taken) in self.rents.items():
             post(f"rents_of_{holder}", given, taken)
-
-    def _exact_sales(self, stage: StageRows, clearing: Clearing) -> np.ndarray:
-        """Sales that add up to the flows to the last bit the solver left open."""
-        return match_sales(clearing.sales, stage.firm_traits.place, self.sold.ravel())
 
     def credit_rents(
         self, stage: StageRows, clearing: Clearing, terms: TradeTerms, limits: Sequence[Limit]
@@ -215,23 +211,25 @@ class Books:
         """[market, country] rents of one kind of holder, thousand USD."""
         return self.ledger.received(f"rents_of_{holder}")
 
-    def produce(self, made: np.ndarray, firms: Table, traits: FirmTraits) -> None:
-        """Add output to inventories and take sales out."""
-        self.made = made
-        output, self.fresh = take_stock(
+    def sell(self, stage: StageRows, supply: Supply) -> None:
+        """Note what the firms of a stage sold: what their asks say, matched to the flows."""
+        sales = self.sales[stage.firms]
+        firm.sell(sales, self.origin_price, self.sold, supply, stage.firm_traits)
+
+    def produce(self, firms: Table, traits: FirmTraits, adjustment_months: float) -> None:
+        """Firms make what they sold and part of what their inventories lack."""
+        output = firm.produce(
+            self.made,
             firms.inventory,
-            made,
             self.sales,
-            firms.output,
-            firms.sales,
-            traits.feeds,
-            traits.recycles,
-            traits.place,
-            self.price.size,
-            traits.mineral,
-            len(self.world.minerals),
+            firms.running,
+            firms.capacity,
+            traits,
+            adjustment_months,
         )
         self.output = output.reshape(-1, *self.price.shape)
+        new = self.output[[RECYCLED, OTHER]].sum(axis=(0, 2))
+        self.fresh = np.bincount(self.world.mineral_of_market, new, len(self.world.minerals))
 
     def use_goods(
         self, state: State, given: np.ndarray, goods: np.ndarray, desired: np.ndarray

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents.buyer import LEAST_PRICE_RATIO
+from abm.agents.firm import Supply
 from abm.books import ship
 from abm.intentions import firm_offers
 from abm.market import Clearing, MarketNotCleared, Problem, clear
 from abm.passes.trading import mix_price, share_purchases
 from abm.trade import (
     LimitArcs,
-    Offers,
     StageRows,
     build_problem,
     by_weight,
@@ -33,7 +33,8 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     MarketNotCleared
         Naming scenario, month and market, with the residual and what to check.
     """
-    problem = stage_problem(model, stage, firm_offers(model, stage))
+    supply = firm_offers(model, stage)
+    problem = stage_problem(model, stage, supply)
     held_out = rents_held_out_for(model, stage)
     problem = at_least(problem, model.border.limits[stage.refined], held_out)
     try:
@@ -50,7 +51,7 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     trades = model.border.limits[stage.refined].trades
     model.last_rent[stage.refined] = dict(zip(trades, clearing.rent, strict=True))
     unit = model.measures.arcs.unit[stage.markets]
-    book_trade(model, stage, contained(clearing, problem, unit))
+    book_trade(model, stage, supply, contained(clearing, problem, unit))
 
 
 def rents_held_out_for(model: MineralModel, stage: StageRows) -> np.ndarray:
@@ -76,12 +77,12 @@ def at_least(problem: Problem, limits: LimitArcs, rent: np.ndarray) -> Problem:
     return replace(problem, price_addition=addition)
 
 
-def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Problem:
+def stage_problem(model: MineralModel, stage: StageRows, supply: Supply) -> Problem:
     """The clearing problem of a stage, by the weight that limits count."""
     problem = build_problem(
         stage,
         model.world,
-        offers,
+        supply,
         model.orders,
         model.backstop,
         model.choke,
@@ -92,10 +93,11 @@ def stage_problem(model: MineralModel, stage: StageRows, offers: Offers) -> Prob
     return by_weight(problem, model.measures.arcs.unit[stage.markets])
 
 
-def book_trade(model: MineralModel, stage: StageRows, clearing: Clearing) -> None:
+def book_trade(model: MineralModel, stage: StageRows, supply: Supply, clearing: Clearing) -> None:
     """Enter the trade in the books, share the goods among those who ordered, and ship them."""
     books, measures, rows = model.books, model.measures, stage.markets
     books.enter(stage, clearing, model.terms)
+    books.sell(stage, supply)
     held = [measures.limits[number] for number in model.border.limits[stage.refined].number]
     if held:
         books.credit_rents(stage, clearing, model.terms, held)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.agents import buyer, firm
+from abm.agents.table import Table
 from abm.config import Behaviour, Instrument, month_index
 from abm.facts import capped_share, place_state_purchases, states_buying
 from abm.passes.ordering import (
@@ -28,7 +29,7 @@ from abm.policy.tariffs import applied_tariff
 from abm.recycling import scrap_limit
 from abm.state import STATE
 from abm.substitution import research_progress
-from abm.trade import Border, Offers, StageRows, Terms, TradeTerms, limit_arcs, sourcing_weights
+from abm.trade import Border, StageRows, Terms, TradeTerms, limit_arcs, sourcing_weights
 
 if TYPE_CHECKING:
     from abm.model import MineralModel
@@ -295,27 +296,41 @@ def trade_terms(model: MineralModel) -> TradeTerms:
     return TradeTerms(border, border.markup, border.factor, notional, log_weight)
 
 
-def firm_offers(model: MineralModel, stage: StageRows) -> Offers:
-    """[firm of the stage] what firms offer; feed bought this month or before limits refiners."""
+def firm_offers(model: MineralModel, stage: StageRows) -> firm.Supply:
+    """What the firms of a stage offer; feed bought this month or before limits refiners."""
     rows, firms, traits = stage.firms, model.firms, stage.firm_traits
     limit, rise = feed_at_hand(model)
     planned, availability = firms.capacity[rows], model.availability[rows]
-    running = firm.running_capacity(planned, availability, limit, traits)
-    running = firm.within_scrap(running, scrap_limit(model), traits)
-    cost = firm.rise_of_cost(rise, model.support[rows], model.premium[rows], traits)
-    low, high = firm.asks(firms.markup[rows], cost, model.world.world_price, traits)
-    able, offered = firm.offers(
-        planned, availability, running, firms.inventory[rows], model.behaviour
+    supply = supply_of(firms, rows)
+    firm.bring_supply(
+        supply,
+        planned,
+        availability,
+        firms.inventory[rows],
+        firms.markup[rows],
+        model.support[rows],
+        model.premium[rows],
+        firm.Inputs(limit, rise, scrap_limit(model)),
+        model.world.world_price,
+        traits,
+        model.behaviour,
     )
     held = capped_share(model.facts, model.month, planned, availability, traits)
     if (held < 1.0).any():
-        supply = firm.Supply(running, able, offered, high)
-        running, able, offered, high = firm.within_caps(
-            supply, held * planned * availability, planned * availability, low
-        )
-    firms.running[rows], firms.able[rows], firms.offered[rows] = running, able, offered
-    firms.low_ask[rows], firms.high_ask[rows] = low, high
-    return Offers(offered, low, high, traits.least_price)
+        runnable = planned * availability
+        firm.hold_to_caps(supply, held * runnable, runnable)
+    return supply
+
+
+def supply_of(firms: Table, rows: slice) -> firm.Supply:
+    """What some firms offer, as their columns say."""
+    return firm.Supply(
+        firms.running[rows],
+        firms.able[rows],
+        firms.offered[rows],
+        firms.low_ask[rows],
+        firms.high_ask[rows],
+    )
 
 
 def feed_at_hand(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:

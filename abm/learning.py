@@ -149,13 +149,13 @@ def update_firms(model: MineralModel) -> None:
         model.behaviour,
     )
     plan_feed(
+        traits.offset,
         traits.feeds,
         firms.able,
         firms.low_ask,
         firms.high_ask,
         traits.least_price,
         state.market_price,
-        traits.place,
         PLAN_PACE,
         state.planned_output,
     )

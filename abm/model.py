@@ -276,17 +276,9 @@ class MineralModel(mesa.Model):
 
     def settle(self) -> None:
         """Production, use and stocks are settled, and the identities checked."""
-        books, state, traits = self.books, self.state, self.firm_traits
+        books, state = self.books, self.state
         books.post_trade(self.choke)
-        target = traits.stock_months * self.firms.capacity
-        made = firm.production(
-            books.sales,
-            self.firms.inventory,
-            target,
-            self.firms.running,
-            self.behaviour.adjustment_months,
-        )
-        books.produce(made, self.firms, traits)
+        books.produce(self.firms, self.firm_traits, self.behaviour.adjustment_months)
         mine_reserves(self)
         books.use_goods(state, self.given, self.released, self.desired)
         settle_contracts(self)

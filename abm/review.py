@@ -35,7 +35,7 @@ from abm.policy.controls import (
 )
 from abm.policy.menu import Option, Reach, at_present, draft, menu_of
 from abm.scenario import DatedControl, Scenario, named_countries
-from abm.trade import Offers, TradeTerms
+from abm.trade import TradeTerms, ask_rows, asks_of, by_market
 from abm.world import World
 
 if TYPE_CHECKING:
@@ -407,14 +407,14 @@ def calm_markets(model: MineralModel, market: np.ndarray) -> Problem:
         [row] of the world, as often as asked for. There are no limits on the rows.
     """
     world, border, terms = model.world, model.border, terms_today(model)
-    firms, offsets = offers_of(model, market)
-    capacity, low_ask, high_ask = calm_offers(model).steps_and_ramps()
+    asks, offsets = asks_in_rows(model, market)
+    capacity, low_ask, high_ask = calm_asks(model)
     need, elasticity = steady_demand(model.trend_need, model.buyers.elasticity)
     names = [" ".join(reversed(world.markets[row])) for row in market]
     return Problem(
-        capacity=capacity[firms],
-        low_ask=low_ask[firms],
-        high_ask=high_ask[firms],
+        capacity=capacity[asks],
+        low_ask=low_ask[asks],
+        high_ask=high_ask[asks],
         firm_offset=offsets,
         need=need[market],
         elasticity=elasticity[market],
@@ -432,13 +432,10 @@ def calm_markets(model: MineralModel, market: np.ndarray) -> Problem:
     )
 
 
-def offers_of(model: MineralModel, market: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which offers stand in every row, one row after the other, and [row, origin + 1] where.
-
-    Of the two offers of every firm, a step and a ramp.
-    """
-    every = np.concatenate([stage.offsets + stage.firms.start for stage in model.stages])
-    first = 2 * every[market]
+def asks_in_rows(model: MineralModel, market: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which asks stand in every row, one row after the other, and [row, origin + 1] where."""
+    every = by_market(ask_rows(model.firm_traits.offset), model.world.origin_price.shape)
+    first = every[market]
     count = first[:, -1] - first[:, 0]
     begin = np.cumsum(count) - count
     offsets = first + (begin - first[:, 0])[:, None]
@@ -458,13 +455,16 @@ def terms_today(model: MineralModel) -> TradeTerms:
     )
 
 
-def calm_offers(model: MineralModel) -> Offers:
-    """Last month's asks for what firms can make without outages, and what they offer from store."""
+def calm_asks(model: MineralModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Last month's asks for what firms can make without outages, and what they offer from store.
+
+    Quantity, lowest and highest ask of the rows of `asks_of`.
+    """
     firms, traits = model.firms, model.firm_traits
     feed, _ = feed_at_hand(model)
     running = firm.running_capacity(firms.capacity, firms.working, feed, traits)
     stored = model.behaviour.inventory_offer * firms.inventory
-    return Offers(running + stored, firms.low_ask, firms.high_ask, traits.least_price)
+    return asks_of(running + stored, firms.low_ask, firms.high_ask, traits)
 
 
 def foreign_limits(model: MineralModel) -> list[RowLimit]:

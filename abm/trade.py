@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from abm.agents.buyer import BuyerTraits, Orders
-from abm.agents.firm import FirmTraits
+from abm.agents.firm import FirmTraits, Supply
 from abm.market import Clearing, Problem
-from abm.passes.trading import step_and_ramp, to_every_group, weigh_arcs
+from abm.passes.trading import draw_asks, to_every_group, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
 from abm.world import World, firm_offsets
@@ -101,31 +101,13 @@ class TradeTerms:
 
 
 @dataclass(frozen=True)
-class Offers:
-    """What firms offer this month, [firm]."""
-
-    quantity: np.ndarray  # t/month
-    low: np.ndarray  # USD/kg
-    high: np.ndarray  # USD/kg
-    least: np.ndarray  # USD/kg: below this price nothing is sold
-
-    def steps_and_ramps(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Quantity, lowest and highest ask of two rows a firm: a step, then a ramp.
-
-        The step holds what the ramp would offer at the least price, all of it at that price; so
-        supply ends there and no price can fall to zero.
-        """
-        return step_and_ramp(self.quantity, self.low, self.high, self.least)
-
-
-@dataclass(frozen=True)
 class StageRows:
     """The markets that clear together, and their firms: both stand together in their tables."""
 
     refined: bool
     markets: slice  # of every array by market
     firms: slice  # of the firm table
-    offsets: np.ndarray  # [row, origin + 1] into the firms of the stage
+    asks: np.ndarray  # [row, origin + 1] into the asks of the stage, those of `asks_of`
     names: tuple[str, ...]  # [row] how the market is called in messages, such as 'refined gallium'
     firm_traits: FirmTraits  # of the firms of the stage
     buyers: BuyerTraits  # of the markets of the stage
@@ -153,8 +135,27 @@ def stage_rows(world: World, refined: bool, firms: FirmTraits, buyers: BuyerTrai
     bounds = firm_offsets(world)[rows]
     own = slice(int(bounds[0, 0]), int(bounds[-1, -1]))
     names = tuple(f"{kind} {mineral}" for mineral, kind in world.markets[rows])
-    offsets = bounds - own.start
-    return StageRows(refined, rows, own, offsets, names, firms.rows(own), buyers.rows(rows))
+    traits = firms.rows(own)
+    asks = by_market(ask_rows(traits.offset), world.origin_price.shape)[rows]
+    return StageRows(refined, rows, own, asks, names, traits, buyers.rows(rows))
+
+
+def ask_rows(offset: np.ndarray) -> np.ndarray:
+    """[place + 1] where the asks of every place begin: one step, and a ramp for each firm.
+
+    Parameters
+    ----------
+    offset
+        [place + 1] where the firms of every place begin.
+    """
+    firms = np.diff(offset)
+    return np.concatenate([[0], np.cumsum(firms + (firms > 0))])
+
+
+def by_market(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[market, origin + 1] where the rows of every origin begin, from those of places."""
+    count = shape[1]
+    return rows[np.arange(shape[0])[:, None] * count + np.arange(count + 1)]
 
 
 def limit_arcs(limits: tuple[Limit, ...], stage: StageRows) -> LimitArcs:
@@ -233,10 +234,27 @@ def sourcing_weights(
     )
 
 
+def asks_of(
+    quantity: np.ndarray, low: np.ndarray, high: np.ndarray, traits: FirmTraits
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Quantity, lowest and highest ask of the rows of `ask_rows`: every place a step, then ramps.
+
+    The step holds what all ramps of the place would offer at the least price, all of it at that
+    price; so supply ends there and no price can fall to zero. Neighbours who ask the same share a
+    row, so that a market of many like firms clears as quickly as one of few.
+
+    Parameters
+    ----------
+    quantity, low, high
+        [firm] t/month and USD/kg.
+    """
+    return draw_asks(traits.offset, quantity, low, high, traits.least_price)
+
+
 def build_problem(
     stage: StageRows,
     world: World,
-    offers: Offers,
+    supply: Supply,
     orders: Orders,
     backstop: np.ndarray,
     choke: np.ndarray,
@@ -247,12 +265,14 @@ def build_problem(
     """The clearing problem of one stage in one month; `tonnes` are those of all limits in force."""
     rows = stage.markets
     floor = orders.floor[rows]
-    capacity, low_ask, high_ask = offers.steps_and_ramps()
+    capacity, low_ask, high_ask = asks_of(
+        supply.offered, supply.low, supply.high, stage.firm_traits
+    )
     return Problem(
         capacity=capacity,
         low_ask=low_ask,
         high_ask=high_ask,
-        firm_offset=2 * stage.offsets,
+        firm_offset=stage.asks,
         need=floor,
         reference_price=stage.reference_price,
         elasticity=stage.buyers.elasticity,

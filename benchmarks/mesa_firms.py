@@ -14,8 +14,11 @@ import mesa
 import numpy as np
 
 from abm.agents import firm
-from abm.agents.firm import FirmTraits
+from abm.agents.firm import FirmTraits, Supply
+from abm.agents.table import Table
 from abm.config import Behaviour
+from abm.intentions import supply_of
+from abm.state import firm_table
 from abm.world import MONTHS, World
 
 STATE = ("markup", "inventory", "expansion", "output", "sales")
@@ -32,6 +35,8 @@ class Conditions:
     feed: np.ndarray  # [month, market, country] t/month of output the feed on hand allows
     feed_cost: np.ndarray  # [month, market, country] rise of its cost, USD/kg
     availability: np.ndarray  # [month, firm]
+    scrap: np.ndarray  # [market, country] infinite: recyclers find all they want
+    uncounted: np.ndarray  # [market, country] NaN: no market says what a place has sold
 
     @property
     def months(self) -> int:
@@ -53,6 +58,8 @@ def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Co
         feed=np.where(able > 0, able * draw.uniform(0.7, 1.3, shape), np.inf),
         feed_cost=world.origin_price * draw.uniform(-0.1, 0.2, shape),
         availability=1.0 - 0.5 * (draw.random((months, traits.capacity.size)) < 0.02),
+        scrap=np.full(shape[1:], np.inf),
+        uncounted=np.full(shape[1:], np.nan),
     )
 
 
@@ -61,42 +68,54 @@ def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Co
 
 def run_arrays(given: Conditions) -> dict[str, np.ndarray]:
     """[firm] state after all months, by the functions that the model calls."""
-    traits = given.traits
-    count = traits.capacity.size
-    state = {
-        "markup": np.zeros(count),
-        "inventory": traits.cover * given.world.firms.output,
-        "expansion": np.ones(count),
-        "working": np.ones(count),
-        "output": np.zeros(count),
-        "sales": np.zeros(count),
-    }
+    table = firm_table(given.world, given.traits, np.full(given.traits.capacity.size, np.inf))
+    supply, nothing = supply_of(table, slice(None)), np.zeros(len(table))
     for month in range(given.months):
-        state = array_month(given, state, month)
-    return state
+        array_month(given, table, supply, nothing, month)
+    return {name: getattr(table, name) for name in STATE}
 
 
 def array_month(
-    given: Conditions, state: dict[str, np.ndarray], month: int
-) -> dict[str, np.ndarray]:
+    given: Conditions, firms: Table, supply: Supply, nothing: np.ndarray, month: int
+) -> None:
     """One month of the whole population."""
-    traits, behaviour = given.traits, given.behaviour
-    capacity = traits.capacity * state["expansion"]
-    running = firm.running_capacity(capacity, given.availability[month], given.feed[month], traits)
-    nothing = np.zeros(traits.place.size)
-    cost = firm.rise_of_cost(given.feed_cost[month], nothing, nothing, traits)
-    low, high = firm.asks(state["markup"], cost, given.world.world_price, traits)
-    offered = running + behaviour.inventory_offer * state["inventory"]
-    sales = firm.sold_at(given.price[month], offered, low, high, traits)
-    target = traits.stock_months * capacity
-    made = firm.production(sales, state["inventory"], target, running, behaviour.adjustment_months)
-    inventory = np.maximum(state["inventory"] + made - sales, 0.0)
+    traits, behaviour, price = given.traits, given.behaviour, given.price[month]
+    np.multiply(traits.capacity, firms.expansion, out=firms.capacity)
+    firm.bring_supply(
+        supply,
+        firms.capacity,
+        given.availability[month],
+        firms.inventory,
+        firms.markup,
+        nothing,
+        nothing,
+        firm.Inputs(given.feed[month], given.feed_cost[month], given.scrap),
+        given.world.world_price,
+        traits,
+        behaviour,
+    )
+    firm.sell(firms.sales, price, given.uncounted, supply, traits)
+    firm.produce(
+        firms.output,
+        firms.inventory,
+        firms.sales,
+        firms.running,
+        firms.capacity,
+        traits,
+        behaviour.adjustment_months,
+    )
     firm.drift_markup(
-        state["markup"], sales, offered, inventory, capacity, state["working"], traits, behaviour
+        firms.markup,
+        firms.sales,
+        firms.offered,
+        firms.inventory,
+        firms.capacity,
+        firms.working,
+        traits,
+        behaviour,
     )
     attrition = behaviour.attrition_years * MONTHS
-    firm.invest(state["expansion"], given.price[month], nothing, nothing, traits, attrition)
-    return state | {"inventory": inventory, "output": made, "sales": sales}
+    firm.invest(firms.expansion, price, nothing, nothing, traits, attrition)
 
 
 # As Mesa agents -------------------------------------------------------------------------------

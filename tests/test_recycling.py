@@ -10,8 +10,8 @@ from conftest import assert_same_history, export_ban, model_of, quiet_config, ru
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abm.agents import firm
 from abm.config import Config, DemandPath, DemandScenario, Recycling
+from abm.intentions import firm_offers
 from abm.ledger import Account
 from abm.model import MineralModel
 from abm.passes.accounts import follow_scrap
@@ -137,13 +137,17 @@ def test_when_old_scrap_does_not_suffice_the_rest_is_new(tiny_world: World) -> N
 
 def test_recyclers_cannot_make_more_than_the_scrap_at_hand(tiny_world: World) -> None:
     model = model_of(returning(1), tiny_world)
+    model.step()
     traits, rows = model.firm_traits, model.firm_traits.recycles
-    shape = model.state.risk.shape
-    plenty = firm.within_scrap(traits.capacity, np.full(shape, np.inf), traits)
-    np.testing.assert_array_equal(plenty, traits.capacity)
-    scarce = firm.within_scrap(traits.capacity, np.full(shape, 0.25), traits)
-    assert scarce[rows].sum() == pytest.approx(0.25)
-    np.testing.assert_array_equal(scarce[~rows], traits.capacity[~rows])
+    (stage,) = (stage for stage in model.stages if stage.refined)
+    for at_hand in (np.inf, 0.25):
+        model.scrap.stock = np.full(model.scrap.stock.shape, at_hand)
+        firm_offers(model, stage)
+        running, full = model.firms.running, model.firms.capacity * model.availability
+        scarce = np.minimum(at_hand, traits.by_place(full * rows, model.state.risk.shape))
+        np.testing.assert_allclose(traits.by_place(running * rows, scarce.shape), scarce)
+        alone = ~rows & ~traits.feeds
+        np.testing.assert_array_equal(running[alone], full[alone])
 
 
 def test_the_opening_month_is_the_same_with_and_without(tiny_world: World) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 
 from abm.agents.table import Column, Row
 from abm.config import Behaviour
-from abm.passes.accounts import add_stock, raise_cost, share_out, sum_at
-from abm.passes.planning import drift_markups, follow_price, move_asks, restock, sell_ramps
+from abm.passes.accounts import share_out, sum_at
+from abm.passes.planning import drift_markups, follow_price, make_goods
+from abm.passes.trading import bring_to_market, sell_offers
 from abm.world import MONTHS, World
 
 PRICE_RATIOS = (0.3, 10.0)  # bounds of the price over the opening one, in what firms want; assumed
@@ -39,8 +40,9 @@ class Firm(Row):
 
 @dataclass(frozen=True)
 class FirmTraits:
-    """What does not change during a run. All [firm]."""
+    """What does not change during a run: [firm], unless the comment says otherwise."""
 
+    offset: np.ndarray  # [place + 1] the first firm of every place, and the end of the last
     market: np.ndarray
     country: np.ndarray
     mineral: np.ndarray
@@ -63,7 +65,9 @@ class FirmTraits:
 
     def rows(self, firms: slice) -> FirmTraits:
         """The traits of some firms."""
-        return FirmTraits(*(getattr(self, item.name)[firms] for item in fields(self)))
+        own = {item.name: getattr(self, item.name)[firms] for item in fields(self)}
+        own["offset"] = np.clip(self.offset, firms.start, firms.stop) - firms.start
+        return FirmTraits(**own)
 
     def here(self, table: np.ndarray) -> np.ndarray:
         """[firm] what a [market, country] table says of each firm's place."""
@@ -71,7 +75,7 @@ class FirmTraits:
 
     def by_place(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """[market, country] sums of a figure of the firms."""
-        return sum_at(self.place, values, shape[0] * shape[1]).reshape(shape)
+        return sum_at(self.offset, values).reshape(shape)
 
 
 def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
@@ -93,11 +97,13 @@ def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
     typical = normal / (1.0 + behaviour.inventory_offer * cover * normal)
     sold = np.where(sold > 0, sold, typical)
     width = price / (here["supply_elasticity"] * sold)
+    place = market * len(world.countries) + country
     return FirmTraits(
+        offset=np.searchsorted(place, np.arange(world.origin_price.size + 1)).astype(np.int64),
         market=market,
         country=country,
         mineral=world.mineral_of_market[market],
-        place=market * len(world.countries) + country,
+        place=place,
         capacity=world.firms.capacity,
         offer=offer,
         utilisation=sold,
@@ -158,36 +164,12 @@ def running_capacity(
     return share_out(planned * availability, traits.feeds, traits.place, feed_limit.ravel())
 
 
-def within_scrap(running: np.ndarray, scrap_limit: np.ndarray, traits: FirmTraits) -> np.ndarray:
-    """[firm] t/month that can run when recyclers share the scrap at hand.
+class Inputs(NamedTuple):
+    """What plants meet where they stand, [market, country]."""
 
-    Parameters
-    ----------
-    running
-        [firm] t/month that could run if scrap were no limit.
-    scrap_limit
-        [market, country] t/month that scrap allows; infinite where nothing is known of it.
-    """
-    return share_out(running, traits.recycles, traits.place, scrap_limit.ravel())
-
-
-def offers(
-    planned: np.ndarray,
-    availability: np.ndarray,
-    running: np.ndarray,
-    inventory: np.ndarray,
-    behaviour: Behaviour,
-) -> tuple[np.ndarray, np.ndarray]:
-    """[firm] t/month offered if feed and scrap were no limit, and as it is; stock included.
-
-    Parameters
-    ----------
-    running
-        [firm] t/month that can run.
-    inventory
-        [firm] t of finished goods, of which a share is offered.
-    """
-    return add_stock(planned, availability, running, inventory, behaviour.inventory_offer)
+    feed_limit: np.ndarray  # t/month of output the feed on hand allows; infinite: none is needed
+    feed_rise: np.ndarray  # USD/kg of output by which feed has become dearer since the opening
+    scrap_limit: np.ndarray  # t/month that scrap allows recyclers; infinite: nothing is known
 
 
 class Supply(NamedTuple):
@@ -195,14 +177,65 @@ class Supply(NamedTuple):
 
     running: np.ndarray  # t/month that can run
     able: np.ndarray  # t/month offered if feed and scrap were no limit
-    offered: np.ndarray  # t/month offered
+    offered: np.ndarray  # t/month offered, part of the stock included
+    low: np.ndarray  # USD/kg: the lowest ask
     high: np.ndarray  # USD/kg: the highest ask
 
 
-def within_caps(
-    supply: Supply, ceiling: np.ndarray, runnable: np.ndarray, low: np.ndarray
-) -> Supply:
-    """What caps on output leave of the supply: every ramp ends earlier, on its old slope.
+def bring_supply(
+    supply: Supply,
+    planned: np.ndarray,
+    availability: np.ndarray,
+    inventory: np.ndarray,
+    markup: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    inputs: Inputs,
+    world_price: np.ndarray,
+    traits: FirmTraits,
+    behaviour: Behaviour,
+) -> None:
+    """Write what firms offer, and at what asks, into the arrays of `supply`.
+
+    What can run is the planned capacity less outages; refiners of a place share its feed, and
+    recyclers its scrap, so that each runs the same part of what it could. Asks are those of the
+    opening, moved by the mark-up and by the cost of feed, less what is earned beside the price.
+
+    Parameters
+    ----------
+    planned, availability, inventory
+        [firm] t/month of capacity, the part of it that is up, and t of finished goods.
+    markup
+        [firm] drift of the mark-up since the opening, fraction of the world price.
+    support, premium
+        [firm] USD/kg that support and certified goods bring.
+    world_price
+        [market] opening world price, USD/kg.
+    """
+    bring_to_market(
+        traits.offset,
+        planned,
+        availability,
+        traits.feeds,
+        traits.recycles,
+        inputs.feed_limit.ravel(),
+        inputs.feed_rise.ravel(),
+        inputs.scrap_limit.ravel(),
+        inventory,
+        behaviour.inventory_offer,
+        traits.low_ask,
+        traits.width,
+        markup,
+        world_price,
+        traits.market,
+        support,
+        premium,
+        *supply,
+    )
+
+
+def hold_to_caps(supply: Supply, ceiling: np.ndarray, runnable: np.ndarray) -> None:
+    """Leave of the supply what caps on output allow: every ramp ends earlier, on its old slope.
 
     Parameters
     ----------
@@ -210,9 +243,8 @@ def within_caps(
         [firm] t/month that each may make.
     runnable
         [firm] t/month that each could make if feed and scrap were no limit.
-    low
-        [firm] USD/kg: the lowest ask.
     """
+    low = supply.low
     running = np.minimum(supply.running, ceiling)
     # What is left of a firm that is stopped altogether may be below zero by a rounding error.
     offered = np.maximum(supply.offered - (supply.running - running), 0.0)
@@ -221,65 +253,66 @@ def within_caps(
     )
     # Where all is withheld the ramp keeps its ends: nothing stands on it.
     kept = np.where(kept > 0.0, kept, 1.0)
-    high = np.where(kept < 1.0, low + kept * (supply.high - low), supply.high)
-    able = np.maximum(supply.able - (runnable - np.minimum(runnable, ceiling)), 0.0)
-    return Supply(running, able, offered, high)
+    supply.high[:] = np.where(kept < 1.0, low + kept * (supply.high - low), supply.high)
+    supply.able[:] = np.maximum(supply.able - (runnable - np.minimum(runnable, ceiling)), 0.0)
+    supply.running[:], supply.offered[:] = running, offered
 
 
-def rise_of_cost(
-    rise: np.ndarray, support: np.ndarray, premium: np.ndarray, traits: FirmTraits
-) -> np.ndarray:
-    """[firm] rise of the cost per kg of output since the opening, less what else is earned.
-
-    Parameters
-    ----------
-    rise
-        [market, country] USD/kg of product by which feed has become dearer, for those who buy it.
-    support, premium
-        [firm] USD/kg that support and certified goods bring.
-    """
-    return raise_cost(traits.feeds, rise.ravel(), traits.place, support, premium)
-
-
-def asks(
-    markup: np.ndarray, cost: np.ndarray, world_price: np.ndarray, traits: FirmTraits
-) -> tuple[np.ndarray, np.ndarray]:
-    """[firm] lowest and highest ask, USD/kg.
-
-    Parameters
-    ----------
-    markup
-        [firm] drift of the mark-up since the opening, fraction of the world price.
-    cost
-        [firm] rise of the cost per kg of output since the opening, less support, USD/kg.
-    world_price
-        [market] opening world price, USD/kg.
-    """
-    return move_asks(traits.low_ask, traits.width, markup, world_price, traits.market, cost)
-
-
-def sold_at(
-    price: np.ndarray, offered: np.ndarray, low: np.ndarray, high: np.ndarray, traits: FirmTraits
-) -> np.ndarray:
-    """[firm] t/month that a firm sells of its offer at the price of its place.
+def sell(
+    sales: np.ndarray, price: np.ndarray, sold: np.ndarray, supply: Supply, traits: FirmTraits
+) -> None:
+    """Write what firms sell of their offers at the price of their place, [firm] t/month.
 
     Parameters
     ----------
     price
         [market, country] USD/kg.
+    sold
+        [market, country] t/month that flowed from the place, to which sales are matched; NaN where
+        it was not counted.
     """
-    return sell_ramps(offered, low, high, traits.least_price, price.ravel(), traits.place)
+    sell_offers(
+        traits.offset,
+        supply.offered,
+        supply.low,
+        supply.high,
+        traits.least_price,
+        price.ravel(),
+        sold.ravel(),
+        sales,
+    )
 
 
-def production(
-    sales: np.ndarray,
+def produce(
+    made: np.ndarray,
     inventory: np.ndarray,
-    target: np.ndarray,
-    limit: np.ndarray,
+    sales: np.ndarray,
+    running: np.ndarray,
+    capacity: np.ndarray,
+    traits: FirmTraits,
     adjustment_months: float,
 ) -> np.ndarray:
-    """[firm] t/month made: what is sold, plus part of the gap to the wanted inventory."""
-    return restock(sales, inventory, target, limit, adjustment_months)
+    """Write output [firm] t/month, what is sold and part of the gap to the wanted inventory.
+
+    Inventories take it in and give out what is sold, in place.
+
+    Returns
+    -------
+    numpy.ndarray
+        [kind, market x country] t of output: of feed, recycled, and mined or otherwise new.
+    """
+    return make_goods(
+        traits.offset,
+        sales,
+        running,
+        capacity,
+        traits.stock_months,
+        adjustment_months,
+        traits.feeds,
+        traits.recycles,
+        inventory,
+        made,
+    )
 
 
 def drift_markup(

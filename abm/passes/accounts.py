@@ -192,35 +192,12 @@ def share_out(
 
 
 @compiled
-def add_stock(
-    planned: np.ndarray,
-    availability: np.ndarray,
-    running: np.ndarray,
-    inventory: np.ndarray,
-    share: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """[F] the offer without limits on inputs and with them: capacity, and a share of the stock."""
-    able, offered = np.empty(planned.size), np.empty(planned.size)
-    for f in range(planned.size):
-        stored = share * inventory[f]
-        able[f] = planned[f] * availability[f] + stored
-        offered[f] = running[f] + stored
-    return able, offered
-
-
-@compiled
-def sum_at(place: np.ndarray, values: np.ndarray, places: int) -> np.ndarray:
-    """[place] sums of `values` [F]; quick where the firms of a place stand together."""
-    sums = np.zeros(places)
-    here, total = 0, 0.0
-    for f in range(values.size):
-        if place[f] != here:
-            sums[here] = total
-            here = place[f]
-            total = sums[here]
-        total += values[f]
-    if values.size:
-        sums[here] = total
+def sum_at(offset: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """[place] sums of `values` [F]; firms of a place stand together, from `offset` [place + 1]."""
+    sums = np.zeros(offset.size - 1)
+    for here in range(sums.size):
+        for f in range(offset[here], offset[here + 1]):
+            sums[here] += values[f]
     return sums
 
 
@@ -545,52 +522,6 @@ def redesign(
                 share = min(pace[s] * faster[k, j], 1.0) if gap < 0.0 else back
                 moved[k, j, s] = intensity[k, j, s] + gap * share
     return moved
-
-
-@compiled
-def raise_cost(
-    feeds: np.ndarray,
-    rise: np.ndarray,
-    place: np.ndarray,
-    support: np.ndarray,
-    premium: np.ndarray,
-) -> np.ndarray:
-    """[F] `rise` [place] of the cost of those who buy feed, less support and premium."""
-    cost = np.empty(place.size)
-    for f in range(place.size):
-        cost[f] = (rise[place[f]] if feeds[f] else 0.0) - support[f] - premium[f]
-    return cost
-
-
-@compiled
-def take_stock(
-    inventory: np.ndarray,
-    made: np.ndarray,
-    sales: np.ndarray,
-    last_output: np.ndarray,
-    last_sales: np.ndarray,
-    feeds: np.ndarray,
-    recycles: np.ndarray,
-    place: np.ndarray,
-    places: int,
-    mineral: np.ndarray,
-    minerals: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """[2, place] made of feed and recycled, of what firms [F] `made`; [K] all not made of feed.
-
-    That is added to inventories, what was sold is taken out, and both are noted, in place.
-    """
-    output, fresh = np.zeros((2, places)), np.zeros(minerals)
-    for f in range(made.size):
-        inventory[f] = max(inventory[f] + made[f] - sales[f], 0.0)
-        last_output[f], last_sales[f] = made[f], sales[f]
-        if feeds[f]:
-            output[0, place[f]] += made[f]
-        else:
-            fresh[mineral[f]] += made[f]
-            if recycles[f]:
-                output[1, place[f]] += made[f]
-    return output, fresh
 
 
 @compiled

@@ -38,55 +38,39 @@ def ready_plants(
 
 
 @compiled
-def restock(
-    sales: np.ndarray, inventory: np.ndarray, target: np.ndarray, limit: np.ndarray, months: float
+def make_goods(
+    offset: np.ndarray,
+    sales: np.ndarray,
+    running: np.ndarray,
+    capacity: np.ndarray,
+    stock_months: np.ndarray,
+    months: float,
+    feeds: np.ndarray,
+    recycles: np.ndarray,
+    inventory: np.ndarray,
+    made: np.ndarray,
 ) -> np.ndarray:
-    """[F] output: sales and a part of the gap to the target inventory, within the limit."""
-    made = np.empty(sales.size)
-    for f in range(sales.size):
-        wanted = sales[f] + (target[f] - inventory[f]) / months
-        made[f] = min(max(wanted, 0.0), limit[f])
-    return made
+    """[3, place] output: of feed, recycled, and otherwise. Firms stand from `offset` [place + 1].
 
-
-@compiled
-def move_asks(
-    low: np.ndarray,
-    width: np.ndarray,
-    markup: np.ndarray,
-    world_price: np.ndarray,
-    market: np.ndarray,
-    cost: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """[F] lowest and highest ask: that of the opening, moved by mark-up (of the world price [M])
-    and cost, and a `width` above it."""
-    lowest, highest = np.empty(low.size), np.empty(low.size)
-    for f in range(low.size):
-        lowest[f] = low[f] + markup[f] * world_price[market[f]] + cost[f]
-        highest[f] = lowest[f] + width[f]
-    return lowest, highest
-
-
-@compiled
-def sold_on_ramp(offered: float, low: float, high: float, least: float, paid: float) -> float:
-    """Sold of an offer on a ramp from `low` to `high` at the price paid; none below the `least`."""
-    return offered * min(max((paid - low) / (high - low), 0.0), 1.0) if paid >= least else 0.0
-
-
-@compiled
-def sell_ramps(
-    offered: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    least: np.ndarray,
-    price: np.ndarray,
-    place: np.ndarray,
-) -> np.ndarray:
-    """[F] sold at a `price` [place] of the `offered`, from `low` to `high`, none below `least`."""
-    sold = np.empty(offered.size)
-    for f in range(offered.size):
-        sold[f] = sold_on_ramp(offered[f], low[f], high[f], least[f], price[place[f]])
-    return sold
+    Written are what a firm [F] has `made`: sales and a part of the gap to the wanted inventory, so
+    many months of capacity, within what can run; and the inventory, in place.
+    """
+    output = np.zeros((3, offset.size - 1))
+    for here in range(offset.size - 1):
+        of_feed, recycled, other = 0.0, 0.0, 0.0
+        for f in range(offset[here], offset[here + 1]):
+            wanted = sales[f] + (stock_months[f] * capacity[f] - inventory[f]) / months
+            fresh = min(max(wanted, 0.0), running[f])
+            made[f] = fresh
+            inventory[f] = max(inventory[f] + fresh - sales[f], 0.0)
+            if feeds[f]:
+                of_feed += fresh
+            elif recycles[f]:
+                recycled += fresh
+            else:
+                other += fresh
+        output[0, here], output[1, here], output[2, here] = of_feed, recycled, other
+    return output
 
 
 @compiled
@@ -164,31 +148,32 @@ def drift_markups(
 
 @compiled
 def plan_feed(
+    offset: np.ndarray,
     feeds: np.ndarray,
     able: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     least: np.ndarray,
     price: np.ndarray,
-    place: np.ndarray,
     pace: float,
     planned: np.ndarray,
 ) -> None:
     """Move the output `planned` [M, J] towards what those who feed on ore would sell, in place.
 
     They would sell, at the `price` [M, J] of their place, of what they are `able` to without a
-    limit of feed, on a ramp from `low` to `high`, and nothing below the `least` price.
+    limit of feed, on a ramp from `low` to `high`, and nothing below the `least` price. Firms of a
+    place stand together, from `offset` [place + 1].
     """
-    columns = price.shape[1]
-    wanted = np.zeros(price.size)
-    for f in range(able.size):
-        if feeds[f]:
-            here = place[f]
-            paid = price[here // columns, here % columns]
-            wanted[here] += sold_on_ramp(able[f], low[f], high[f], least[f], paid)
+    here = 0
     for m in range(price.shape[0]):
-        for j in range(columns):
-            planned[m, j] += pace * (wanted[m * columns + j] - planned[m, j])
+        for j in range(price.shape[1]):
+            wanted, paid = 0.0, price[m, j]
+            for f in range(offset[here], offset[here + 1]):
+                if feeds[f] and paid >= least[f]:
+                    part = (paid - low[f]) / (high[f] - low[f])
+                    wanted += able[f] * min(max(part, 0.0), 1.0)
+            planned[m, j] += pace * (wanted - planned[m, j])
+            here += 1
 
 
 @compiled

@@ -375,34 +375,130 @@ def mix_price(
 
 
 @compiled
-def step_and_ramp(
-    quantity: np.ndarray, low: np.ndarray, high: np.ndarray, least: np.ndarray
+def bring_to_market(
+    offset: np.ndarray,
+    planned: np.ndarray,
+    availability: np.ndarray,
+    feeds: np.ndarray,
+    recycles: np.ndarray,
+    feed_limit: np.ndarray,
+    feed_rise: np.ndarray,
+    scrap_limit: np.ndarray,
+    inventory: np.ndarray,
+    share: float,
+    low_ask: np.ndarray,
+    width: np.ndarray,
+    markup: np.ndarray,
+    world_price: np.ndarray,
+    market: np.ndarray,
+    support: np.ndarray,
+    premium: np.ndarray,
+    running: np.ndarray,
+    able: np.ndarray,
+    offered: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> None:
+    """Write what firms [F] can run, what they offer without limits and with them, and their asks.
+
+    Firms of a place stand together, from `offset` [place + 1]. There those who feed on ore share
+    what feed allows and recyclers what scrap does (limits [place]); offered is that and a `share`
+    of the inventory. The asks of the opening are moved by the mark-up (of the world price [M]) and
+    the cost, which rises [place] for those who feed on ore and falls by support and premium [F].
+    """
+    for here in range(offset.size - 1):
+        begin, end = offset[here], offset[here + 1]
+        if begin == end:
+            continue
+        fed, returned = 0.0, 0.0
+        for f in range(begin, end):
+            running[f] = planned[f] * availability[f]
+            if feeds[f]:
+                fed += running[f]
+            elif recycles[f]:
+                returned += running[f]
+        # What is left of a stock may be below zero by a rounding error.
+        by_feed = max(feed_limit[here], 0.0) / fed if feed_limit[here] < fed else 1.0
+        by_scrap = max(scrap_limit[here], 0.0) / returned if scrap_limit[here] < returned else 1.0
+        usual, rise = world_price[market[begin]], feed_rise[here]
+        for f in range(begin, end):
+            stored, dearer = share * inventory[f], 0.0
+            able[f] = running[f] + stored
+            if feeds[f]:
+                running[f] *= by_feed
+                dearer = rise
+            elif recycles[f]:
+                running[f] *= by_scrap
+            offered[f] = running[f] + stored
+            lowest = low_ask[f] + markup[f] * usual + (dearer - support[f] - premium[f])
+            low[f] = lowest
+            high[f] = lowest + width[f]
+
+
+@compiled
+def draw_asks(
+    offset: np.ndarray,
+    quantity: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    least: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Quantity, lowest and highest ask of two rows a firm: what is sold at `least`, and above."""
-    parts, lowest, highest = (
-        np.empty(2 * quantity.size),
-        np.empty(2 * quantity.size),
-        np.empty(2 * quantity.size),
-    )
-    for f in range(quantity.size):
-        committed = min(max((least[f] - low[f]) / (high[f] - low[f]), 0.0), 1.0)
-        parts[2 * f] = quantity[f] * committed
-        parts[2 * f + 1] = quantity[f] * (1.0 - committed)
-        lowest[2 * f] = highest[2 * f] = least[f]
-        lowest[2 * f + 1] = max(low[f], least[f])
-        highest[2 * f + 1] = max(high[f], least[f])
+    """Quantity, lowest and highest ask of the rows of every place: a step, then a ramp a firm.
+
+    Firms of a place stand together, from `offset` [place + 1], and share the `least` price; on the
+    step is what all of them sell at it. A firm with the asks of the one before stands in that one's
+    row, and its own stays empty.
+    """
+    rows, n = quantity.size, 0
+    for here in range(offset.size - 1):
+        rows += offset[here + 1] > offset[here]
+    parts, lowest, highest = np.empty(rows), np.empty(rows), np.empty(rows)
+    for here in range(offset.size - 1):
+        begin, end = offset[here], offset[here + 1]
+        if begin == end:
+            continue
+        bottom, first, leader, step = least[begin], n, n, 0.0
+        n += 1
+        for f in range(begin, end):
+            committed = min(max((bottom - low[f]) / (high[f] - low[f]), 0.0), 1.0)
+            step += quantity[f] * committed
+            rest = quantity[f] * (1.0 - committed)
+            parts[n], lowest[n], highest[n] = rest, max(low[f], bottom), max(high[f], bottom)
+            if f > begin and low[f] == low[f - 1] and high[f] == high[f - 1]:
+                parts[leader] += rest
+                parts[n] = 0.0
+            else:
+                leader = n
+            n += 1
+        parts[first], lowest[first], highest[first] = step, bottom, bottom
     return parts, lowest, highest
 
 
 @compiled
-def match_sales(sales: np.ndarray, place: np.ndarray, sold: np.ndarray) -> np.ndarray:
-    """[F] sales of firms with two rows each, scaled to what their place has sold in all."""
-    total = np.zeros(sold.size)
-    for f in range(place.size):
-        total[place[f]] += sales[2 * f] + sales[2 * f + 1]
-    matched = np.empty(place.size)
-    for f in range(place.size):
-        here = place[f]
-        factor = sold[here] / total[here] if total[here] > 0.0 else 1.0
-        matched[f] = (sales[2 * f] + sales[2 * f + 1]) * factor
-    return matched
+def sell_offers(
+    offset: np.ndarray,
+    offered: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    least: np.ndarray,
+    price: np.ndarray,
+    sold: np.ndarray,
+    sales: np.ndarray,
+) -> None:
+    """Write what firms [F] sell of what they `offered` on ramps, at the price [place].
+
+    Nothing below the `least` price. Firms of a place stand together, from `offset` [place + 1].
+    Where it is known what a place has `sold` [place], all sales are scaled to that: on the step at
+    the least price each sells the same part of what it has there.
+    """
+    for here in range(offset.size - 1):
+        begin, end = offset[here], offset[here + 1]
+        known, total = sold[here] >= 0.0, 0.0
+        for f in range(begin, end):
+            paid = max(price[here], least[f]) if sold[here] > 0.0 else price[here]
+            part = min(max((paid - low[f]) / (high[f] - low[f]), 0.0), 1.0)
+            sales[f] = offered[f] * part if paid >= least[f] else 0.0
+            total += sales[f]
+        if known and total > 0.0:
+            for f in range(begin, end):
+                sales[f] *= sold[here] / total
