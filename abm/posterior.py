@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ class About:
     high: float
 
 
+@cache
 def about_setting(name: str) -> About:
     """What the schema says of a setting with a unit, named as on the command line.
 

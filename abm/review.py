@@ -117,8 +117,8 @@ def opening_review(world: World, case: Scenario, config: Config) -> Review:
         (row, mineral, rows)
         for row, country in enumerate(producers)
         for mineral in range(len(world.minerals))
-        if (rows := dominated(world, country, mineral, settings.least_share)).size
-        and settings.active
+        if settings.active
+        and (rows := dominated(world, country, mineral, settings.least_share)).size
         and not dated_by_scenario(case, country, rows)
     ]
     exporters = [producers[row] for row, _, _ in found]

@@ -38,7 +38,7 @@ from experiments.engine.parts import (
     read_part,
 )
 from experiments.engine.store import origin, plain, provenance, write_described, write_manifest
-from experiments.engine.workers import Workers, start_workers
+from experiments.engine.workers import Workers, let_go, start_workers
 from experiments.ensemble import (
     config_opening,
     one_run,
@@ -271,7 +271,11 @@ def run_batch(
     job: CellJob, measure: Measure, batch: Sequence[tuple[Cell, int]]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The outcomes of some cells, each under its seed."""
-    yield OUTCOMES, pd.concat([job(cell, measure, seed) for cell, seed in batch], ignore_index=True)
+    found = []
+    for cell, seed in batch:
+        found.append(job(cell, measure, seed))
+        let_go()
+    yield OUTCOMES, pd.concat(found, ignore_index=True)
 
 
 def outcomes_of(part: Path) -> pd.DataFrame:

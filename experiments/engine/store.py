@@ -257,9 +257,10 @@ def _same(name: str, names: Sequence[str], count: int) -> pd.Categorical:
 
 def described(table: pd.DataFrame) -> pa.Table:
     """The table with the meaning of every column in its schema."""
-    rows = pa.Table.from_pandas(table, preserve_index=False)
+    rows = pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
     columns = [item.with_metadata({"description": COLUMNS[item.name]}) for item in rows.schema]
-    return rows.cast(pa.schema(columns, metadata={"chokepoint_schema": str(SCHEMA_VERSION)}))
+    schema = pa.schema(columns, metadata={"chokepoint_schema": str(SCHEMA_VERSION)})
+    return pa.Table.from_arrays(rows.columns, schema=schema)
 
 
 def write_described(table: pd.DataFrame, path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import repeat
 from threading import Thread
 from typing import Any
@@ -86,18 +87,20 @@ def start_workers(count: int) -> Iterator[Workers]:
         yield Workers(count, pool)
 
 
+@cache
 def keep_loaded() -> None:
-    """Settle that what this process has loaded and compiled by now is never garbage."""
+    """Settle, once in a process, that what it has loaded and compiled by now is never garbage."""
     gc.collect()
     gc.freeze()
 
 
 def let_go() -> None:
-    """Give back what finished runs held: a model and its agents name each other.
+    """Give back what finished runs of a worker held: a model and its agents name each other.
 
-    Only after `keep_loaded`: to look through all that is loaded takes longer than it saves.
+    What is loaded is settled first: to look through it every time takes longer than it saves.
     """
-    if gc.get_freeze_count():
+    if multiprocessing.parent_process() is not None:
+        keep_loaded()
         gc.collect()
 
 
