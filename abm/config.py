@@ -1458,6 +1458,7 @@ class Config:
     membership: Membership = field(default_factory=Membership)
     instruments: Instruments = field(default_factory=Instruments)
     shock: Control = field(default_factory=Control)
+    shocks: dict[str, Control] = field(default_factory=dict)
     controls: list[Control] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
     caps: list[ProductionCap] = field(default_factory=list)
@@ -1524,6 +1525,7 @@ def check(config: Config) -> None:
         _check_case(name, together, config.membership)
     for path, control in named_controls(config):
         check_control(path, control)
+    _check_compared(config)
     for path, fact in named_facts(config):
         _check_fact(path, fact)
     _check_month("instruments.standards.since", config.instruments.standards.since)
@@ -1565,6 +1567,21 @@ def named_facts(config: Config) -> Iterator[tuple[str, Fact]]:
     for kind in ("outages", "caps", "purchases", "demand_facts"):
         for position, fact in enumerate(getattr(config, kind)):
             yield f"{kind}[{position}]", fact
+
+
+def _check_compared(config: Config) -> None:
+    """Refuse shocks to compare where the question compares none."""
+    if config.shocks and config.question is not Question.instruments:
+        raise ConfigError(
+            f"shocks holds {', '.join(config.shocks)}, which only the study of instruments "
+            f"compares; give experiment=instruments, or one shock such as "
+            f"shock={next(iter(config.shocks))}"
+        )
+    for name, control in config.shocks.items():
+        path = f"shocks.{name}"
+        for inner, about, value in _parameters(control, f"{path}."):
+            _check_range(inner, about, value)
+        check_control(path, control)
 
 
 def check_control(path: str, control: Control) -> None:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from test_run import configuration
 
-from abm.config import ConfigError
+from abm.config import ConfigError, Control, check
 from abm.tables import read_tables
 from abm.world import build_world
 from experiments.sensitivity import study as sensitivity
-from experiments.studies import instruments, mechanisms, standoff
+from experiments.studies import instrument_figures, instruments, mechanisms, standoff
 from experiments.studies.instruments import (
     NAMES,
     contributions,
@@ -55,8 +55,8 @@ def outcomes_of(worth: dict[str, dict[str, float]], seeds: int = 3) -> pd.DataFr
                 added = sum(worth.get(name, {}).get(measure, 0.0) for name in on)
                 level = base * np.exp(added) if measure == "price" else base + added
                 noise = 0.01 * seed * (measure == "price")
-                rows.append((variant, "crisis", seed, "crisis", measure, level * (1 + noise)))
-    columns = ["instruments", "shock", "seed", "window", "measure", "value"]
+                rows.append((variant, "export_ban", seed, measure, level * (1 + noise)))
+    columns = ["instruments", "shock", "seed", "measure", "value"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -112,7 +112,68 @@ def test_effects_and_costs_of_the_frontier_are_those_of_the_instruments() -> Non
     assert rows.loc["investment_fund", ["effect", "cost", "frontier"]].tolist() == [4.0, 6.0, 1]
     assert rows.loc["stockpiles", "frontier"] == 0, "dearer, and buys less"
     assert rows.loc["all", ["effect", "cost", "frontier"]].tolist() == [5.0, 15.0, 1]
-    assert len(instruments.frontier_figure(points).axes) == len(instruments.GAINS)
+    assert len(instrument_figures.frontier_figure(points).axes) == len(instrument_figures.GAINS)
+
+
+def test_shocks_are_told_apart_from_worlds_to_words() -> None:
+    """Calm and two shocks in which different instruments help: each is credited under its own."""
+    worth = {
+        "calm": {"research": {"dependence": -2.0, "treasury": -4e6}},
+        "licence": {"stockpiles": {"price": -0.1, "dependence": -1.0, "treasury": -3e6}},
+        "export_ban": {"standards": {"price": -0.2, "dependence": -5.0, "treasury": -5e6}},
+    }
+    outcomes = pd.concat([outcomes_of(by).assign(shock=name) for name, by in worth.items()])
+    found = instruments.answer(outcomes, None)
+    table = found.tables["net_cost_of_a_point_of_dependence_avoided"].set_index(
+        "Million US$ a year"
+    )
+    assert list(table.columns) == ["Calm", "Licences", "Export ban"]
+    assert table.loc["Research and recycling"].tolist()[0] == pytest.approx(2.0)
+    assert table.loc["Stockpiles"].tolist()[1] == pytest.approx(3.0)
+    assert table.loc["Standards and tracing"].tolist()[2] == pytest.approx(1.0)
+    assert table.drop(index="All together").notna().to_numpy().sum() == 3
+    lowest, least = found.sentences[1:]
+    assert "stockpiles under the licences (−9.5 %)" in lowest
+    assert "standards and tracing under the export ban (−18 %)" in lowest
+    assert "research and recycling in calm (+2.0)" in least
+    for drawn, panels in zip(found.figures, (2, 4), strict=True):
+        assert list(dict.fromkeys(drawn.table["shock"])) == list(worth)
+        assert len(drawn.figure.axes) == panels * len(worth)
+
+
+def test_numbers_of_dots_in_one_place_stand_apart() -> None:
+    dots = np.concatenate([np.full((9, 2), 0.7), [[0.05, 0.05], [3.0, 1.4]]])
+    places = instrument_figures.number_places(dots)
+    gaps = np.hypot(*(places[:, None] - places[None, :]).transpose(2, 0, 1))
+    assert gaps[~np.eye(len(dots), dtype=bool)].min() >= instrument_figures.NEAR
+    assert ((places > 0.0) & (places < instrument_figures.PANEL)).all()
+
+
+def test_calm_worlds_serve_all_shocks_and_each_shock_is_that_of_its_own_study() -> None:
+    words = ["experiment=instruments", *TINY[:4]]
+    dates = ("announced=2026-01", "start=2026-01", "end=", "minerals=[gallium]")
+    both = ["shocks=[licence,export_ban]"]
+    both += [f"shocks.{name}.{word}" for name in ("licence", "export_ban") for word in dates]
+    config = configuration(*words, *both)
+    world = build_world(read_tables(), config.world)
+    cells = instruments.instruments_study(config, world).cells
+    count = len(variants())
+    assert [cell.labels["shock"] for cell in cells] == [
+        name for name in ("calm", "licence", "export_ban") for _ in range(count)
+    ]
+    alone = configuration(*words, "shock=licence", *(f"shock.{word}" for word in dates))
+    single = instruments.instruments_study(alone, world).cells
+    assert len(single) == 2 * count
+    for one, other in zip(cells[1 : 2 * count : count], single[1::count], strict=True):
+        tables = [run_cell(cell, instruments.window_outcomes, 1) for cell in (one, other)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_calm_is_measured_of_the_minerals_under_any_shock() -> None:
+    of = [Control(minerals=list(names)) for names in (("gallium",), ("cobalt", "gallium"))]
+    assert instruments.minerals_under(of) == ["gallium", "cobalt"]
+    for wide in (Control(minerals=["all"]), Control(family="rare_earths")):
+        assert instruments.minerals_under([*of, wide]) == ["all"]
 
 
 # Mechanisms -----------------------------------------------------------------------------------
@@ -156,6 +217,15 @@ def test_a_setting_that_does_not_exist_is_refused() -> None:
         with_settings(configuration(), {"instruments.price_floor.actve": True})
 
 
+def test_shocks_to_compare_are_refused_where_none_are_compared() -> None:
+    with pytest.raises(ConfigError, match=r"shocks holds licence.*shock=licence"):
+        check(configuration("shocks=licence"))
+    with pytest.raises(ConfigError, match=r"shocks\.licence\.rate is 9"):
+        check(configuration("experiment=instruments", "shocks.licence.rate=9"))
+    with pytest.raises(ConfigError, match=r"shocks\.licence\.end is 2026-01, not after its start"):
+        check(configuration("experiment=instruments", "shocks.licence.end=2026-01"))
+
+
 def test_settings_of_one_cell_leave_the_others_alone() -> None:
     config = configuration()
     changed = with_settings(config, {"instruments.stockpiles.active": False})
@@ -174,7 +244,13 @@ def test_a_cell_under_a_seed_is_the_same_again() -> None:
 @pytest.mark.parametrize(
     ("words", "cure"),
     [
-        (["experiment=instruments", "shock=none"], "shock=export_ban"),
+        (["experiment=instruments", "shocks=none"], "shock=export_ban, or several"),
+        (["experiment=instruments", "shock.start=2028-01"], "shock=none; name it too"),
+        (["experiment=instruments"], r"shocks\.export_ban\.minerals contains"),
+        (
+            ["experiment=instruments", "shocks=licence", "shocks.licence.instrument=none"],
+            "is no shock",
+        ),
         (["experiment=instruments", "membership=washington_and_forge"], "membership=washington"),
         (["experiment=standoff", "producers=off"], "producers=strategic"),
         (["experiment=standoff", "membership=none"], "membership=washington_and_forge"),
@@ -214,6 +290,8 @@ def test_every_study_runs_in_a_tiny_world(
 ) -> None:
     """From the command's settings to a report, with every figure and the table behind it."""
     words = TINY if question != "standoff" else TINY[:4]
+    if question == "instruments":
+        words = [*TINY, "shock=export_ban"]
     if question == "sensitivity":
         words = [*TINY, *(f"sensitivity.{name}=2" for name in ("trajectories", "base_samples"))]
     config = configuration(f"experiment={question}", *words)
@@ -235,8 +313,8 @@ def test_every_study_runs_in_a_tiny_world(
 def test_a_figure_can_be_drawn_again_from_its_saved_table(tmp_path: Path) -> None:
     table = summary(contributions(outcomes_of({"stockpiles": {"price": -0.1}})))
     table.to_csv(tmp_path / "instruments.csv", index=False)
-    again = instruments.instruments_figure(pd.read_csv(tmp_path / "instruments.csv"))
-    assert len(again.axes) == len(instruments.HEADS)
+    again = instrument_figures.instruments_figure(pd.read_csv(tmp_path / "instruments.csv"))
+    assert len(again.axes) == len(instrument_figures.HEADS)
     months = [f"2026-{month:02d}" for month in range(1, 13)]
     rows = [
         (alliance, measure, month, 0.9, 1.0, 1.1)

@@ -34,8 +34,8 @@ from experiments.pathways.figures import (
 from experiments.phase.figures import frontier_figure, phase_figure
 from experiments.resilience.figures import league_figure, worst_figure
 from experiments.sensitivity.study import screening_figure, shares_figure
-from experiments.studies.instruments import frontier_figure as cost_frontier_figure
-from experiments.studies.instruments import instruments_figure
+from experiments.studies.instrument_figures import frontier_figure as cost_frontier_figure
+from experiments.studies.instrument_figures import instruments_figure
 from experiments.studies.standoff import standoff_figure
 
 # By the name under which a figure is saved; those of a scene need to know what was run.

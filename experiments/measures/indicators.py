@@ -23,7 +23,7 @@ def window_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Columns window, measure and value: `price` (cost of the opening basket over its cost at
+        Columns measure and value: `price` (cost of the opening basket over its cost at
         opening prices), `dependence` (percent of purchases from non-allied origins, markets
         weighted by opening expenditure), both for the refined minerals under the shock; and what
         the years of the window are worth to `consumers`, `producers`, holders of `rents` and the
@@ -40,10 +40,7 @@ def window_outcomes(model: MineralModel, cell: Cell) -> pd.DataFrame:
     years = slice(months.start // MONTHS, -(-months.stop // MONTHS))
     worth = record.surplus[years][..., group].sum(axis=(2, 3)).mean(axis=0)
     found |= dict(zip(PARTIES, worth, strict=True))
-    window = CRISIS if cell.shocked else CALM
-    return pd.DataFrame(
-        {"window": window, "measure": list(found), "value": [float(v) for v in found.values()]}
-    )
+    return pd.DataFrame({"measure": list(found), "value": [float(v) for v in found.values()]})
 
 
 def window_months(cell: Cell, horizon: int) -> slice:

@@ -1,57 +1,47 @@
-"""Instruments of the alliance: each alone, all together, and all but one, in calm and crisis."""
+"""Instruments of the alliance: each alone, all together, and all but one, in calm and under shocks.
+
+The calm worlds serve all shocks: a shock is one more row of worlds, not two.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+import dataclasses
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from abm.config import Config, ConfigError, Instrument, Instruments
-from abm.scenario import members_of
+from abm.config import Config, ConfigError, Control, Instrument
+from abm.scenario import members_of, named_markets
 from abm.world import World
-from experiments.figures import BLACK, BLUE, DOUBLE, GREY, SMALL, VERMILION, Drawn, style
-from experiments.measures.effects import Estimate, estimate
-from experiments.measures.indicators import CALM, CRISIS, window_outcomes
+from experiments.figures import Drawn
+from experiments.measures.effects import CRISIS_MONTHS, Estimate, estimate
+from experiments.measures.indicators import CALM, window_outcomes
 from experiments.report import Answer, interval, number
+from experiments.studies.instrument_figures import (
+    DEPENDENCE,
+    LABELS,
+    NAMES,
+    NET_COST,
+    PRICE,
+    PUBLIC_COST,
+    frontier_figure,
+    instrument_label,
+    instruments_figure,
+    shock_label,
+)
 from experiments.study import Cell, Study, with_settings
 
 NONE, ALL_ON, ONLY, WITHOUT = "none", "all", "only", "without"
-NAMES = tuple(item.name for item in fields(Instruments))
-LABELS = {
-    "preferential_tariffs": "Preferential tariffs",
-    "joint_procurement": "Joint procurement",
-    "stockpiles": "Stockpiles",
-    "emergency_release": "Joint emergency response",
-    "price_floor": "Price floor",
-    "investment_fund": "Investment fund",
-    "standards": "Standards and tracing",
-    "research": "Research and recycling",
-    "retaliation": "Retaliation",
-}
-PRICE, DEPENDENCE, PUBLIC_COST, NET_COST = "price", "dependence", "public_cost", "net_cost"
 UNITS = {
     PRICE: "%",
     DEPENDENCE: "points",
     PUBLIC_COST: "million USD a year",
     NET_COST: "million USD a year",
 }
-HEADS = {
-    PRICE: "Landed price (%)",
-    DEPENDENCE: "Non-allied share (points)",
-    PUBLIC_COST: "Public cost (million US$ a year)",
-    NET_COST: "Net cost (million US$ a year)",
-}
-GAINS = {
-    PRICE: "Landed price, fall (%)",
-    DEPENDENCE: "Non-allied share, fall (points)",
-}
 COST_HEADS = {
+    "instrument": "Instrument",
+    "shock": "Shock",
     "points_avoided": "Points of dependence avoided",
     "public_cost_mn_usd_a_year": "Public cost, million US$ a year",
     "public_mn_usd_per_point": "Public, million US$ a point",
@@ -67,31 +57,31 @@ RESAMPLES = 2000
 
 
 def instruments_study(config: Config, world: World) -> Study:
-    """The worlds of the study, for the one circle of the settings.
+    """The worlds of the study, for the one circle of the settings and every shock it compares.
 
     Raises
     ------
     ConfigError
-        Unless there is one circle and a shock.
+        Unless there is one circle and a shock at least.
     """
     if len(config.membership.circles) != 1:
         raise ConfigError(
             f"The study of instruments needs one circle of members, not "
             f"{len(config.membership.circles)}; give one such as membership=washington"
         )
-    if config.shock.instrument is Instrument.none:
-        raise ConfigError("The study of instruments needs a shock; give one: shock=export_ban")
+    shocks = compared_shocks(config, world)
     ((circle, members),) = config.membership.circles.items()
     group = tuple(members_of(members, circle, world))
+    calm = Control(minerals=minerals_under(shocks.values()))
     cells = [
         Cell(
-            labels={"instruments": variant, "shock": CRISIS if shocked else CALM},
-            config=with_settings(config, switches),
+            labels={"instruments": variant, "shock": name},
+            config=with_settings(config, {"shock": shock, "shocks": {}, **switches}),
             membership=NONE if variant == NONE else circle,
-            shocked=shocked,
+            shocked=name != CALM,
             group=group,
         )
-        for shocked in (False, True)
+        for name, shock in {CALM: calm, **shocks}.items()
         for variant, switches in variants().items()
     ]
     return Study(
@@ -100,6 +90,41 @@ def instruments_study(config: Config, world: World) -> Study:
         measure=window_outcomes,
         answer=answer,
     )
+
+
+def compared_shocks(config: Config, world: World) -> dict[str, Control]:
+    """The shocks of the study by name: that of the settings alone, else all under `shocks`.
+
+    Raises
+    ------
+    ConfigError
+        Where there is none, or one that could not be run or told from calm.
+    """
+    cure = "give one: shock=export_ban, or several: shocks=[export_ban,licence]"
+    if config.shock.instrument is not Instrument.none:
+        shocks, paths = {config.shock.name: config.shock}, ["shock"]
+    else:
+        shocks, paths = config.shocks, [f"shocks.{name}" for name in config.shocks]
+        if config.shock != Control():
+            raise ConfigError(
+                "Settings of shock are given, but shock=none; name it too, such as "
+                "shock=licence, or change one of those compared, such as shocks.licence.end=2029-01"
+            )
+    if not shocks:
+        raise ConfigError(f"The study of instruments needs a shock; {cure}")
+    for path, (name, shock) in zip(paths, shocks.items(), strict=True):
+        if shock.instrument is Instrument.none or name in (CALM, NONE):
+            raise ConfigError(f"{path} is no shock, or is called {CALM} or {NONE}; {cure}")
+        named_markets(path, shock.minerals, shock.stages, world)
+    return {name: dataclasses.replace(shock, name=name) for name, shock in shocks.items()}
+
+
+def minerals_under(shocks: Iterable[Control]) -> list[str]:
+    """The minerals under any of some shocks, which prices in calm are measured of."""
+    listed = [["all"] if shock.family else shock.minerals for shock in shocks]
+    if any(not minerals or minerals == ["all"] for minerals in listed):
+        return ["all"]
+    return list(dict.fromkeys(mineral for minerals in listed for mineral in minerals))
 
 
 def variants() -> dict[str, dict[str, bool]]:
@@ -120,12 +145,13 @@ def contributions(outcomes: pd.DataFrame) -> pd.DataFrame:
     -------
     pd.DataFrame
         Columns instrument ("all" for the package), role ("alone": against no instrument; "in the
-        package": all against all but this one), window, measure, seed, value. Prices are log
-        ratios, dependence points, costs million USD a year: a public cost is what treasuries lose,
-        a net cost what consumers, producers, holders of rents and treasuries lose.
+        package": all against all but this one), shock ("calm" for none), measure,
+        seed, value. Prices are log ratios, dependence points, costs million USD a year: a public
+        cost is what treasuries lose, a net cost what consumers, producers, holders of rents and
+        treasuries lose.
     """
     wide = outcomes.pivot_table(
-        index=["window", "seed", "measure"], columns="instruments", values="value"
+        index=["shock", "seed", "measure"], columns="instruments", values="value"
     )
     rows = []
     for name in ("all", *NAMES):
@@ -139,7 +165,7 @@ def contributions(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effects(with_: pd.DataFrame, without: pd.DataFrame) -> pd.DataFrame:
-    """Effects by window and seed of two worlds whose columns are measures."""
+    """Effects by shock and seed of two worlds whose columns are measures."""
     change = with_ - without
     public = -change["treasury"] / MILLION
     effects = pd.DataFrame(
@@ -157,7 +183,7 @@ def _effects(with_: pd.DataFrame, without: pd.DataFrame) -> pd.DataFrame:
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Mean with 95 % interval, median and 80 % band over seeds of every contribution."""
     rows = []
-    keys = ["instrument", "role", "window", "measure"]
+    keys = ["instrument", "role", "shock", "measure"]
     for key, part in table.groupby(keys, sort=False):
         measure = str(key[3])
         found = estimate(part["value"].to_numpy(), UNITS[measure], relative=measure == PRICE)
@@ -174,13 +200,13 @@ def cost_effectiveness(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     draws = np.random.default_rng(seed)
     rows = []
     alone = table[table["role"] == "alone"]
-    for (name, window), part in alone.groupby(["instrument", "window"], sort=False):
+    for (name, shock), part in alone.groupby(["instrument", "shock"], sort=False):
         wide = part.pivot(index="seed", columns="measure", values="value")
         chosen = draws.integers(0, len(wide), (RESAMPLES, len(wide)))
         avoided = -wide[DEPENDENCE].to_numpy()
         row = {
-            "instrument": LABELS.get(str(name), "All together"),
-            "window": window,
+            "instrument": instrument_label(str(name)),
+            "shock": str(shock),
             "points_avoided": avoided.mean(),
         }
         clear = np.quantile(avoided[chosen].mean(axis=1), 0.025) > 0
@@ -214,23 +240,23 @@ def frontier_table(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Columns window, gain (price: percent by which members pay less; dependence: points by which
+        Columns shock, gain (price: percent by which members pay less; dependence: points by which
         the non-allied share falls), instrument, effect, effect_low, effect_high, cost (net, million
         USD a year), cost_low, cost_high (95 % t-intervals over seeds) and frontier (0 or 1).
     """
     found = summary(table[table["role"] == "alone"])
-    wide = found.set_index(["window", "instrument", "measure"]).unstack("measure")
+    wide = found.set_index(["shock", "instrument", "measure"]).unstack("measure")
     rows = []
-    for window in dict.fromkeys(found["window"]):
+    for shock in dict.fromkeys(found["shock"]):
         for gain in (PRICE, DEPENDENCE):
-            part = wide.loc[window]
+            part = wide.loc[shock]
             names = [name for name in ("all", *NAMES) if name in part.index]
             part = part.loc[names]
             effect, cost = -part["mean"][gain].to_numpy(), part["mean"][NET_COST].to_numpy()
             rows.append(
                 pd.DataFrame(
                     {
-                        "window": window,
+                        "shock": shock,
                         "gain": gain,
                         "instrument": names,
                         "effect": effect,
@@ -258,212 +284,148 @@ def leading(effect: np.ndarray, cost: np.ndarray) -> np.ndarray:
 
 
 def answer(outcomes: pd.DataFrame, world: World) -> Answer:
-    """Sentences, figure and table of the study."""
+    """Sentences, figures and tables of the study."""
     table = contributions(outcomes)
+    # Grouping sorts by name: calm comes first, then shocks as they were named.
+    order = {name: place for place, name in enumerate(dict.fromkeys(outcomes["shock"]))}
+    table = table.sort_values("shock", key=lambda names: names.map(order), kind="stable")
     found = summary(table)
     costs = cost_effectiveness(table)
-    drawn = Drawn(
-        name="instruments",
-        title="Effect on price, dependence and cost",
-        caption="Effect on the members of each instrument alone (filled, against a circle that "
-        "does nothing together) and as the last one added to the package (hollow, all against all "
-        "but this one), in calm over the whole horizon and in the first 24 months of the shock. "
-        "Means over paired seeds with 95 % t-intervals. Price and non-allied share: the refined "
-        "minerals under the shock. Net cost: what members’ consumers, producers, holders of "
-        "rents and treasuries lose together; negative is a gain.",
-        alt=_alt(found),
-        figure=instruments_figure(found),
-        table=found,
-    )
+    points = frontier_table(table)
+    drawn = [
+        Drawn(
+            name="cost_frontier",
+            title="What the money buys",
+            caption="Each instrument alone and all together, against a circle that does nothing "
+            "together: how far the price that members pay and their non-allied share fall, against "
+            "the net cost to members (treasuries, consumers, producers and holders of rents; "
+            "negative is a gain), in calm over the whole horizon and in the first "
+            f"{CRISIS_MONTHS} months of each shock. Means over paired seeds with 95 % t-intervals; "
+            "numbers stand beside their dots. The line joins what no other instrument, nor doing "
+            "nothing, beats in both: blue; the grey ones are beaten. Scales differ by panel.",
+            alt=_alt_of_frontier(points),
+            figure=frontier_figure(points),
+            table=points,
+        ),
+        Drawn(
+            name="instruments",
+            title="Effect on price, dependence and cost",
+            caption="Effect on the members of each instrument alone (filled, against a circle that "
+            "does nothing together) and as the last one added to the package (hollow, all against "
+            f"all but this one), in calm over the whole horizon and in the first {CRISIS_MONTHS} "
+            "months of each shock. Means over paired seeds with 95 % t-intervals; one scale a "
+            "column. Price and non-allied share: the refined minerals under the shock, in calm "
+            "those under any. Net cost: what members’ consumers, producers, holders of rents and "
+            "treasuries lose together; negative is a gain.",
+            alt=_alt(found),
+            figure=instruments_figure(found),
+            table=found,
+        ),
+    ]
+    shown = costs.assign(shock=costs["shock"].map(shock_label))
     return Answer(
         sentences=_sentences(found, costs),
-        figures=[drawn, _drawn_frontier(table)],
-        tables={"dollars_per_point_of_dependence_avoided": costs.rename(columns=COST_HEADS)},
+        figures=drawn,
+        tables={
+            "net_cost_of_a_point_of_dependence_avoided": by_shock(shown),
+            "dollars_per_point_of_dependence_avoided": shown.rename(columns=COST_HEADS),
+        },
         notes=[
             "Cost per point is the mean cost a year over the mean fall of the non-allied share, in "
             "percentage points, each instrument alone; its interval comes from resampled seeds. It "
-            "is left out where dependence does not clearly fall.",
+            "is left out where dependence does not clearly fall; negative is a gain.",
+            f"Every instrument stands in {len(outcomes['instruments'].unique())} combinations in "
+            f"calm and under {len(order) - 1} shock{'s' * (len(order) > 2)}: "
+            f"{len(outcomes[['instruments', 'shock']].drop_duplicates())} worlds a seed. The calm "
+            "worlds are shared by all shocks.",
         ],
     )
 
 
-def _estimate(found: pd.DataFrame, name: str, window: str, measure: str) -> Estimate:
-    row = found[
-        (found["instrument"] == name)
-        & (found["role"] == "alone")
-        & (found["window"] == window)
-        & (found["measure"] == measure)
-    ].iloc[0]
-    return Estimate(**{item.name: row[item.name] for item in fields(Estimate)})
+def by_shock(costs: pd.DataFrame) -> pd.DataFrame:
+    """Net cost of a point of dependence avoided: a row an instrument, a column a shock."""
+    wide = costs.pivot(index="instrument", columns="shock", values="net_mn_usd_per_point")
+    wide = wide.loc[list(dict.fromkeys(costs["instrument"])), list(dict.fromkeys(costs["shock"]))]
+    return wide.rename_axis(index="Million US$ a year", columns=None).reset_index()
+
+
+def _estimates(found: pd.DataFrame, name: str, measure: str) -> dict[str, Estimate]:
+    """Of an instrument alone, or of all together, by shock."""
+    rows = found[
+        (found["instrument"] == name) & (found["role"] == "alone") & (found["measure"] == measure)
+    ]
+    names = [item.name for item in dataclasses.fields(Estimate)]
+    return {
+        str(row["shock"]): Estimate(**{name: row[name] for name in names})
+        for row in rows.to_dict("records")
+    }
+
+
+def under(shock: str) -> str:
+    """Where an effect holds, as in a sentence."""
+    return "in calm" if shock == CALM else f"under the {shock_label(shock).lower()}"
 
 
 def _sentences(found: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
-    price = _estimate(found, "all", CRISIS, PRICE)
-    share = _estimate(found, "all", CRISIS, DEPENDENCE)
-    first = (
-        "All instruments together change the price that members pay in the crisis by "
-        f"{number(price.mean, signed=True)} % ({interval(price)}) and their non-allied share by "
-        f"{number(share.mean, signed=True)} percentage points ({interval(share)})."
-    )
-    alone = found[
-        (found["role"] == "alone") & (found["window"] == CRISIS) & (found["instrument"] != "all")
-    ]
-    most = alone[alone["measure"] == PRICE].sort_values("mean").iloc[0]
-    second = (
-        f"Alone, {LABELS[most['instrument']].lower()} lowers the price most "
-        f"({number(most['mean'], signed=True)} %)"
-    )
-    cheap = costs[(costs["window"] == CALM) & costs["net_mn_usd_per_point"].notna()]
-    cheap = cheap[cheap["instrument"] != "All together"].sort_values("net_mn_usd_per_point")
-    if len(cheap):
-        row = cheap.iloc[0]
-        second += (
-            f"; {str(row['instrument']).lower()} avoids a point of dependence in calm at the least "
-            f"net cost ({number(row['net_mn_usd_per_point'], signed=True)} million US$ a year)"
+    price, share = (_estimates(found, "all", measure) for measure in (PRICE, DEPENDENCE))
+    shocks = [name for name in price if name != CALM]
+    prices, shares = (
+        ", ".join(
+            f"{number(by[name].mean, signed=True)} {unit} {under(name)} ({interval(by[name])})"
+            for name in shocks
         )
-    return [first, second + "."]
+        for by, unit in ((price, "%"), (share, "percentage points"))
+    )
+    lowest = ", ".join(cheapest(found, name) for name in shocks)
+    least = ", ".join(cheapest_point(costs, name) for name in (CALM, *shocks))
+    return [
+        f"In the first {CRISIS_MONTHS} months of a shock all instruments together change the price "
+        f"that members pay by {prices}; and their non-allied share by {shares}.",
+        f"Alone, the price is lowered most, and clearly, by {lowest}.",
+        "Alone, a point of dependence is avoided at the least net cost, in million US$ a year, by "
+        f"{least}.",
+    ]
+
+
+def cheapest(found: pd.DataFrame, shock: str) -> str:
+    """The instrument that alone lowers the price most under a shock, of those that clearly do."""
+    known = {name: _estimates(found, name, PRICE)[shock] for name in NAMES}
+    lower = {name: e for name, e in known.items() if e.has_interval and e.high < 0.0}
+    if not lower:
+        return f"none {under(shock)}"
+    best = min(lower, key=lambda name: lower[name].mean)
+    mean = number(lower[best].mean, signed=True)
+    return f"{LABELS[best].lower()} {under(shock)} ({mean} %)"
+
+
+def cheapest_point(costs: pd.DataFrame, shock: str) -> str:
+    """The instrument that avoids a point at the least net cost, of those that clearly avoid any."""
+    rows = costs[(costs["shock"] == shock) & (costs["instrument"] != instrument_label("all"))]
+    rows = rows.dropna(subset="net_mn_usd_per_point").sort_values("net_mn_usd_per_point")
+    if rows.empty:
+        return f"none {under(shock)}"
+    best = rows.iloc[0]
+    cost = number(best["net_mn_usd_per_point"], signed=True)
+    return f"{str(best['instrument']).lower()} {under(shock)} ({cost})"
 
 
 def _alt(found: pd.DataFrame) -> str:
-    price = _estimate(found, "all", CRISIS, PRICE)
+    price = _estimates(found, "all", PRICE)
+    told = ", ".join(f"{under(n)} {number(e.mean, signed=True)} %" for n, e in price.items())
     return (
-        "Dot and interval chart of every instrument’s effect on price, dependence and cost; all "
-        f"together change the crisis price by {number(price.mean, signed=True)} %."
+        "Dot and interval charts of every instrument’s effect on price, dependence and cost, a row "
+        f"of panels for calm and for each shock. All together change the price: {told}."
     )
 
 
-def _drawn_frontier(table: pd.DataFrame) -> Drawn:
-    points = frontier_table(table)
+def _alt_of_frontier(points: pd.DataFrame) -> str:
     lead = points[(points["frontier"] == 1) & (points["gain"] == DEPENDENCE)]
-    named = ", ".join(_name(name).lower() for name in dict.fromkeys(lead["instrument"]))
-    return Drawn(
-        name="cost_frontier",
-        title="What the money buys",
-        caption="Each instrument alone and all together, against a circle that does nothing "
-        "together: how far the price that members pay and their non-allied share fall, against the "
-        "net cost to members (treasuries, consumers, producers and holders of rents; negative is "
-        "a gain). Means over paired seeds with 95 % t-intervals. The line joins what no other "
-        "instrument, nor doing nothing, beats in both: filled; the hollow ones are beaten.",
-        alt="Scatter charts of effect against net cost, one a window and effect. On the frontier "
-        f"for the non-allied share: {named or 'nothing but doing nothing'}.",
-        figure=frontier_figure(points),
-        table=points,
+    parts = []
+    for shock in dict.fromkeys(points["shock"]):
+        names = lead.loc[lead["shock"] == shock, "instrument"]
+        named = ", ".join(instrument_label(name).lower() for name in names)
+        parts.append(f"{under(shock)} {named or 'nothing but doing nothing'}")
+    return (
+        "Scatter charts of effect against net cost, a row for calm and for each shock. On the "
+        f"frontier for the non-allied share: {'; '.join(parts)}."
     )
-
-
-def _name(instrument: str) -> str:
-    return LABELS.get(instrument, "All together")
-
-
-def frontier_figure(points: pd.DataFrame) -> Figure:
-    """Effect against net cost: a row a window, a column an effect, with the frontier.
-
-    Table: window, gain, instrument, effect, effect_low, effect_high, cost, cost_low, cost_high,
-    frontier.
-    """
-    windows = list(dict.fromkeys(points["window"]))
-    with style():
-        figure = Figure(figsize=(DOUBLE, 0.7 + 2.5 * len(windows)), layout="constrained")
-        cells = figure.subplots(len(windows), len(GAINS), squeeze=False)
-        for window, line in zip(windows, cells, strict=True):
-            for (gain, head), axes in zip(GAINS.items(), line, strict=True):
-                part = points[(points["window"] == window) & (points["gain"] == gain)]
-                _frontier_panel(axes, part)
-                axes.set_title(f"{str(window).capitalize()}", fontsize=SMALL)
-                axes.set_xlabel("Net cost (million US$ a year)")
-                axes.set_ylabel(head)
-        handles = [
-            Line2D([], [], ls="none", marker=f"${_mark(name)}$", ms=5.0, color=BLACK,
-                   label=_name(name))
-            for name in dict.fromkeys(points["instrument"])
-        ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
-    return figure
-
-
-def _frontier_panel(axes: Axes, part: pd.DataFrame) -> None:
-    """Numbered points with both intervals, and the frontier as steps from doing nothing."""
-    axes.axhline(0.0, color="#444444", lw=0.6, zorder=1)
-    axes.axvline(0.0, color="#444444", lw=0.6, zorder=1)
-    lead = part["frontier"] == 1
-    for rows, colour, face in ((part[~lead], GREY, "white"), (part[lead], BLUE, BLUE)):
-        axes.hlines(rows["effect"], rows["cost_low"], rows["cost_high"], color=colour, lw=0.8)
-        axes.vlines(rows["cost"], rows["effect_low"], rows["effect_high"], color=colour, lw=0.8)
-        axes.plot(
-            rows["cost"], rows["effect"], ls="none", marker="o", ms=8.0, mew=0.8, color=colour,
-            mfc=face, zorder=3,
-        )  # fmt: skip
-    for row in part.to_dict("records"):
-        axes.text(
-            row["cost"], row["effect"], _mark(row["instrument"]), fontsize=SMALL, ha="center",
-            va="center_baseline", zorder=4, color="white" if row["frontier"] else "#333333",
-        )  # fmt: skip
-    steps = part[lead].sort_values("cost")[["cost", "effect"]].to_numpy()
-    if (part.loc[lead, "cost"] > 0.0).all():
-        steps = np.concatenate([np.zeros((1, 2)), steps])
-    axes.plot(*steps.T, color=BLUE, lw=1.0, ls=(0, (4, 1.5)), drawstyle="steps-post", zorder=2)
-    axes.margins(0.08)
-
-
-def _mark(instrument: str) -> str:
-    """The number of an instrument in the figure, A for all together."""
-    return f"{NAMES.index(instrument) + 1}" if instrument in NAMES else "A"
-
-
-def instruments_figure(found: pd.DataFrame) -> Figure:
-    """Rows: instruments; columns: price, non-allied share, public and net cost.
-
-    Table: instrument, role, window, measure, mean, low, high.
-    """
-    order = ["all", *(name for name in NAMES if name in set(found["instrument"]))]
-    colours = {CALM: BLUE, CRISIS: VERMILION}
-    with style():
-        figure = Figure(figsize=(DOUBLE, 1.1 + 0.34 * len(order)), layout="constrained")
-        cells = figure.subplots(1, len(HEADS), sharey=True)
-        for axes, (measure, head) in zip(cells, HEADS.items(), strict=True):
-            _panel(axes, found[found["measure"] == measure], order, colours)
-            axes.set_xlabel(head)
-        cells[0].set_yticks(range(len(order)), ["All together", *(LABELS[n] for n in order[1:])])
-        cells[0].set_ylim(len(order) - 0.4, -0.6)
-        handles = [
-            *(
-                Line2D(
-                    [], [], color=colours[w], marker="o", ms=3.5, ls="none", label=w.capitalize()
-                )
-                for w in colours
-            ),
-            Line2D([], [], color="#444444", marker="o", ms=3.5, ls="none", label="Alone"),
-            Line2D(
-                [],
-                [],
-                color="#444444",
-                marker="o",
-                ms=3.5,
-                ls="none",
-                mfc="white",
-                label="Last one added to the package",
-            ),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
-    return figure
-
-
-def _panel(
-    axes: Axes, part: pd.DataFrame, order: Sequence[str], colours: Mapping[str, str]
-) -> None:
-    axes.axvline(0.0, color="#444444", lw=0.6, zorder=1)
-    offsets = {(CALM, "alone"): -0.27, (CALM, "in the package"): -0.09,
-               (CRISIS, "alone"): 0.09, (CRISIS, "in the package"): 0.27}  # fmt: skip
-    for (window, role), offset in offsets.items():
-        rows = part[(part["window"] == window) & (part["role"] == role)]
-        rows = rows.set_index("instrument").reindex(list(order))
-        at = np.arange(len(order)) + offset
-        face = colours[window] if role == "alone" else "white"
-        axes.hlines(at, rows["low"], rows["high"], color=colours[window], lw=1.0, zorder=2)
-        axes.plot(
-            rows["mean"], at, ls="none", marker="o", ms=3.2, mew=0.8, color=colours[window],
-            mfc=face, zorder=3,
-        )  # fmt: skip
-    axes.grid(axis="x", color="#e5e5e5", lw=0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.tick_params(labelsize=SMALL)
