@@ -47,13 +47,13 @@ def ship(
     send_off(flow, voyage, bought, state.stock[rows], state.at_sea[rows])
 
 
-def stocks_by_mineral(world: World, state: State, firms: Table) -> np.ndarray:
+def stocks_by_mineral(world: World, state: State, firms: Table, traits: FirmTraits) -> np.ndarray:
     """[mineral] all tonnes in stock, at sea and with producers."""
     return add_up_stocks(
         state.stock,
         state.at_sea,
+        traits.offset,
         firms.inventory,
-        firms.market,
         world.mineral_of_market,
         len(world.minerals),
     )
@@ -98,12 +98,12 @@ class Books:
         self.limited_outlay, self.receipts = self.by_seller[3:]
 
     @classmethod
-    def open(cls, world: World, state: State, firms: Table) -> Books:
+    def open(cls, world: World, state: State, firms: Table, traits: FirmTraits) -> Books:
         """Take stock at the start of a month."""
         arcs, places = world.flow.shape, world.landed_price.shape
         return cls(
             world=world,
-            opening_stocks=stocks_by_mineral(world, state, firms),
+            opening_stocks=stocks_by_mineral(world, state, firms, traits),
             flow=np.zeros(arcs),
             paid=np.zeros(arcs),
             by_buyer=np.zeros((len(BUYERS_SIDE), *places)),
@@ -257,7 +257,7 @@ class Books:
             world.mineral_of_market,
         )
 
-    def close(self, state: State, firms: Table, month: str) -> None:
+    def close(self, state: State, firms: Table, traits: FirmTraits, month: str) -> None:
         """Check the identities of tonnes and money.
 
         Raises
@@ -271,7 +271,7 @@ class Books:
             lost_rent -= received.sum(axis=1)
         self._note_money_gap(lost_rent, self.spent.sum(axis=1))
         used = self.final_use.sum(axis=(1, 2))
-        change = stocks_by_mineral(world, state, firms) - self.opening_stocks
+        change = stocks_by_mineral(world, state, firms, traits) - self.opening_stocks
         # Where all plants stand idle and no need is left, rounding of the stocks is all there is.
         volume = np.maximum(self.fresh + used, 1e-5 * np.maximum(self.opening_stocks, 1e-300))
         gap = np.abs(change - (self.fresh - used - self.losses)) / volume

@@ -104,6 +104,7 @@ def measure_firms(model: MineralModel, figures: np.ndarray) -> None:
     firms, traits = model.firms, model.firm_traits
     measure_plants(
         figures.reshape(len(figures), -1),
+        traits.offset,
         firms.capacity,
         firms.working,
         model.pipeline.building,
@@ -111,7 +112,6 @@ def measure_firms(model: MineralModel, figures: np.ndarray) -> None:
         firms.output,
         traits.recycles,
         firms.reserves,
-        traits.place,
     )
 
 

@@ -237,7 +237,7 @@ class MineralModel(mesa.Model):
             self.mean_levied = mean_counter_tariff(self)
         put_in_place(self)
         self.trend_need, self.need = month_need(self)
-        self.books = Books.open(self.world, self.state, self.firms)
+        self.books = Books.open(self.world, self.state, self.firms, self.firm_traits)
 
     def perceive(self) -> None:
         """News of controls raises perceived risk; time lets it fade."""
@@ -292,7 +292,7 @@ class MineralModel(mesa.Model):
         books.ledger.close()
         self.sectors = sector_figures(self)
         self.surplus = month_surplus(self)
-        books.close(state, self.firms, self.month_label)
+        books.close(state, self.firms, self.firm_traits, self.month_label)
 
     def adapt(self) -> None:
         """Expectations, habits, mark-ups and capacity move towards what was seen."""

@@ -148,7 +148,7 @@ def ask_rows(offset: np.ndarray) -> np.ndarray:
     offset
         [place + 1] where the firms of every place begin.
     """
-    firms = np.diff(offset)
+    firms = np.diff(offset.astype(np.int64))
     return np.concatenate([[0], np.cumsum(firms + (firms > 0))])
 
 

@@ -93,6 +93,7 @@ def sales_cost(model: MineralModel) -> np.ndarray:
     """
     firms, traits, shape = model.firms, model.firm_traits, model.books.price.shape
     return cost_by_place(
+        traits.offset,
         model.books.sales,
         firms.offered,
         firms.low_ask,
@@ -102,6 +103,4 @@ def sales_cost(model: MineralModel) -> np.ndarray:
         model.world.world_price,
         traits.market,
         model.support,
-        traits.place,
-        shape[0] * shape[1],
     ).reshape(shape)

@@ -34,6 +34,8 @@ ON = (
     "instability=by_region",
 )  # fmt: skip
 REVIEWS = ("producers=strategic",)
+GOLDEN = 0.5 * (5.0**0.5 - 1.0)  # its multiples spread evenly, in no order
+UNLIKE = 0.2  # by which the plant of the parts of a firm differs at most
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,11 @@ def model_of(config: Config, world: World, seed: int) -> MineralModel:
 
 
 def with_firms(world: World, count: int) -> World:
-    """The world with each firm cut into equal parts, as many as make so many firms in all."""
+    """The world with each firm cut into parts, as many as make so many firms in all.
+
+    No two parts of a firm are alike, or all of them would ask the same: each makes the same, from
+    plant that differs by up to a fifth as far as the firm has plant to spare.
+    """
     firms = world.firms
     parts = np.full(firms.capacity.size, count // firms.capacity.size)
     parts[: count % firms.capacity.size] += 1
@@ -79,6 +85,11 @@ def with_firms(world: World, count: int) -> World:
     columns = {item.name: np.repeat(getattr(firms, item.name), parts) for item in fields(firms)}
     for name in ("capacity", "output"):
         columns[name] = columns[name] / np.repeat(parts, parts)
+    owner = np.repeat(np.arange(parts.size), parts)
+    larger = GOLDEN * np.arange(owner.size) % 1.0
+    larger -= (np.bincount(owner, larger) / parts)[owner]
+    spare = np.maximum(1.0 - firms.output / np.maximum(firms.capacity, 1e-300), 0.0)
+    columns["capacity"] *= 1.0 + 2.0 * np.minimum(UNLIKE, spare)[owner] * larger
     return replace(world, firms=FirmColumns(**columns))
 
 

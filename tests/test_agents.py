@@ -160,7 +160,7 @@ def produced(
 ) -> np.ndarray:
     """[firm] what mines in a place of their own make; inventories move."""
     made, no, one = np.empty(sales.size), np.zeros(sales.size, bool), np.ones(sales.size)
-    offset = np.arange(sales.size + 1)
+    offset = np.arange(sales.size + 1, dtype=np.uint64)
     output = make_goods(
         offset, sales, limit, target, one, adjustment, no, no, inventory, made
     )  # a month of capacity is wanted in store

@@ -53,9 +53,8 @@ def cost_of_sales(
 ) -> np.ndarray:
     """[firm] the area under a firm's asks, each firm in a place of its own."""
     nothing, place = np.zeros(sold.size), np.arange(sold.size)
-    return cost_by_place(
-        sold, offered, low, high, least, nothing, nothing, place, nothing, place, sold.size
-    )
+    offset = np.arange(sold.size + 1, dtype=np.uint64)
+    return cost_by_place(offset, sold, offered, low, high, least, nothing, nothing, place, nothing)
 
 
 def small_market(seed: int) -> Problem:

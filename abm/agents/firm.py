@@ -42,7 +42,9 @@ class Firm(Row):
 class FirmTraits:
     """What does not change during a run: [firm], unless the comment says otherwise."""
 
-    offset: np.ndarray  # [place + 1] the first firm of every place, and the end of the last
+    # [place + 1] the first firm of every place, and the end of the last: unsigned, or a compiled
+    # loop asks of every index whether it counts from the end.
+    offset: np.ndarray
     market: np.ndarray
     country: np.ndarray
     mineral: np.ndarray
@@ -66,7 +68,7 @@ class FirmTraits:
     def rows(self, firms: slice) -> FirmTraits:
         """The traits of some firms."""
         own = {item.name: getattr(self, item.name)[firms] for item in fields(self)}
-        own["offset"] = np.clip(self.offset, firms.start, firms.stop) - firms.start
+        own["offset"] = np.clip(self.offset, firms.start, firms.stop) - np.uint64(firms.start)
         return FirmTraits(**own)
 
     def here(self, table: np.ndarray) -> np.ndarray:
@@ -99,7 +101,7 @@ def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
     width = price / (here["supply_elasticity"] * sold)
     place = market * len(world.countries) + country
     return FirmTraits(
-        offset=np.searchsorted(place, np.arange(world.origin_price.size + 1)).astype(np.int64),
+        offset=np.searchsorted(place, np.arange(world.origin_price.size + 1)).astype(np.uint64),
         market=market,
         country=country,
         mineral=world.mineral_of_market[market],
@@ -371,10 +373,10 @@ def invest(
         [firm] USD/kg that support and certified goods bring.
     """
     follow_price(
+        traits.offset,
         price.ravel(),
         support,
         premium,
-        traits.place,
         traits.price,
         traits.expansion,
         PRICE_RATIOS,

@@ -213,6 +213,7 @@ def area_below(sold: float, offered: float, low: float, high: float, least: floa
 
 @compiled
 def cost_by_place(
+    offset: np.ndarray,
     sold: np.ndarray,
     offered: np.ndarray,
     low: np.ndarray,
@@ -222,17 +223,20 @@ def cost_by_place(
     world_price: np.ndarray,
     market: np.ndarray,
     support: np.ndarray,
-    place: np.ndarray,
-    places: int,
 ) -> np.ndarray:
-    """[place] area under asks from which mark-up (of the world price [M]) and support are taken."""
-    sums = np.zeros(places)
-    for f in range(sold.size):
-        if sold[f] != 0.0:
-            drift = markup[f] * world_price[market[f]] - support[f]
-            sums[place[f]] += area_below(
-                sold[f], offered[f], low[f] - drift, high[f] - drift, least[f]
-            )
+    """[place] area under asks from which mark-up (of the world price [M]) and support are taken.
+
+    Firms [F] of a place stand together, from `offset` [place + 1].
+    """
+    sums = np.zeros(offset.size - 1)
+    for here in range(sums.size):
+        begin, end, total = offset[here], offset[here + 1], 0.0
+        usual = world_price[market[begin]] if end > begin else 0.0
+        for f in range(begin, end):
+            if sold[f] != 0.0:
+                drift = markup[f] * usual - support[f]
+                total += area_below(sold[f], offered[f], low[f] - drift, high[f] - drift, least[f])
+        sums[here] = total
     return sums
 
 
@@ -329,6 +333,7 @@ def measure_use(
 @compiled
 def measure_plants(
     figures: np.ndarray,
+    offset: np.ndarray,
     capacity: np.ndarray,
     working: np.ndarray,
     building: np.ndarray,
@@ -336,23 +341,23 @@ def measure_plants(
     output: np.ndarray,
     recycles: np.ndarray,
     reserves: np.ndarray,
-    place: np.ndarray,
 ) -> None:
-    """[5, place] idle, under construction, made, of it recycled; reserves: NaN where none known."""
+    """[5, place] idle, under construction, made, of it recycled; reserves: NaN where none known.
+
+    Firms [F] of a place stand together, from `offset` [place + 1].
+    """
     for here in range(figures.shape[1]):
-        for k in range(4):
-            figures[k, here] = 0.0
-        figures[4, here] = np.nan
-    for f in range(capacity.size):
-        here = place[f]
-        figures[0, here] += capacity[f] * (1.0 - working[f])
-        figures[1, here] += building[f] * planned[f]
-        figures[2, here] += output[f]
-        if recycles[f]:
-            figures[3, here] += output[f]
-        if reserves[f] < np.inf:
-            before = figures[4, here]
-            figures[4, here] = reserves[f] + (0.0 if np.isnan(before) else before)
+        idle, coming, made, recycled, left, known = 0.0, 0.0, 0.0, 0.0, 0.0, False
+        for f in range(offset[here], offset[here + 1]):
+            idle += capacity[f] * (1.0 - working[f])
+            coming += building[f] * planned[f]
+            made += output[f]
+            recycled += output[f] if recycles[f] else 0.0
+            if reserves[f] < np.inf:
+                left += reserves[f]
+                known = True
+        figures[0, here], figures[1, here], figures[2, here] = idle, coming, made
+        figures[3, here], figures[4, here] = recycled, left if known else np.nan
 
 
 @compiled
@@ -569,23 +574,27 @@ def use_up(
 def add_up_stocks(
     stock: np.ndarray,
     at_sea: np.ndarray,
+    offset: np.ndarray,
     inventory: np.ndarray,
-    market: np.ndarray,
     mineral: np.ndarray,
     minerals: int,
 ) -> np.ndarray:
-    """[K] all in `stock` [M, J, G], `at_sea` [M, J, G, months] and with firms [F] of a `market`."""
+    """[K] all in `stock` [M, J, G], `at_sea` [M, J, G, months] and the inventories of firms [F].
+
+    Firms of a market stand together, those of its places from `offset` [M x J + 1].
+    """
     held = np.zeros(minerals)
-    for m in range(stock.shape[0]):
+    markets, places, groups = stock.shape
+    for m in range(markets):
         here = 0.0
-        for j in range(stock.shape[1]):
-            for g in range(stock.shape[2]):
+        for j in range(places):
+            for g in range(groups):
                 here += stock[m, j, g]
                 for month in range(at_sea.shape[3]):
                     here += at_sea[m, j, g, month]
+        for f in range(offset[m * places], offset[(m + 1) * places]):
+            here += inventory[f]
         held[mineral[m]] += here
-    for f in range(inventory.size):
-        held[mineral[market[f]]] += inventory[f]
     return held
 
 

@@ -63,12 +63,9 @@ def make_goods(
             fresh = min(max(wanted, 0.0), running[f])
             made[f] = fresh
             inventory[f] = max(inventory[f] + fresh - sales[f], 0.0)
-            if feeds[f]:
-                of_feed += fresh
-            elif recycles[f]:
-                recycled += fresh
-            else:
-                other += fresh
+            of_feed += fresh if feeds[f] else 0.0  # no branches: they are a toss-up
+            recycled += fresh if recycles[f] else 0.0
+            other += 0.0 if feeds[f] or recycles[f] else fresh
         output[0, here], output[1, here], output[2, here] = of_feed, recycled, other
     return output
 
@@ -219,10 +216,10 @@ def wanted_at(ratio: float, elasticity: float, ratios: tuple[float, float], most
 
 @compiled
 def follow_price(
+    offset: np.ndarray,
     price: np.ndarray,
     support: np.ndarray,
     premium: np.ndarray,
-    place: np.ndarray,
     usual: np.ndarray,
     elasticity: np.ndarray,
     ratios: tuple[float, float],
@@ -233,17 +230,19 @@ def follow_price(
 ) -> None:
     """Move capacity over plan [F] towards what is wanted at a `price` [place], in place.
 
-    Up over `rising`, down over `falling` months. Firms of a place stand together and mostly share
-    price and elasticity: the power is taken once.
+    Up over `rising`, down over `falling` months. Firms of a place stand together, from `offset`
+    [place + 1], and mostly share price and elasticity, or have none: the power is taken once.
     """
-    last_ratio, last_elasticity, wanted = 1.0, 0.0, 1.0
-    for f in range(expansion.size):
-        ratio = (price[place[f]] + support[f] + premium[f]) / usual[f]
-        if ratio != last_ratio or elasticity[f] != last_elasticity:
-            last_ratio, last_elasticity = ratio, elasticity[f]
-            wanted = wanted_at(ratio, elasticity[f], ratios, most)
-        gap = wanted - expansion[f]
-        expansion[f] += gap / (rising[f] if gap > 0.0 else falling)
+    last_earned, last_usual, last_elasticity, wanted = np.nan, np.nan, np.nan, 1.0
+    for here in range(offset.size - 1):
+        for f in range(offset[here], offset[here + 1]):
+            earned, power = price[here] + support[f] + premium[f], elasticity[f]
+            same = earned == last_earned and usual[f] == last_usual and power == last_elasticity
+            if power != 0.0 and not same:
+                last_earned, last_usual, last_elasticity = earned, usual[f], power
+                wanted = wanted_at(earned / usual[f], power, ratios, most)
+            gap = (wanted if power != 0.0 else 1.0) - expansion[f]
+            expansion[f] += gap / (rising[f] if gap > 0.0 else falling)
 
 
 @compiled

@@ -412,25 +412,20 @@ def bring_to_market(
             continue
         fed, returned = 0.0, 0.0
         for f in range(begin, end):
-            running[f] = planned[f] * availability[f]
-            if feeds[f]:
-                fed += running[f]
-            elif recycles[f]:
-                returned += running[f]
+            could = planned[f] * availability[f]
+            running[f] = could
+            fed += could if feeds[f] else 0.0  # no branches: they are a toss-up
+            returned += could if recycles[f] else 0.0
         # What is left of a stock may be below zero by a rounding error.
         by_feed = max(feed_limit[here], 0.0) / fed if feed_limit[here] < fed else 1.0
         by_scrap = max(scrap_limit[here], 0.0) / returned if scrap_limit[here] < returned else 1.0
         usual, rise = world_price[market[begin]], feed_rise[here]
         for f in range(begin, end):
-            stored, dearer = share * inventory[f], 0.0
-            able[f] = running[f] + stored
-            if feeds[f]:
-                running[f] *= by_feed
-                dearer = rise
-            elif recycles[f]:
-                running[f] *= by_scrap
-            offered[f] = running[f] + stored
-            lowest = low_ask[f] + markup[f] * usual + (dearer - support[f] - premium[f])
+            stored, could = share * inventory[f], running[f]
+            kept = could * (by_feed if feeds[f] else by_scrap if recycles[f] else 1.0)
+            running[f], able[f], offered[f] = kept, could + stored, kept + stored
+            cost = (rise if feeds[f] else 0.0) - support[f] - premium[f]
+            lowest = low_ask[f] + markup[f] * usual + cost
             low[f] = lowest
             high[f] = lowest + width[f]
 
@@ -458,17 +453,16 @@ def draw_asks(
         if begin == end:
             continue
         bottom, first, leader, step = least[begin], n, n, 0.0
+        last_low, last_high = np.nan, np.nan
         n += 1
         for f in range(begin, end):
             committed = min(max((bottom - low[f]) / (high[f] - low[f]), 0.0), 1.0)
-            step += quantity[f] * committed
             rest = quantity[f] * (1.0 - committed)
-            parts[n], lowest[n], highest[n] = rest, max(low[f], bottom), max(high[f], bottom)
-            if f > begin and low[f] == low[f - 1] and high[f] == high[f - 1]:
-                parts[leader] += rest
-                parts[n] = 0.0
-            else:
-                leader = n
+            step += quantity[f] * committed
+            if low[f] != last_low or high[f] != last_high:
+                last_low, last_high, leader = low[f], high[f], n
+            parts[n], lowest[n], highest[n] = 0.0, max(last_low, bottom), max(last_high, bottom)
+            parts[leader] += rest
             n += 1
         parts[first], lowest[first], highest[first] = step, bottom, bottom
     return parts, lowest, highest
@@ -493,12 +487,14 @@ def sell_offers(
     """
     for here in range(offset.size - 1):
         begin, end = offset[here], offset[here + 1]
-        known, total = sold[here] >= 0.0, 0.0
+        flows, total = sold[here] > 0.0, 0.0
         for f in range(begin, end):
-            paid = max(price[here], least[f]) if sold[here] > 0.0 else price[here]
+            paid = max(price[here], least[f]) if flows else price[here]
             part = min(max((paid - low[f]) / (high[f] - low[f]), 0.0), 1.0)
-            sales[f] = offered[f] * part if paid >= least[f] else 0.0
-            total += sales[f]
-        if known and total > 0.0:
+            own = offered[f] * part if paid >= least[f] else 0.0
+            sales[f] = own
+            total += own
+        if sold[here] >= 0.0 and total > 0.0:
+            scale = sold[here] / total
             for f in range(begin, end):
-                sales[f] *= sold[here] / total
+                sales[f] *= scale
