@@ -176,6 +176,7 @@ def rehearse(config: Config) -> None:
     scenario = scenarios(config, shared.world)[0]
     model = MineralModel(shared.world, scenario, shared.events, config)
     model.stages = []
+    model.firms.sales[:] = 0.0  # as no market opens, nobody sells
     with np.errstate(all="ignore"), all_kept():
         model.step()
 

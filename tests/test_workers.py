@@ -9,7 +9,10 @@ import time
 import weakref
 from pathlib import Path
 
+from test_run import configuration
+
 from experiments.engine.workers import let_go, start_workers
+from experiments.ensemble import rehearse
 
 ROOT = Path(__file__).parent.parent
 COMMAND = """
@@ -74,3 +77,8 @@ def test_finished_runs_are_let_go_in_worker_processes() -> None:
     with start_workers(2) as workers:
         assert workers.submit(ring_is_gone).result()
     assert not ring_is_gone()
+
+
+def test_a_month_without_a_market_balances() -> None:
+    """It is what one of several processes compiles by, before the first run."""
+    rehearse(configuration("world.minerals=[gallium]", "shock.minerals=[gallium]"))
