@@ -240,8 +240,7 @@ def asks_of(
     """Quantity, lowest and highest ask of the rows of `ask_rows`: every place a step, then ramps.
 
     The step holds what all ramps of the place would offer at the least price, all of it at that
-    price; so supply ends there and no price can fall to zero. Neighbours who ask the same share a
-    row, so that a market of many like firms clears as quickly as one of few.
+    price; so supply ends there and no price can fall to zero.
 
     Parameters
     ----------

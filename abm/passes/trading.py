@@ -441,8 +441,7 @@ def draw_asks(
     """Quantity, lowest and highest ask of the rows of every place: a step, then a ramp a firm.
 
     Firms of a place stand together, from `offset` [place + 1], and share the `least` price; on the
-    step is what all of them sell at it. A firm with the asks of the one before stands in that one's
-    row, and its own stays empty.
+    step is what all of them sell at it.
     """
     rows, n = quantity.size, 0
     for here in range(offset.size - 1):
@@ -452,17 +451,13 @@ def draw_asks(
         begin, end = offset[here], offset[here + 1]
         if begin == end:
             continue
-        bottom, first, leader, step = least[begin], n, n, 0.0
-        last_low, last_high = np.nan, np.nan
+        bottom, first, step = least[begin], n, 0.0
         n += 1
         for f in range(begin, end):
             committed = min(max((bottom - low[f]) / (high[f] - low[f]), 0.0), 1.0)
-            rest = quantity[f] * (1.0 - committed)
             step += quantity[f] * committed
-            if low[f] != last_low or high[f] != last_high:
-                last_low, last_high, leader = low[f], high[f], n
-            parts[n], lowest[n], highest[n] = 0.0, max(last_low, bottom), max(last_high, bottom)
-            parts[leader] += rest
+            parts[n] = quantity[f] * (1.0 - committed)
+            lowest[n], highest[n] = max(low[f], bottom), max(high[f], bottom)
             n += 1
         parts[first], lowest[first], highest[first] = step, bottom, bottom
     return parts, lowest, highest
