@@ -126,19 +126,14 @@ def test_the_sales_of_a_place_add_up_to_what_flowed_and_follow_the_asks(
 
 
 def test_asks_in_rows_offer_what_their_firms_do(real_world: World, traits: firm.FirmTraits) -> None:
-    """At every price, whatever shares a row; nothing below the least price."""
+    """At every price; nothing below the least price."""
     supply, place = brought(real_world, traits), traits.place
-    alike = np.arange(place.size) % 3 == 1  # in pairs, where the one before is of the same place
-    alike &= np.append(False, place[1:] == place[:-1])
-    for asks in (supply.low, supply.high):
-        asks[alike] = asks[np.flatnonzero(alike) - 1]
     capacity, low, high = asks_of(supply.offered, supply.low, supply.high, traits)
     rows = ask_rows(traits.offset)
     of_row = np.repeat(np.arange(rows.size - 1), np.diff(rows))
     price, least = np.zeros((2, rows.size - 1))
     price[place], least[place] = traits.price, traits.least_price
     assert capacity.size == place.size + np.unique(place).size
-    assert (capacity > 0).sum() <= capacity.size - (alike & (supply.offered > 0)).sum()
     for level in (0.5, 1.0, 1.7, 10.0):
         paid = level * price
         by_firm = (paid[place] - supply.low) / (supply.high - supply.low)
