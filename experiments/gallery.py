@@ -41,6 +41,7 @@ QUESTIONS = {
     "phase": "Where does an export control stop paying?",
     "resilience": "Who is hurt by which cut, how soon and for how long?",
     "instruments": "Which instrument buys most for its money?",
+    "mechanisms": "Which mechanisms matter most for the effect of membership?",
     "standoff": "How does a standoff unfold?",
     "pathways": "Where does dependence go until 2040?",
     "sensitivity": "Which assumptions do the results hang on?",
@@ -69,9 +70,13 @@ GALLERY = (
           "no more."),
     Piece("phase_by_mineral", "phase", "where that line lies, mineral by mineral."),
     Piece("league", "resilience", "members and minerals by time to survive and to recover."),
-    Piece("cost_frontier", "instruments", "the steps: what nothing else beats at its cost."),
+    Piece("cost_frontier", "instruments", "the steps: what nothing else beats at its cost, "
+          "in calm and under each shock."),
     Piece("instruments", "instruments", "each instrument alone against the same as the last of a "
           "package: a filled dot far from its hollow one is crowded out by the others."),
+    Piece("ablation", "mechanisms", "which mechanisms change what membership does to the price, "
+          "and how many hardly do."),
+    Piece("mechanisms", "mechanisms", "each mechanism at work, in the figure it acts on."),
     Piece("standoff", "standoff", "whether tension and controls settle or climb, by size of the "
           "alliance."),
     Piece("pathways_dependence", "pathways", "how far ambition bends the path under each demand "

@@ -194,10 +194,27 @@ def test_ablation_is_the_change_of_the_effect_of_membership() -> None:
     columns = ["mechanism", "switch", "alliance", "seed", "month", "measure", "value"]
     table = pd.DataFrame(rows, columns=columns).assign(shock="crisis")
     effects = headline_effects(table, "2026-01")
-    found = ablation(effects).set_index(["mechanism", "measure"])
+    table = ablation(effects, {"entry": "Entry (15)"})
+    found = table.set_index(["mechanism", "measure"])
     price = 100 * (np.exp(-0.06) - np.exp(-0.02))
     assert found.loc[("entry", "price"), "mean"] == pytest.approx(price)
     assert found.loc[("entry", "dependence"), "mean"] == pytest.approx(-4.0)
+    assert set(table["label"]) == {"Entry (15)"}
+
+
+def test_the_ablation_covers_the_list_of_mechanisms_and_names_only_what_is_clear() -> None:
+    """All of the eighteen but concentration and welfare, which are measured and not switched."""
+    known = mechanisms.mechanisms(configuration("experiment=mechanisms"))
+    assert {mechanism.number for mechanism in known.values()} == set(range(1, 19)) - {1, 18}
+    columns = ["mechanism", "label", "measure", "mean", "low", "high"]
+    worth = pd.DataFrame(
+        [("a", "Noise", "price", 9.0, -1.0, 19.0), ("b", "Thrift", "price", -2.0, -3.0, -1.0)],
+        columns=columns,
+    )
+    base = pd.DataFrame({"mechanism": "none", "price": [0.1, 0.2]})
+    said = " ".join(mechanisms._sentences(base, worth))
+    assert "Thrift (−2.0 points)" in said
+    assert "Noise" not in said
 
 
 def test_every_switch_names_a_setting() -> None:

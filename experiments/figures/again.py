@@ -36,6 +36,7 @@ from experiments.resilience.figures import league_figure, worst_figure
 from experiments.sensitivity.study import screening_figure, shares_figure
 from experiments.studies.instrument_figures import frontier_figure as cost_frontier_figure
 from experiments.studies.instrument_figures import instruments_figure
+from experiments.studies.mechanisms import ablation_figure, mechanisms_figure
 from experiments.studies.standoff import standoff_figure
 
 # By the name under which a figure is saved; those of a scene need to know what was run.
@@ -50,6 +51,7 @@ OF_SCENE: dict[str, Callable[[pd.DataFrame, Scene], Figure]] = {
     "welfare": welfare_bars,
 }
 OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "ablation": ablation_figure,
     "accession_candidates": candidates_ranking,
     "accession_minerals": minerals_heatmap,
     "accession_pairs": pairs_heatmap,
@@ -58,6 +60,7 @@ OF_TABLE: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "hindcast_scatter": scatter_figure,
     "instruments": instruments_figure,
     "league": league_figure,
+    "mechanisms": mechanisms_figure,
     "milestones": milestones_figure,
     "milestones_reached": reached_figure,
     "pathways_dependence": paths_figure,

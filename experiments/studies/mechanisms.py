@@ -24,6 +24,7 @@ from experiments.figures import (
     BLUE,
     DOUBLE,
     GREY,
+    NEGLIGIBLE,
     SMALL,
     VERMILION,
     Drawn,
@@ -39,6 +40,7 @@ from experiments.study import Cell, Study, circle_under_shock, with_settings
 AS_CONFIGURED = "none"
 ALLIED, ALONE = "members", "no alliance"
 COLUMNS = 4
+NAMED = 4  # mechanisms in the finding
 MEASURES = {
     "price": ("landed price", "%"),
     "home_price": ("exporter's home price", "%"),
@@ -52,10 +54,12 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Mechanism:
-    """A row of the list of mechanisms.
+    """A mechanism that can be switched.
 
     Attributes
     ----------
+    number
+        Which of the eighteen mechanisms it belongs to, in the order of docs/model.md, section 7.
     switches
         Settings that turn it on or off, each with its two values (off, on).
     shown
@@ -68,6 +72,7 @@ class Mechanism:
         Whether the picture is drawn without the shock: what the shock would hide.
     """
 
+    number: int
     label: str
     switches: Mapping[str, tuple[Any, Any]]
     shown: str
@@ -81,10 +86,10 @@ def switch(*names: str) -> dict[str, tuple[Any, Any]]:
     return {f"{name}.active": (False, True) for name in names}
 
 
-def instrument(label: str, name: str, shown: str, **ground: Any) -> Mechanism:
+def instrument(number: int, label: str, name: str, shown: str, **ground: Any) -> Mechanism:
     """An instrument of the alliance."""
     held = {key.replace("__", "."): value for key, value in ground.items()}
-    return Mechanism(label, switch(f"instruments.{name}"), shown, allied=True, ground=held)
+    return Mechanism(number, label, switch(f"instruments.{name}"), shown, allied=True, ground=held)
 
 
 def mechanisms(config: Config) -> dict[str, Mechanism]:
@@ -92,30 +97,43 @@ def mechanisms(config: Config) -> dict[str, Mechanism]:
     dated = {"start": config.shock.start, "end": month_after(config.shock.start, 12)}
     strait = [Closure(chokepoint="malacca", **dated)]
     return {
-        "enforcement": Mechanism("Leaks of the ban", {"shock.enforcement": (1.0, 0.75)}, "price"),
+        "enforcement": Mechanism(
+            2, "Leaks of the ban", {"shock.enforcement": (1.0, 0.75)}, "price"
+        ),
         "review": Mechanism(
-            "Strategic producers", switch("producers", "tension"), "price", calm=True
+            3, "Strategic producers", switch("producers", "tension"), "price", calm=True
         ),
         "tension": Mechanism(
+            4,
             "Tension and retaliation",
             switch("tension", "instruments.retaliation"),
             "price",
             allied=True,
         ),
-        "joint_procurement": instrument("Joint procurement", "joint_procurement", "price"),
-        "preferential_tariffs": instrument("Preferential tariffs", "preferential_tariffs", "price"),
-        "stockpiles": instrument("Stockpiles", "stockpiles", "price"),
-        "emergency_release": instrument("Joint emergency response", "emergency_release", "stock"),
-        "investment_fund": instrument("Investment fund", "investment_fund", "output"),
-        "price_floor": instrument("Price floor", "price_floor", "output"),
-        "standards": instrument("Standards and tracing", "standards", "dependence"),
-        "recycling": Mechanism("Recycling", switch("recycling"), "output"),
-        "substitution": Mechanism("Substitution", switch("substitution"), "use"),
-        "research": instrument(
-            "Joint research", "research", "use", substitution__active=True, recycling__active=True
+        "joint_procurement": instrument(5, "Joint procurement", "joint_procurement", "price"),
+        "preferential_tariffs": instrument(
+            5, "Preferential tariffs", "preferential_tariffs", "price"
         ),
-        "instability": Mechanism("Political instability", switch("instability"), "price"),
+        "stockpiles": instrument(6, "Stockpiles", "stockpiles", "price"),
+        "emergency_release": instrument(
+            7, "Joint emergency response", "emergency_release", "stock"
+        ),
+        "investment_fund": instrument(8, "Investment fund", "investment_fund", "output"),
+        "price_floor": instrument(9, "Price floor", "price_floor", "output"),
+        "standards": instrument(10, "Standards and tracing", "standards", "dependence"),
+        "recycling": Mechanism(11, "Recycling", switch("recycling"), "output"),
+        "substitution": Mechanism(12, "Substitution", switch("substitution"), "use"),
+        "research": instrument(
+            12,
+            "Joint research",
+            "research",
+            "use",
+            substitution__active=True,
+            recycling__active=True,
+        ),
+        "instability": Mechanism(13, "Political instability", switch("instability"), "price"),
         "demand": Mechanism(
+            14,
             "Demand: net zero",
             {
                 "demand.active": (False, True),
@@ -123,21 +141,27 @@ def mechanisms(config: Config) -> dict[str, Mechanism]:
             },
             "price",
         ),
-        "contracts": Mechanism("Term contracts", switch("planning.contracts"), "price"),
-        "idling": Mechanism("Idling and restart", switch("planning.idling"), "price"),
+        "contracts": Mechanism(15, "Term contracts", switch("planning.contracts"), "price"),
+        "idling": Mechanism(15, "Idling and restart", switch("planning.idling"), "price"),
         "depletion": Mechanism(
+            15,
             "Depletion",
             switch("planning.depletion"),
             "price",
             ground={"shock.minerals": ["all"]},
             calm=True,
         ),
-        "entry": Mechanism("Entry with lead times", switch("planning.entry"), "price"),
-        "hoarding": Mechanism("Hoarding", {"behaviour.hoarding": (0.0, 2.0)}, "price"),
+        "entry": Mechanism(15, "Entry with lead times", switch("planning.entry"), "price"),
+        "host_metals": Mechanism(15, "Host metals", switch("planning.host_metals"), "price"),
+        "hoarding": Mechanism(15, "Hoarding", {"behaviour.hoarding": (0.0, 2.0)}, "price"),
         "shipping": Mechanism(
+            16,
             "Malacca closed for a year",
             {"shipping.active": (False, True), "shipping.closures": ([], strait)},
             "price",
+        ),
+        "accession": Mechanism(
+            17, "Countries join and leave", switch("accession"), "price", allied=True
         ),
     }
 
@@ -190,22 +214,23 @@ def mechanisms_study(config: Config, world: World) -> Study:
 # ---------------------------------------------------------------- effects
 
 
-def pictures(outcomes: pd.DataFrame, known: Mapping[str, Mechanism]) -> pd.DataFrame:
+def pictures(outcomes: pd.DataFrame, known: Mapping[str, Mechanism], start: str) -> pd.DataFrame:
     """Paired difference on less off over time, in what each mechanism is shown in.
 
     Returns
     -------
     pd.DataFrame
-        Columns mechanism, measure, month, p10, median, p90: percent, or points and dollars for
-        dependence and treasuries.
+        Columns mechanism, label, alliance, shock, start (of the shock), measure, month, p10,
+        median, p90: percent, or points and dollars for dependence and treasuries.
     """
     parts = []
     for name, mechanism in known.items():
         alliance = ALLIED if mechanism.allied else ALONE
+        shock = CALM if mechanism.calm else CRISIS
         rows = outcomes[
             (outcomes["mechanism"] == name)
             & (outcomes["alliance"] == alliance)
-            & (outcomes["shock"] == (CALM if mechanism.calm else CRISIS))
+            & (outcomes["shock"] == shock)
             & (outcomes["measure"] == mechanism.shown)
         ]
         wide = rows.pivot(index=["month", "seed"], columns="switch", values="value")
@@ -213,8 +238,18 @@ def pictures(outcomes: pd.DataFrame, known: Mapping[str, Mechanism]) -> pd.DataF
         change = 100.0 * (wide["on"] / wide["off"] - 1.0) if relative else wide["on"] - wide["off"]
         band = change.groupby(level="month").quantile([0.1, 0.5, 0.9]).unstack()
         band.columns = pd.Index(["p10", "median", "p90"])
-        parts.append(band.reset_index().assign(mechanism=name, measure=mechanism.shown))
+        of = {"mechanism": name, "label": labelled(mechanism), "alliance": alliance}
+        of |= {"shock": shock, "start": start, "measure": mechanism.shown}
+        band = band.reset_index()
+        for place, (column, value) in enumerate(of.items()):
+            band.insert(place, column, value)
+        parts.append(band)
     return pd.concat(parts, ignore_index=True)
+
+
+def labelled(mechanism: Mechanism) -> str:
+    """A mechanism's name for readers, with its number among the eighteen."""
+    return f"{mechanism.label} ({mechanism.number})"
 
 
 def headline_effects(outcomes: pd.DataFrame, start: str) -> pd.DataFrame:
@@ -238,13 +273,18 @@ def headline_effects(outcomes: pd.DataFrame, start: str) -> pd.DataFrame:
     ).reset_index()
 
 
-def ablation(effects: pd.DataFrame) -> pd.DataFrame:
+def ablation(effects: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     """What each mechanism adds to the effect of membership: on less off, seed by seed.
+
+    Parameters
+    ----------
+    labels
+        Names for readers.
 
     Returns
     -------
     pd.DataFrame
-        Columns mechanism, measure, mean, low, high, median, p10, p90, n and unit; prices in
+        Columns mechanism, label, measure, mean, low, high, median, p10, p90, n and unit; prices in
         percentage points of the effect, dependence in points. Largest price first.
     """
     rows = []
@@ -257,7 +297,8 @@ def ablation(effects: pd.DataFrame) -> pd.DataFrame:
             if measure == "price":
                 values = 100.0 * np.expm1(values)
             found = estimate((values["on"] - values["off"]).to_numpy(), "points")
-            rows.append({"mechanism": name, "measure": measure} | vars(found))
+            of = {"mechanism": name, "label": labels[name], "measure": measure}
+            rows.append(of | vars(found))
     table = pd.DataFrame(rows)
     size = table[table["measure"] == "price"].set_index("mechanism")["mean"].abs()
     order = size.sort_values(ascending=False).index
@@ -270,20 +311,21 @@ def ablation(effects: pd.DataFrame) -> pd.DataFrame:
 
 def answer(outcomes: pd.DataFrame, known: Mapping[str, Mechanism], config: Config) -> Answer:
     """Sentences, figures and tables of the study."""
-    over_time = pictures(outcomes, known)
+    over_time = pictures(outcomes, known, config.shock.start)
     effects = headline_effects(outcomes, config.shock.start)
-    worth = ablation(effects)
-    labels = {name: mechanism.label for name, mechanism in known.items()}
+    labels = {name: labelled(mechanism) for name, mechanism in known.items()}
+    worth = ablation(effects, labels)
     drawn = [
         Drawn(
             name="mechanisms",
             title="What each mechanism does",
             caption="Difference between worlds with and without each mechanism, under the shock "
             "unless said, in the figure it acts on (depletion: all minerals): medians over paired "
-            "seeds with the 80 % band. Instruments of the alliance are drawn with it, all else "
-            "without. The dotted line dates the shock.",
+            "seeds with the 80 % band. What acts through members is drawn with the alliance "
+            "(blue), all else without (red). The dotted line dates the shock; numbers are those of "
+            "the list of mechanisms.",
             alt="A small line chart for each mechanism of the paired difference it makes.",
-            figure=pictures_figure(over_time, known, config.shock.start),
+            figure=mechanisms_figure(over_time),
             table=over_time,
         ),
         Drawn(
@@ -291,74 +333,88 @@ def answer(outcomes: pd.DataFrame, known: Mapping[str, Mechanism], config: Confi
             title="What each mechanism adds to the effect of membership",
             caption="Effect of membership on members’ price and non-allied share in the first "
             f"{CRISIS_MONTHS} months of the shock, with the mechanism less without it; mean over "
-            "paired seeds with the 95 % interval.",
+            "paired seeds with the 95 % interval. Left of zero it makes membership lower price or "
+            "share by more. Filled: clear of zero. Scales are even up to one point, logarithmic "
+            "beyond. Numbers are those of the list of mechanisms.",
             alt="Dot and interval chart: what each mechanism adds to the effect of membership.",
-            figure=ablation_figure(worth, labels),
+            figure=ablation_figure(worth),
             table=worth,
         ),
     ]
     return Answer(
-        sentences=_sentences(effects, worth, labels),
+        sentences=_sentences(effects, worth),
         figures=drawn,
-        tables={"ablation": worth.assign(mechanism=worth["mechanism"].map(labels))},
-        notes=["Mechanisms are switched one at a time, all others as configured."],
+        tables={"ablation": worth.drop(columns="mechanism").rename(columns={"label": "mechanism"})},
+        notes=[
+            "Mechanisms are switched one at a time, all others as configured. Concentration (1) "
+            "and welfare (18) are measured, not switched; the control itself (2) is in every "
+            "world under the shock, and its leaks are what is switched.",
+        ],
     )
 
 
-def _sentences(effects: pd.DataFrame, worth: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+def _sentences(effects: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
     base = effects[effects["mechanism"] == AS_CONFIGURED]
     price = estimate(base["price"].to_numpy(), "%", relative=True)
     first = (
         f"As configured, membership changes members’ price in the first {CRISIS_MONTHS} months of "
         f"the shock by {number(price.mean, signed=True)} % ({interval(price)})."
     )
-    rows = worth[(worth["measure"] == "price")].head(3)
-    named = [
-        f"{labels[row.mechanism].lower()} ({number(row.mean, signed=True)} points)"
-        for row in rows.itertuples()
-    ]
-    return [first, f"What moves that effect most: {', '.join(named)}."]
+    rows = worth[(worth["measure"] == "price") & clear(worth)].head(NAMED)
+    named = [f"{row.label} ({number(row.mean, signed=True)} points)" for row in rows.itertuples()]
+    most = f"What clearly moves that effect most: {', '.join(named)}."
+    return [first, most if named else "No mechanism clearly moves that effect."]
 
 
-def pictures_figure(table: pd.DataFrame, known: Mapping[str, Mechanism], start: str) -> Figure:
+def clear(table: pd.DataFrame) -> pd.Series:
+    """Whether an interval leaves out zero, and what a reader could not see."""
+    beyond = (table["low"] > 0.0) | (table["high"] < 0.0)
+    return beyond & (table["mean"].abs() > NEGLIGIBLE)
+
+
+def mechanisms_figure(table: pd.DataFrame) -> Figure:
     """A small panel a mechanism: the paired difference over time.
 
-    Table: mechanism, measure, month, p10, median, p90.
+    Table: mechanism, label, alliance, shock, start, measure, month, p10, median, p90.
     """
-    names = [name for name in known if name in set(table["mechanism"])]
+    names = list(dict.fromkeys(table["mechanism"]))
     rows = -(-len(names) // COLUMNS)
     with style():
         figure = Figure(figsize=(DOUBLE, 0.4 + 1.35 * rows), layout="constrained")
         cells = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).reshape(-1)
         for axes, name in zip(cells, names, strict=False):
-            _picture(axes, table[table["mechanism"] == name], known[name], start)
+            _picture(axes, table[table["mechanism"] == name])
         for axes in cells[len(names) :]:
             axes.set_axis_off()
+        for axes in cells[max(len(names) - COLUMNS, 0) : len(names)]:
+            axes.tick_params(labelbottom=True)
     return figure
 
 
-def _picture(axes: Axes, part: pd.DataFrame, mechanism: Mechanism, start: str) -> None:
-    at = dates(part["month"])
-    colour = BLUE if mechanism.allied else VERMILION
+def _picture(axes: Axes, part: pd.DataFrame) -> None:
+    at, first = dates(part["month"]), part.iloc[0]
+    colour = BLUE if first["alliance"] == ALLIED else VERMILION
     axes.axhline(0.0, color="#444444", lw=0.5)
-    axes.axvline(date2num(np.datetime64(start)), color=GREY, lw=0.6, ls=(0, (1, 2)))
+    axes.axvline(date2num(np.datetime64(first["start"])), color=GREY, lw=0.6, ls=(0, (1, 2)))
     axes.fill_between(at, part["p10"], part["p90"], color=colour, alpha=0.2, lw=0)
     axes.plot(at, part["median"], color=colour, lw=1.1)
-    what, unit = MEASURES[mechanism.shown]
-    axes.set_title(
-        f"{mechanism.label}, calm" if mechanism.calm else mechanism.label, fontsize=SMALL
-    )
+    what, unit = MEASURES[first["measure"]]
+    title = f"{first['label']}, calm" if first["shock"] == CALM else first["label"]
+    axes.set_title(title, fontsize=SMALL - 0.5)
     axes.set_ylabel(f"{what}\n({unit})", fontsize=SMALL - 1)
     axes.yaxis.set_major_locator(MaxNLocator(4))
+    if part[["p10", "p90"]].abs().to_numpy().max() < NEGLIGIBLE:
+        axes.set_ylim(-1.0, 1.0)  # nothing moves: a flat line, not the noise of rounding
     years_axis(axes)
 
 
-def ablation_figure(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
+def ablation_figure(table: pd.DataFrame) -> Figure:
     """Rows: mechanisms, largest first; columns: the effect on price and on dependence.
 
-    Table: mechanism, measure, mean, low, high.
+    Table: mechanism, label, measure, mean, low, high.
     """
-    order = list(dict.fromkeys(table["mechanism"]))
+    labels = dict(zip(table["mechanism"], table["label"], strict=True))
+    order = list(labels)
     heads = {
         "price": "Price effect of\nmembership (points)",
         "dependence": "Share effect of\nmembership (points)",
@@ -368,11 +424,14 @@ def ablation_figure(table: pd.DataFrame, labels: Mapping[str, str]) -> Figure:
         cells = figure.subplots(1, 2, sharey=True)
         for axes, (measure, head) in zip(cells, heads.items(), strict=True):
             rows = table[table["measure"] == measure].set_index("mechanism").reindex(order)
-            at = np.arange(len(order))
             axes.axvline(0.0, color="#444444", lw=0.6)
-            axes.hlines(at, rows["low"], rows["high"], color=BLUE, lw=1.0)
-            axes.plot(rows["mean"], at, ls="none", marker="o", ms=3.5, color=BLUE)
+            for chosen, face in ((clear(rows), BLUE), (~clear(rows), "white")):
+                at, part = np.flatnonzero(chosen), rows[chosen]
+                axes.hlines(at, part["low"], part["high"], color=BLUE, lw=1.0)
+                axes.plot(part["mean"], at, ls="none", marker="o", ms=3.5, color=BLUE, mfc=face)
             axes.grid(axis="x", color="#e5e5e5", lw=0.5)
+            axes.set_xscale("symlog", linthresh=1.0, linscale=1.5)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
             axes.set_xlabel(head)
         cells[0].set_yticks(range(len(order)), [labels[name] for name in order])
         cells[0].set_ylim(len(order) - 0.4, -0.6)
