@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,20 +114,24 @@ def empty_record(world: World, months: int) -> Record:
     )
 
 
-def monthly_table(
-    world: World,
-    record: Record,
-    start: str,
-    measures: Sequence[str] = MEASURES,
-    refined_only: bool = False,
-) -> pd.DataFrame:
-    """One row a month, market and country that buys or sells there; some measures, or all."""
-    active = _active(world)
-    if refined_only:
-        active &= world.is_refined[:, None]
-    months = record.member.shape[0]
+def active_places(world: World) -> tuple[np.ndarray, np.ndarray]:
+    """[place] markets, and countries that buy or sell there: the rows of a month."""
+    active = world.flow.sum(axis=1) > 0
+    active[world.firms.market, world.firms.country] |= world.firms.capacity > 0
     market, country = np.nonzero(active)
-    names = [month_name(start, month) for month in range(months)]
+    return market, country
+
+
+def month_names(record: Record, start: str) -> list[str]:
+    """The months of a run, YYYY-MM."""
+    return [month_name(start, month) for month in range(record.member.shape[0])]
+
+
+def monthly_table(world: World, record: Record, start: str) -> pd.DataFrame:
+    """One row a month, market and country that buys or sells there."""
+    market, country = active_places(world)
+    names = month_names(record, start)
+    months = len(names)
     columns: dict[str, object] = {
         "month": _category(np.repeat(np.arange(months), market.size), names),
         "mineral": _category(
@@ -138,9 +141,8 @@ def monthly_table(
         "country": _category(np.tile(country, months), list(world.countries)),
         "member": record.member[:, country].ravel(),
     }
-    for name in measures:
-        values = record.measures[name].astype(np.float32).reshape(months, -1)
-        columns[name] = values[:, np.flatnonzero(active)].ravel()
+    for name in MEASURES:
+        columns[name] = record.measures[name][:, market, country].astype(np.float32).ravel()
     return pd.DataFrame(columns)
 
 
@@ -294,10 +296,3 @@ def milestone_table(world: World, projects: Table, start: str) -> pd.DataFrame:
 
 def _category(codes: np.ndarray, names: list[str]) -> pd.Categorical:
     return pd.Categorical.from_codes(codes, categories=pd.Index(names))
-
-
-def _active(world: World) -> np.ndarray:
-    """[market, country] who buys at the opening or has a firm."""
-    active = world.flow.sum(axis=1) > 0
-    active[world.firms.market, world.firms.country] |= world.firms.capacity > 0
-    return active

@@ -11,19 +11,17 @@ from pathlib import Path
 import pandas as pd
 
 from abm.config import Config
-from abm.model import MineralModel
-from abm.recorder import MEASURES, monthly_table
 from abm.scenario import Scenario
 from experiments.engine.parts import Job, batches, disk_errors, read_part, row_groups
 from experiments.engine.store import ResultTables, run_health, run_tables, write_described
 from experiments.engine.workers import let_go
 from experiments.ensemble import TABLES, one_run, seeds
-from experiments.measures.effects import common_of, effects_columns
+from experiments.measures.brief import BRIEF
+from experiments.measures.effects import common_of
 from experiments.measures.panel import Common
 from experiments.measures.replications import (
     MEASURED,
     Asked,
-    brief_tables,
     measured_seeds,
     seeds_together,
 )
@@ -55,23 +53,10 @@ def run_batch(
         in_full = seed < config.first_seed + config.full_tables
         if in_full:
             yield from run_tables(result, memberships, shocks)
-        yield from brief_tables(dict(run_tables(result, memberships, shocks, MEASURED_BY)))
+        yield from run_tables(result, memberships, shocks, BRIEF)
         yield "runs", run_health(result)
         del result
         let_go()
-
-
-def brief_months(model: MineralModel, start: str) -> pd.DataFrame:
-    """The months of a run with no more than its seed is measured by."""
-    measures = [name for name in effects_columns() if name in MEASURES]
-    return monthly_table(model.world, model.record, start, measures, refined_only=True)
-
-
-MEASURED_BY = {
-    "monthly": brief_months,
-    "surplus": TABLES["surplus"],
-    "sectors": TABLES["sectors"],
-}
 
 
 def seeds_in_common(parts: Iterable[Path]) -> Common:

@@ -31,7 +31,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from experiments.measures.panel import KEYS, Array, Common, Outline, Panel
+from experiments.measures.panel import Array, Common, Outline, Panel
 
 NO_SHOCK = "none"
 NO_MEMBERSHIP = "none"
@@ -117,12 +117,6 @@ MEASURES: dict[str, Measure] = {
 
 
 HEADLINE_MEASURES = ("landed_price", "non_allied_share", "unmet_share")
-
-
-def effects_columns(measures: Sequence[str] = HEADLINE_MEASURES) -> list[str]:
-    """Columns of the monthly table that the effects, figures and headline of a run need."""
-    measured = [column for name in measures for column in _measure(name).columns]
-    return list(dict.fromkeys([*KEYS, "member", PRICE, HOME_PRICE, "purchases_t", *measured]))
 
 
 @dataclass(frozen=True)
@@ -518,7 +512,7 @@ def opening_of(panel: Panel) -> pd.DataFrame:
     country is ever in the circle.
     """
     known = {name: panel.column(name)[:, :, :, :OPENING_MONTHS] for name in OPENING}
-    means = {name: _known_mean(values, axis=3) for name, values in known.items()}
+    means = {name: known_mean(values, axis=3) for name, values in known.items()}
     codes = np.indices(means[PRICE].shape).reshape(5, -1)
     inside = np.array([[c in panel.circles[m] for c in panel.countries] for m in panel.memberships])
     minerals, stages = ([market[part] for market in panel.markets] for part in (0, 1))
@@ -564,8 +558,8 @@ def common_of(openings: Iterable[pd.DataFrame]) -> Common:
     )
 
 
-def _known_mean(values: Array, axis: int) -> Array:
-    """Mean of what is known, NaN where nothing is."""
+def known_mean(values: Array, axis: int) -> Array:
+    """Mean of what is known along an axis, NaN where nothing is."""
     known = np.isfinite(values)
     count = known.sum(axis=axis)
     return np.where(known, values, 0.0).sum(axis=axis) / np.where(count > 0, count, np.nan)

@@ -92,6 +92,47 @@ class Panel:
             self.circles = {name: common.circles[name] for name in self.memberships}
 
     @classmethod
+    def of_runs(
+        cls,
+        runs: Sequence[tuple[str, str]],
+        seed: int,
+        months: Sequence[str],
+        places: Sequence[tuple[str, str, str]],
+        columns: Mapping[str, Array],
+        common: Common,
+    ) -> Panel:
+        """The panel of one seed, from the measures of its runs as arrays.
+
+        Parameters
+        ----------
+        runs
+            Membership and shock of each.
+        months
+            In their order, YYYY-MM.
+        places
+            Mineral, stage and country of each row of a month.
+        columns
+            [run, month, place] by name.
+        """
+        panel = cls.__new__(cls)
+        panel.common, panel.basket, panel._table = common, None, pd.DataFrame()
+        panel.memberships, panel.shocks = (sorted(set(names)) for names in zip(*runs, strict=True))
+        panel.seeds, panel.months = [seed], list(months)
+        panel.markets = sorted({(mineral, stage) for mineral, stage, _ in places})
+        panel.countries = sorted({country for _, _, country in places})
+        axes = (panel.memberships, panel.shocks, panel.seeds, panel.months)
+        panel.shape = (*(len(axis) for axis in axes), len(panel.markets), len(panel.countries))
+        panel.circles = {name: common.circles[name] for name in panel.memberships}
+        market = [panel.markets.index(place[:2]) for place in places]
+        country = [panel.countries.index(place[2]) for place in places]
+        panel._columns = {name: np.full(panel.shape, np.nan) for name in columns}
+        for name, values in columns.items():
+            for (membership, shock), of_run in zip(runs, values, strict=True):
+                at = panel.memberships.index(membership), panel.shocks.index(shock)
+                panel._columns[name][*at, 0][:, market, country] = of_run
+        return panel
+
+    @classmethod
     def of(cls, monthly: pd.DataFrame | Panel) -> Panel:
         """A panel, made from the table unless it is one."""
         return monthly if isinstance(monthly, Panel) else cls(monthly)

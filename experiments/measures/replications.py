@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from experiments.finding import Subject, headline_levels, home_changes, peak_paths
+from experiments.measures.brief import seed_tables
 from experiments.measures.effects import (
     MEMBERS,
     NO_SHOCK,
@@ -22,24 +22,15 @@ from experiments.measures.effects import (
     Window,
     core_members,
     dependence_by_seed,
-    effects_columns,
     levels_table,
     memberships_in,
-    opening_of,
     outlined,
     outside_every_circle,
     price_series,
 )
 from experiments.measures.panel import Common, Panel
-from experiments.measures.welfare import (
-    industry_changes,
-    sector_years,
-    surplus_years,
-    welfare_changes,
-)
+from experiments.measures.welfare import industry_changes, welfare_changes
 
-# What every run leaves: what is measured by month of refined goods, by year, and at the opening.
-BRIEF = ("brief", "surplus_by_year", "sectors_by_year", "openings")
 # What every seed leaves, in the results folder as <name>_by_seed.parquet.
 MEASURED = ("effects", "headline", "peaks", "home", "prices", "dependence", "welfare", "industry")
 OTHER_MEMBERS = "Other members"
@@ -65,29 +56,12 @@ class Asked:
     pass_through: float
 
 
-def brief_tables(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """From the labelled tables of a run, by name, what its seed is measured by, as `BRIEF`.
-
-    Parameters
-    ----------
-    tables
-        Surplus, sectors, and of monthly the refined markets.
-    """
-    brief = tables["monthly"][effects_columns()]
-    yield "brief", brief
-    yield "surplus_by_year", surplus_years(tables["surplus"])
-    yield "sectors_by_year", sector_years(tables["sectors"])
-    yield "openings", opening_of(Panel(brief))
-
-
 def measured_seeds(
     parts: Sequence[Path], common: Common, asked: Asked
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables of every seed whose runs stand in these parts, seed by seed, as `MEASURED`."""
-    runs = {name: _runs(parts, name) for name in BRIEF[:3]}
-    for seed in runs["brief"]:
-        brief, surplus, sectors = (_rows(runs[name][seed]) for name in BRIEF[:3])
-        yield from measured_months(Panel(brief, common), asked)
+    for panel, surplus, sectors in seed_tables(parts, common):
+        yield from measured_months(panel, asked)
         yield "welfare", welfare_changes(surplus, asked.windows)
         yield (
             "industry",
@@ -145,25 +119,3 @@ def seeds_together(parts: Sequence[Path], cases: int, runs: int) -> list[tuple[P
     """
     together = cases if len(parts) == runs else 1
     return [tuple(parts[at : at + together]) for at in range(0, len(parts), together)]
-
-
-def _runs(parts: Sequence[Path], name: str) -> dict[int, list[tuple[Path, int]]]:
-    """Where the runs of every seed stand: files and their row groups, without reading a row."""
-    found: dict[int, list[tuple[Path, int]]] = {}
-    for path in (part / f"{name}.parquet" for part in parts):
-        if not path.exists():
-            continue
-        with pq.ParquetFile(path) as file:
-            column = file.schema_arrow.names.index("seed")
-            for number in range(file.num_row_groups):
-                seed = file.metadata.row_group(number).column(column).statistics.min
-                found.setdefault(int(seed), []).append((path, number))
-    return found
-
-
-def _rows(runs: Sequence[tuple[Path, int]]) -> pd.DataFrame:
-    tables = []
-    for path, number in runs:
-        with pq.ParquetFile(path) as file:
-            tables.append(file.read_row_group(number).to_pandas())
-    return pd.concat(tables, ignore_index=True)

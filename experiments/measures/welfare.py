@@ -91,13 +91,13 @@ def welfare_table(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFr
         The table surplus of a results folder, or part of its columns: the run, year, country and
         `<party>_usd`.
     """
-    return summary_of(welfare_changes(surplus, windows), WELFARE_COLUMNS)
+    return summary_of(welfare_changes(surplus_years(surplus), windows), WELFARE_COLUMNS)
 
 
 def welfare_changes(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.DataFrame:
-    """The same, a row a seed, with the column change."""
+    """The same from the table of `surplus_years`, a row a seed, with the column change."""
     figures = [f"{party}_usd" for party in PARTIES]
-    yearly = _Yearly.of(surplus_years(surplus), ["country"], figures)
+    yearly = _Yearly.of(surplus, ["country"], figures)
     parties = [*PARTIES, TOTAL]
     parts = []
     for pair in _pairs(yearly, windows):
