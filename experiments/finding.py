@@ -12,12 +12,12 @@ from experiments.measures.effects import (
     CRISIS_MONTHS,
     HEADLINE_MEASURES,
     HOME_PRICE,
-    LEVEL_COLUMNS,
     MEMBERS,
     NO_MEMBERSHIP,
     NO_SHOCK,
     NON_MEMBERS,
     PRICE,
+    Choice,
     Estimate,
     Window,
     calm_window,
@@ -26,9 +26,10 @@ from experiments.measures.effects import (
     effects_of,
     estimate,
     estimate_of,
+    group_levels,
+    level_table,
     memberships_in,
     opening_basket,
-    paired_levels,
 )
 from experiments.measures.panel import Array, Outline, Panel
 
@@ -139,11 +140,13 @@ def headline_levels(panel: Panel, about: Subject) -> pd.DataFrame:
         (w, m, about.shock_minerals) for w in windows for m in HEADLINE_MEASURES
     ]
     asked += [(replace(w, name=CALM_ALL), "landed_price", None) for w in windows if w.name == CALM]
-    parts = [
-        paired_levels(panel, m, w, groups=groups, minerals=which, stages=about.stages)
+    return level_table(
+        part
         for w, m, which in asked
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=LEVEL_COLUMNS)
+        for part in group_levels(
+            panel, m, w, [Choice(groups=groups, minerals=which, stages=about.stages)]
+        )
+    )
 
 
 def headline_of(
@@ -284,17 +287,26 @@ def peak_paths(panel: Panel, about: Subject) -> pd.DataFrame:
         calm = replace(window, shock=NO_SHOCK)
         cells = cells_in(panel, (PRICE,), calm, about.shock_minerals, about.stages)
         reference = cells.columns[PRICE]
-    parts = []
-    for circle in memberships_in(panel):
+    circles = memberships_in(panel)
+    if not circles:
+        return pd.DataFrame(columns=PEAK_COLUMNS)
+    runs = [(circle, run) for circle in circles for run in (NO_MEMBERSHIP, circle)]
+    paths = []
+    for circle, run in runs:
         weight = quantity * np.isin(hit.countries, list(panel.circles[circle]))
-        for run in (NO_MEMBERSHIP, circle):
-            at = hit.memberships.index(run)
-            path = _multiples(hit.columns[PRICE][at], reference[at], weight)
-            axes = [np.array(panel.seeds, dtype="int32"), hit.months]
-            index = pd.MultiIndex.from_product(axes, names=["seed", "month"])
-            rows = pd.DataFrame({"multiple": path.reshape(-1)}, index).reset_index()
-            parts.append(rows.assign(alliance=circle, membership=run)[PEAK_COLUMNS])
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PEAK_COLUMNS)
+        at = hit.memberships.index(run)
+        paths.append(_multiples(hit.columns[PRICE][at], reference[at], weight))
+    values = np.array(paths)  # [run, seed, month]
+    of_run, seed, month = np.indices(values.shape).reshape(3, -1)
+    return pd.DataFrame(
+        {
+            "alliance": np.array([circle for circle, _ in runs])[of_run],
+            "membership": np.array([run for _, run in runs])[of_run],
+            "seed": np.array(panel.seeds, dtype="int32")[seed],
+            "month": np.array(hit.months)[month],
+            "multiple": values.ravel(),
+        }
+    )
 
 
 def _multiples(price: Array, reference: Array, weight: Array) -> Array:

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,20 @@ from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
 from abm.world import build_world
-from experiments.engine.batch import ensemble_jobs, gather, measure_jobs, seeds_in_common
+from experiments.engine.batch import ensemble_jobs, measure_jobs, take_in, take_in_measures
 from experiments.engine.parts import (
     ANOTHER_FOLDER,
     PARTS,
     claimed,
     completed,
+    disk_errors,
     finished,
     finished_report,
     forget_parts,
     note_failure,
     plan_of,
 )
+from experiments.engine.store import ResultTables
 from experiments.engine.sweep import MISUSE
 from experiments.engine.workers import start_workers
 from experiments.ensemble import (
@@ -153,17 +156,19 @@ def run_experiment(config: Config, folder: Path, overrides: Sequence[str] = ()) 
             return finished_report(folder)
         prepared = prepare(config, workers)
         jobs = ensemble_jobs(config, cases)
-        parts = list(completed(workers, jobs, folder, lambda: ready(prepared)))
-        # Loaded while the workers work; above, every worker would load what draws for nothing.
-        from experiments.outcome import asked_of, describe, outline_of, scene_of
+        coming = completed(workers, jobs, folder, lambda: ready(prepared))
+        with disk_errors(folder), ResultTables(folder) as results:
+            begun = chain([next(coming)], coming)
+            # Loaded while the workers work; above, every worker would load what draws for nothing.
+            from experiments.outcome import asked_of, describe, outline_of, scene_of
 
-        common = seeds_in_common(parts)
-        outline = outline_of(config, world, cases, common)
-        scene = scene_of(config, world, cases)
-        asked = asked_of(config, tables, scene, outline)
-        todo = measure_jobs(parts, len(cases), sum(job.runs for job in jobs), common, asked)
-        measures = completed(workers, todo, folder, lambda: None, "measured_", "Measuring")
-        gather(parts, measures, folder)
+            parts, common = take_in(begun, results)
+            outline = outline_of(config, world, cases, common)
+            scene = scene_of(config, world, cases)
+            asked = asked_of(config, tables, scene, outline)
+            todo = measure_jobs(parts, len(cases), sum(job.runs for job in jobs), common, asked)
+            measures = completed(workers, todo, folder, lambda: None, "measured_", "Measuring")
+            take_in_measures(measures, results)
         report = describe(config, folder, world, tables, outline, scene, asked, workers)
         forget_parts(folder)
         return report

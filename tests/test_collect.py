@@ -18,7 +18,7 @@ import pytest
 
 from experiments import collect as collecting
 from experiments.collect import collect, job_table, jobs_below
-from experiments.engine.batch import gather
+from experiments.engine.batch import take_in_measures
 from experiments.engine.parts import (
     PARTS,
     Job,
@@ -27,9 +27,10 @@ from experiments.engine.parts import (
     batches,
     claimed,
     completed,
+    disk_errors,
     read_part,
 )
-from experiments.engine.store import ResultsFolderError, write_json
+from experiments.engine.store import ResultsFolderError, ResultTables, write_json
 from experiments.engine.workers import Workers
 
 PLAN = Plan("settings", "code", "data", ("shock.enforcement=0.5",))
@@ -106,26 +107,30 @@ def small_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def put_together(part: Path, folder: Path) -> None:
+    with disk_errors(folder), ResultTables(folder) as results:
+        take_in_measures([part], results)
+
+
 def test_a_disk_that_fills_leaves_what_was_finished(tmp_path: Path) -> None:
     """A part that does not fit is not there; the whole tables neither, and the parts stay."""
     many = pd.DataFrame({"seed": range(20_000), "value": np.random.default_rng(0).random(20_000)})
     (tmp_path / PARTS).mkdir()
     first, second = tmp_path / PARTS / "000000", tmp_path / PARTS / "000001"
     with PartWriter(first) as part:
-        part.add("monthly", many)
-        part.add("runs", outcomes(0))
+        part.add("effects", many)
     with (
         small_disk(20_000),
         pytest.raises(ResultsFolderError, match="no room left on the disk"),
         PartWriter(second) as part,
     ):
-        part.add("monthly", many)
+        part.add("effects", many)
     assert [path.name for path in (tmp_path / PARTS).iterdir()] == ["000000"]
     with small_disk(20_000), pytest.raises(ResultsFolderError, match="no room left on the disk"):
-        gather([first], [], tmp_path)
+        put_together(first, tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
-    gather([first], [], tmp_path)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "monthly.parquet"), many)
+    put_together(first, tmp_path)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "effects_by_seed.parquet"), many)
 
 
 def test_ten_thousand_runs_are_planned_and_resumed_at_once(tmp_path: Path) -> None:

@@ -31,15 +31,25 @@ from abm.books import BooksDoNotBalance
 from abm.config import Config, ConfigError, WorldConfig
 from abm.market import MarketNotCleared
 from abm.opening import Opening
+from abm.scenario import scenarios
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
 from experiments import ensemble, outcome, run
 from experiments.collect import jobs_below
 from experiments.engine import batch
 from experiments.engine.parts import PARTS, Plan, claimed
-from experiments.engine.store import COLUMNS, ResultsFolderError
+from experiments.engine.store import COLUMNS, ResultsFolderError, read_by_seed
 from experiments.engine.workers import Workers
-from experiments.measures.replications import BRIEF, MEASURED
+from experiments.measures.brief import BRIEF
+from experiments.measures.effects import common_of, opening_of
+from experiments.measures.panel import Panel
+from experiments.measures.replications import MEASURED, measured_months
+from experiments.measures.welfare import (
+    industry_changes,
+    sector_years,
+    surplus_years,
+    welfare_changes,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
@@ -388,6 +398,38 @@ def test_tables_cover_the_experiment(finished: tuple[Path, Answer]) -> None:
     assert set(monthly["mineral"]) == {"gallium", "antimony"}
     key = [*columns, "month", "mineral", "stage", "country"]
     assert not monthly.duplicated(key).any()
+
+
+def test_seeds_are_measured_as_their_whole_tables_would_be(finished: tuple[Path, Answer]) -> None:
+    """A run leaves no more than a brief of itself for its seed to be measured by."""
+    folder, _ = finished
+    monthly, surplus, sectors = (
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("monthly", "surplus", "sectors")
+    )
+    config = composed(*SMALL)
+    tables = ensemble.read_config_tables(config)
+    world = build_world(tables, config.world)
+    cases = scenarios(config, world)
+    scene = outcome.scene_of(config, world, cases)
+    panel = Panel(monthly[monthly["stage"] == "refined"])
+    outline = outcome.outline_of(config, world, cases, common_of([opening_of(panel)]))
+    asked = outcome.asked_of(config, tables, scene, outline)
+    expected = {
+        **dict(measured_months(panel, asked)),
+        "welfare": welfare_changes(surplus_years(surplus), asked.windows),
+        "industry": industry_changes(
+            sector_years(sectors), asked.windows, asked.industry_bn_usd, asked.pass_through
+        ),
+    }
+    assert set(expected) == set(MEASURED)
+    for name, table in expected.items():
+        found = read_by_seed(folder, name)[list(table)]
+        keys = [column for column in table if not pd.api.types.is_float_dtype(table[column])]
+        one, other = (
+            each.astype(dict.fromkeys(keys, str)).sort_values(keys).reset_index(drop=True)
+            for each in (found, table)
+        )
+        pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-5, atol=1e-5, obj=name)
 
 
 def test_manifest_repeats_the_run(finished: tuple[Path, Answer]) -> None:

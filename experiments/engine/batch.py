@@ -12,7 +12,7 @@ import pandas as pd
 
 from abm.config import Config
 from abm.scenario import Scenario
-from experiments.engine.parts import Job, batches, disk_errors, read_part, row_groups
+from experiments.engine.parts import Job, batches, read_part, row_groups
 from experiments.engine.store import ResultTables, run_health, run_tables, write_described
 from experiments.engine.workers import let_go
 from experiments.ensemble import TABLES, one_run, seeds
@@ -59,9 +59,36 @@ def run_batch(
         let_go()
 
 
-def seeds_in_common(parts: Iterable[Path]) -> Common:
-    """What all seeds share, from what their runs have left, a part at a time."""
-    return common_of(table for part in parts if (table := read_part(part, "openings")) is not None)
+def take_in(parts: Iterable[Path], results: ResultTables) -> tuple[list[Path], Common]:
+    """Put the tables of runs together as their parts come, in their order and one run at a time.
+
+    Returns
+    -------
+    tuple[list[Path], Common]
+        The parts, and what all seeds share.
+    """
+    taken: list[Path] = []
+    health: list[pd.DataFrame] = []
+
+    def openings() -> Iterator[pd.DataFrame]:
+        for part in parts:
+            for name in TABLES:
+                for rows in row_groups(part, name):
+                    results.append(name, rows)
+            taken.append(part)
+            health.append(left_by_every_run(part, "runs"))
+            yield left_by_every_run(part, "openings")
+
+    common = common_of(openings())
+    write_described(pd.concat(health, ignore_index=True), results.folder / "runs.parquet")
+    return taken, common
+
+
+def left_by_every_run(part: Path, name: str) -> pd.DataFrame:
+    """A table of a part that no run goes without."""
+    found = read_part(part, name)
+    assert found is not None, name
+    return found
 
 
 def measure_jobs(
@@ -72,19 +99,9 @@ def measure_jobs(
     return [Job(measured_seeds, (group, common, asked)) for group in groups]
 
 
-def gather(parts: Iterable[Path], measures: Iterable[Path], folder: Path) -> None:
-    """Put the parts of all jobs together, in their order, one run or seed at a time."""
-    health = []
-    with disk_errors(folder), ResultTables(folder) as results:
-        for part in parts:
-            for name in TABLES:
-                for rows in row_groups(part, name):
-                    results.append(name, rows)
-            found = read_part(part, "runs")
-            assert found is not None, "every run leaves its health"
-            health.append(found)
-        for part in measures:
-            for name in MEASURED:
-                for rows in row_groups(part, name):
-                    results.append(f"{name}_by_seed", rows)
-        write_described(pd.concat(health, ignore_index=True), folder / "runs.parquet")
+def take_in_measures(measures: Iterable[Path], results: ResultTables) -> None:
+    """Put together what was measured, in the order of the parts, one seed at a time."""
+    for part in measures:
+        for name in MEASURED:
+            for rows in row_groups(part, name):
+                results.append(f"{name}_by_seed", rows)

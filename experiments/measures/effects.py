@@ -313,7 +313,7 @@ def paired_levels(
     in percent for a share, dollars for outlay.
     """
     chosen = Choice(by, roles, groups, minerals, stages)
-    return _level_table(_levels(Panel.of(monthly), measure, window, chosen))
+    return level_table(group_levels(Panel.of(monthly), measure, window, [chosen]))
 
 
 @dataclass(frozen=True)
@@ -327,31 +327,35 @@ class Choice:
     stages: Collection[str] | None = ("refined",)
 
 
-def _levels(panel: Panel, measure: str, window: Window, chosen: Choice) -> Iterator[LevelColumns]:
-    """Columns of the levels of each membership."""
-    rule = _measure(measure)
-    cells = cells_in(panel, rule.columns, window, chosen.minerals, chosen.stages)
+def group_levels(
+    panel: Panel, measure: str, window: Window, choices: Sequence[Choice]
+) -> Iterator[LevelColumns]:
+    """Columns of the levels of each choice and membership; choices differ in groups alone."""
+    rule, (minerals, stages) = _measure(measure), (choices[0].minerals, choices[0].stages)
+    cells = cells_in(panel, rule.columns, window, minerals, stages)
     basket = opening_basket(panel, cells.markets)
-    mineral_groups = _mineral_groups(cells.markets, "mineral" in chosen.by)
-    for membership in memberships_in(panel):
-        members = panel.circles[membership]
-        country_groups = (
-            [(ALL, name, tuple(own)) for name, own in chosen.groups[membership].items()]
-            if chosen.groups is not None
-            else _country_groups(cells.countries, members, chosen.by, chosen.roles)
-        )
-        compare = _Comparison(rule, cells, membership, basket)
-        labels, levels = [], []
-        for country, bloc, codes in country_groups:
-            inside = np.isin(cells.countries, list(codes))
-            for mineral, markets in mineral_groups.items():
-                labels.append((country, bloc, mineral))
-                levels.append(compare.levels(markets, inside))
-        about = (membership, window.shock, window.name, measure, rule.unit)
-        yield _level_columns(about, labels, cells.seeds, np.array(levels))
+    compared = {name: _Comparison(rule, cells, name, basket) for name in memberships_in(panel)}
+    for chosen in choices:
+        mineral_groups = _mineral_groups(cells.markets, "mineral" in chosen.by)
+        for membership, compare in compared.items():
+            groups = (
+                [(ALL, name, tuple(own)) for name, own in chosen.groups[membership].items()]
+                if chosen.groups is not None
+                else _country_groups(
+                    cells.countries, panel.circles[membership], chosen.by, chosen.roles
+                )
+            )
+            labels = [
+                (code, bloc, mineral) for code, bloc, _ in groups for mineral in mineral_groups
+            ]
+            inside = [np.isin(cells.countries, list(codes)) for _, _, codes in groups]
+            levels = compare.levels(list(mineral_groups.values()), inside)
+            about = (membership, window.shock, window.name, measure, rule.unit)
+            yield _level_columns(about, labels, cells.seeds, levels)
 
 
-def _level_table(parts: Iterable[LevelColumns]) -> pd.DataFrame:
+def level_table(parts: Iterable[LevelColumns]) -> pd.DataFrame:
+    """The columns of some levels as one table, `LEVEL_COLUMNS`."""
     found = list(parts)
     if not found:
         return pd.DataFrame(columns=LEVEL_COLUMNS)
@@ -447,13 +451,16 @@ def levels_table(
     """
     panel = Panel.of(monthly)
     baskets = dict(minerals or {})
-    return _level_table(
+    splits: tuple[tuple[str, ...], ...] = (("country",), ("bloc",), ("bloc", "mineral"))
+    return level_table(
         part
         for window in windows
         for measure in measures
-        for by in (("country",), ("bloc",), ("bloc", "mineral"))
-        for part in _levels(
-            panel, measure, window, Choice(by, roles, None, baskets.get(window.name))
+        for part in group_levels(
+            panel,
+            measure,
+            window,
+            [Choice(by, roles, None, baskets.get(window.name)) for by in splits],
         )
     )
 
@@ -594,23 +601,41 @@ class _Comparison:
             self.top.append(np.where(known, values, 0.0).sum(axis=1))
             self.bottom.append(np.where(known, below, 0.0).sum(axis=1))
 
-    def levels(self, markets: NDArray[np.bool_], inside: NDArray[np.bool_]) -> list[Array]:
-        """Level without and with membership, [seed] each, for some markets and countries."""
-        top = [t[:, markets][:, :, inside].sum(axis=2) for t in self.top]
-        bottom = [b[:, markets][:, :, inside].sum(axis=2) for b in self.bottom]
+    def levels(
+        self, markets: Sequence[NDArray[np.bool_]], inside: Sequence[NDArray[np.bool_]]
+    ) -> Array:
+        """[group, without or with, seed] for all groups of countries, of markets within each."""
+        top = [_grouped(t, inside) for t in self.top]  # [seed, market, countries]
+        bottom = [_grouped(b, inside) for b in self.bottom]
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.rule.basket:
-                return [
-                    100.0 * t.sum(axis=1) / b.sum(axis=1) for t, b in zip(top, bottom, strict=True)
+                found = [
+                    [_over(t, b, some) for some in markets]
+                    for t, b in zip(top, bottom, strict=True)
                 ]
-            if self.rule.relative:
-                return [np.where(t.sum(axis=1) > 0.0, t.sum(axis=1), np.nan) for t in top]
-            means = [self.rule.scale * t / b for t, b in zip(top, bottom, strict=True)]
-            weight = self.expenditure[markets][:, inside].sum(axis=1)
-            both = np.isfinite(means[0]) & np.isfinite(means[1])
-            weights = np.where(both, weight, 0.0)
-            total = weights.sum(axis=1)
-            return [np.where(both, m * weights, 0.0).sum(axis=1) / total for m in means]
+                levels = 100.0 * np.array(found)
+            elif self.rule.relative:
+                sums = np.array([[t[:, some].sum(axis=1) for some in markets] for t in top])
+                levels = np.where(sums > 0.0, sums, np.nan)
+            else:
+                means = [self.rule.scale * t / b for t, b in zip(top, bottom, strict=True)]
+                both = np.isfinite(means[0]) & np.isfinite(means[1])
+                weights = np.where(both, _grouped(self.expenditure[None], inside), 0.0)
+                weighed = [np.where(both, m * weights, 0.0) for m in means]
+                levels = np.array([[_over(w, weights, some) for some in markets] for w in weighed])
+        # [without or with, markets, seed, countries]
+        return levels.transpose(3, 1, 0, 2).reshape(-1, 2, levels.shape[2])
+
+
+def _grouped(values: Array, inside: Sequence[NDArray[np.bool_]]) -> Array:
+    """[seed, market, group] sums over the countries of each group; values [.., .., country]."""
+    return np.stack([values[:, :, some].sum(axis=2) for some in inside], axis=2)
+
+
+def _over(top: Array, bottom: Array, markets: NDArray[np.bool_]) -> Array:
+    """[seed, group] ratio of the sums over some markets."""
+    ratio: Array = top[:, markets].sum(axis=1) / bottom[:, markets].sum(axis=1)
+    return ratio
 
 
 def _paired(without: Array, with_: Array, rule: Measure) -> Estimate:
@@ -680,15 +705,19 @@ def price_series(
     }
     if exporter in cells.countries:
         series[HOME] = cells.columns[HOME_PRICE][..., cells.countries.index(exporter)]
-    index = pd.MultiIndex.from_product(
-        [cells.memberships, cells.seeds, cells.months, [mineral for mineral, _ in cells.markets]],
-        names=["membership", "seed", "month", "mineral"],
+    values = np.array(list(series.values()))  # [group, membership, seed, month, market]
+    places = np.nonzero(np.isfinite(values))
+    group, membership, seed, month, market = places
+    return pd.DataFrame(
+        {
+            "membership": pd.Categorical.from_codes(membership, cells.memberships),
+            "seed": np.array(cells.seeds)[seed],
+            "month": pd.Categorical.from_codes(month, cells.months),
+            "mineral": pd.Categorical.from_codes(market, [mineral for mineral, _ in cells.markets]),
+            "group": pd.Categorical.from_codes(group, list(series)),
+            "usd_per_kg": values[places],
+        }
     )
-    wide = pd.DataFrame({name: values.reshape(-1) for name, values in series.items()}, index=index)
-    long = wide.reset_index().melt(
-        id_vars=list(index.names), var_name="group", value_name="usd_per_kg"
-    )
-    return long.dropna(subset="usd_per_kg").reset_index(drop=True)
 
 
 def exporter_home_gap(
@@ -764,22 +793,30 @@ def dependence_by_seed(
     months = panel.months
     spans = {"first": months[:12], "last": months[-12:]}
     columns = ("non_allied_share", "purchases_t")
-    parts = []
+    shares = []
     for period, span in spans.items():
         window = Window(period, shock, span[0], span[-1])
         cells = cells_in(panel, columns, window, minerals, (stage,))
         bought = np.nan_to_num(cells.columns["purchases_t"])
         foe = np.nan_to_num(cells.columns["non_allied_share"]) * bought
-        axes = [cells.memberships, [mineral for mineral, _ in cells.markets], cells.seeds]
-        index = pd.MultiIndex.from_product(axes, names=["membership", "mineral", "seed"])
-        for group, codes in groups.items():
+        for codes in groups.values():
             inside = np.isin(cells.countries, list(codes))
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = foe[..., inside].sum(axis=(2, 4)) / bought[..., inside].sum(axis=(2, 4))
-            values = 100.0 * share.transpose(0, 2, 1).reshape(-1)
-            frame = pd.DataFrame({"share": values}, index).reset_index()
-            parts.append(frame.assign(period=period, year=int(span[-1][:4]), country=group))
-    return pd.concat(parts, ignore_index=True)[[*DEPENDENCE, "seed", "share"]]
+            shares.append(100.0 * share.transpose(0, 2, 1))
+    values = np.array(shares).reshape(len(spans), len(groups), *shares[0].shape)
+    spanned, group, membership, market, seed = np.indices(values.shape).reshape(5, -1)
+    return pd.DataFrame(
+        {
+            "membership": pd.Categorical.from_codes(membership, cells.memberships),
+            "period": pd.Categorical.from_codes(spanned, list(spans)),
+            "year": np.array([int(span[-1][:4]) for span in spans.values()])[spanned],
+            "country": pd.Categorical.from_codes(group, list(groups)),
+            "mineral": pd.Categorical.from_codes(market, [mineral for mineral, _ in cells.markets]),
+            "seed": np.array(cells.seeds)[seed],
+            "share": values.ravel(),
+        }
+    )
 
 
 DEPENDENCE = ["membership", "period", "year", "country", "mineral"]

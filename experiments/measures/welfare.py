@@ -98,15 +98,15 @@ def welfare_changes(surplus: pd.DataFrame, windows: Sequence[Window]) -> pd.Data
     """The same from the table of `surplus_years`, a row a seed, with the column change."""
     figures = [f"{party}_usd" for party in PARTIES]
     yearly = _Yearly.of(surplus, ["country"], figures)
-    parties = [*PARTIES, TOTAL]
-    parts = []
-    for pair in _pairs(yearly, windows):
+    changes = []
+    pairs = _pairs(yearly, windows)
+    for pair in pairs:
         sums = yearly.sums(pair)
         sums = np.concatenate([sums, sums.sum(axis=-1, keepdims=True)], axis=-1)
-        changes = (sums[0] - sums[1]) / (MILLION * yearly.count(pair))
-        rows = yearly.rows(pair, changes.astype(np.float32), "party", parties)
-        parts.append(rows.assign(unit="million USD a year"))
-    return _changes(parts, WELFARE_COLUMNS)
+        change = (sums[0] - sums[1]) / (MILLION * yearly.count(pair))
+        changes.append(change.astype(np.float32))
+    units = dict.fromkeys([*PARTIES, TOTAL], "million USD a year")
+    return yearly.table(pairs, changes, "party", units, WELFARE_COLUMNS)
 
 
 def industry_table(
@@ -151,24 +151,15 @@ def industry_changes(
     figures = ["availability", "uncovered", "outlay_usd"]
     table = _Yearly.of(yearly, ["country", "sector"], figures)
     industry = table.places["country"].astype(str).map(size).to_numpy(float)
-    parts = []
-    for pair in _pairs(table, windows):
+    changes = []
+    pairs = _pairs(table, windows)
+    for pair in pairs:
         availability, uncovered, outlay = np.moveaxis(table.sums(pair), -1, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             cost = 100.0 * pass_through * outlay / table.count(pair) / industry
             values = np.stack([availability / outlay, uncovered / outlay, cost], axis=-1)
-        rows = table.rows(pair, values[0] - values[1], "measure", list(units))
-        parts.append(rows.assign(unit=rows["measure"].map(units)))
-    return _changes(parts, INDUSTRY_COLUMNS)
-
-
-def _changes(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """The changes of all comparisons, in the order of a summary's columns."""
-    labels = [name for name in columns if name not in SUMMARY]
-    found = [part[[*labels, "seed", "change"]] for part in parts]
-    if not found:
-        return pd.DataFrame(columns=[*labels, "seed", "change"])
-    return pd.concat(found, ignore_index=True)
+        changes.append(values[0] - values[1])
+    return table.table(pairs, changes, "measure", units, INDUSTRY_COLUMNS)
 
 
 def summary_of(changes: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -227,20 +218,47 @@ class _Yearly:
         at, years = self._part(pair)
         return int(self.known[at][:, :, years].any(axis=(0, 1, 3)).sum())
 
-    def rows(
-        self, pair: Comparison, change: np.ndarray, name: str, names: list[str]
+    def table(
+        self,
+        pairs: Sequence[Comparison],
+        changes: Sequence[np.ndarray],
+        name: str,
+        units: Mapping[str, str],
+        columns: Sequence[str],
     ) -> pd.DataFrame:
-        """Changes [seed, place, named] as rows by place, what is named and seed."""
-        at, years = self._part(pair)
-        known = self.known[at][:, :, years].any(axis=2)
-        places, seeds = known.any(axis=(0, 1)), known.any(axis=(0, 2))
-        change = change[seeds][:, places].transpose(1, 2, 0)
-        place, named, seed = (axis.ravel() for axis in np.indices(change.shape))
-        found = self.places[places].iloc[place].reset_index(drop=True)
-        found[name] = np.array(names)[named]
-        found["seed"], found["change"] = self.seeds[seeds][seed], change.ravel()
-        about = {"membership": pair.run[0], "shock": pair.run[1]}
-        return found.assign(**about, window=pair.window, compared=pair.compared)
+        """The changes of all comparisons, a row a place, what is named and seed.
+
+        Parameters
+        ----------
+        changes
+            Of each comparison, [seed, place, named].
+        name, units
+            Column of what is named, and the unit of each, by name.
+        columns
+            Those of the summary, whose order the labels keep.
+        """
+        labels = [column for column in columns if column not in SUMMARY]
+        if not pairs:
+            return pd.DataFrame(columns=[*labels, "seed", "change"])
+        codes, values = [], []
+        for number, (pair, change) in enumerate(zip(pairs, changes, strict=True)):
+            at, years = self._part(pair)
+            known = self.known[at][:, :, years].any(axis=2)
+            seeds, places = (np.flatnonzero(known.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+            part = change[np.ix_(seeds, places)].transpose(1, 2, 0)
+            place, named, seed = np.indices(part.shape).reshape(3, -1)
+            codes.append((np.full(part.size, number), places[place], named, seeds[seed]))
+            values.append(part.ravel())
+        compared, place, named, seed = np.concatenate(codes, axis=1)
+        found = {label: self.places[label].take(place).array for label in self.places}
+        found[name] = _named(list(units), named)
+        found["unit"] = _named(list(units.values()), named)
+        found["membership"] = _named([pair.run[0] for pair in pairs], compared)
+        found["shock"] = _named([pair.run[1] for pair in pairs], compared)
+        found["window"] = _named([pair.window for pair in pairs], compared)
+        found["compared"] = _named([pair.compared for pair in pairs], compared)
+        found["seed"], found["change"] = self.seeds[seed], np.concatenate(values)
+        return pd.DataFrame(found)[[*labels, "seed", "change"]]
 
     def _part(self, pair: Comparison) -> tuple[list[int], np.ndarray]:
         at = [self.runs.index(run) for run in (pair.run, pair.base)]
@@ -250,3 +268,9 @@ class _Yearly:
 def _pairs(yearly: _Yearly, windows: Sequence[Window]) -> list[Comparison]:
     memberships = list(dict.fromkeys(name for name, _ in yearly.runs))
     return comparisons(memberships, [shock for _, shock in yearly.runs], windows)
+
+
+def _named(names: Sequence[str], codes: np.ndarray) -> pd.Categorical:
+    """Names by number, where several numbers may share a name."""
+    distinct = list(dict.fromkeys(names))
+    return pd.Categorical.from_codes(np.array([distinct.index(n) for n in names])[codes], distinct)
