@@ -28,11 +28,20 @@ NAMED = ("seeds", "data_hash", "commit")  # of a manifest, below the figures
 
 @dataclass(frozen=True)
 class Piece:
-    """A figure of the gallery: its saved name, its experiment, and what to see in it."""
+    """A figure of the gallery: its name there, its experiment, and what to see in it.
+
+    `saved` is the name that the experiment saves it under, where another has taken that.
+    """
 
     name: str
     experiment: str
     see: str
+    saved: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The name of its files in a results folder."""
+        return self.saved or self.name
 
 
 QUESTIONS = {
@@ -44,6 +53,7 @@ QUESTIONS = {
     "mechanisms": "Which mechanisms matter most for the effect of membership?",
     "standoff": "How does a standoff unfold?",
     "pathways": "Where does dependence go until 2040?",
+    "blueprint": "And in another sector: what does membership do for nuclear fuel?",
     "sensitivity": "Which assumptions do the results hang on?",
 }
 GALLERY = (
@@ -82,6 +92,15 @@ GALLERY = (
     Piece("pathways_dependence", "pathways", "how far ambition bends the path under each demand "
           "scenario."),
     Piece("milestones", "pathways", "which published milestones are reached, and when."),
+    Piece("fuel_prices", "blueprint", "the same picture for enriched uranium: what members pay "
+          "rises by a third, and the alliance takes none of it away.", saved="price_paths"),
+    Piece("fuel_flows", "blueprint", "whose trade fills the gap when Russia ships less to members.",
+          saved="bloc_flows"),
+    Piece("fuel_effect", "blueprint", "prices a little higher under the ban, for members and "
+          "others alike: nothing the alliance does makes up for enrichment.",
+          saved="membership_effect"),
+    Piece("fuel_welfare", "blueprint", "how small what the alliance changes is beside the ban "
+          "itself, and who gains by a ban on fuel: enrichers elsewhere.", saved="welfare"),
     Piece("variance_shares", "sensitivity", "the few parameters that account for most of the "
           "variance, and how much of it comes from interactions."),
     Piece("screening", "sensitivity", "filled dots far from zero are parameters that move the "
@@ -96,7 +115,7 @@ def latest_table(piece: Piece, results: Path) -> Path | None:
     """
     found = [
         path
-        for path in results.rglob(f"figures/{piece.name}.csv")
+        for path in results.rglob(f"figures/{piece.stem}.csv")
         if (path.parents[1] / "manifest.json").is_file()
         and read_manifest(path.parents[1]).get("config", {}).get("name") == piece.experiment
     ]
@@ -121,7 +140,7 @@ def draw(results: Path, docs: Path) -> list[str]:
         manifest = read_manifest(path.parents[1])
         figure, table = figure_from(path, manifest)
         save(figure, folder, piece.name, table)
-        drawn[piece.name] = source(piece.name, manifest)
+        drawn[piece.name] = source(piece.stem, manifest)
     if not drawn:
         raise FileNotFoundError(
             f"No saved table of a figure below '{results}': run an experiment first, such as make "

@@ -429,7 +429,9 @@ def test_seeds_are_measured_as_their_whole_tables_would_be(finished: tuple[Path,
             each.astype(dict.fromkeys(keys, str)).sort_values(keys).reset_index(drop=True)
             for each in (found, table)
         )
-        pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-5, atol=1e-5, obj=name)
+        # Surplus of thousands of millions is written in single precision.
+        atol = 1e-3 if name == "welfare" else 1e-5
+        pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-5, atol=atol, obj=name)
 
 
 def test_manifest_repeats_the_run(finished: tuple[Path, Answer]) -> None:

@@ -20,7 +20,7 @@ from experiments.figures.look import (
     circle_style,
     style,
 )
-from experiments.figures.scene import BLOC_LABELS, SHORT_LABELS, Scene, place
+from experiments.figures.scene import BLOC_LABELS, SHORT_LABELS, Scene, begun, place
 from experiments.measures.effects import (
     ALL,
     MEASURES,
@@ -179,7 +179,7 @@ def _effect_key(figure: Figure, memberships: Sequence[str], scene: Scene, hollow
     styles = circle_style(memberships)
     handles = [
         Line2D([], [], color=styles[m][0], marker=styles[m][2], markersize=3.5, lw=1.0,
-               label=scene.membership_label(m).capitalize())
+               label=begun(scene.membership_label(m)))
         for m in memberships
     ]  # fmt: skip
     handles.append(

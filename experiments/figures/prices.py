@@ -25,7 +25,7 @@ from experiments.figures.look import (
     price_axis,
     style,
 )
-from experiments.figures.scene import Scene, in_order, mineral_label, ordered, place
+from experiments.figures.scene import Scene, begun, in_order, mineral_label, ordered, place
 from experiments.measures.effects import (
     HOME,
     MEMBERS,
@@ -91,10 +91,10 @@ def membership_lines(
     before: str = "",
 ) -> list[Line2D]:
     """Entries of a key, one a membership."""
-    labels = [before + scene.membership_label(m) for m in memberships]
+    labels = [begun(before + scene.membership_label(m)) for m in memberships]
     return [
         Line2D([], [], color=styles[m][0], linestyle=styles[m][1], lw=1.2, label=label)
-        for m, label in zip(memberships, [t[0].upper() + t[1:] for t in labels], strict=True)
+        for m, label in zip(memberships, labels, strict=True)
     ]
 
 

@@ -70,6 +70,11 @@ class Scene:
         return self.memberships.get(membership, default)
 
 
+def begun(label: str) -> str:
+    """A label as the first of a line, names in it as they are."""
+    return label[:1].upper() + label[1:]
+
+
 def mineral_label(mineral: str) -> str:
     """A mineral's name for readers."""
     return MINERAL_LABELS.get(mineral, mineral.replace("_", " ").capitalize())

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.drawn import Drawn
 from experiments.figures.look import BLACK, BLUE, DOUBLE, GREEN, ORANGE, PURPLE, SMALL, style
-from experiments.figures.scene import Scene
+from experiments.figures.scene import Scene, begun
 from experiments.measures.effects import (
     NO_MEMBERSHIP,
 )
@@ -88,7 +88,7 @@ def _burden_title(window: str, compared: str, membership: str, scene: Scene) -> 
     circle = scene.membership_label(membership)
     if compared == "shock":
         return f"Shock against calm\n{circle}"
-    return f"{circle.capitalize()} against none\n{window}"
+    return f"{begun(circle)} against none\n{window}"
 
 
 def drawn_welfare(welfare: pd.DataFrame, scene: Scene) -> Drawn:
