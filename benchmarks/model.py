@@ -75,8 +75,8 @@ def model_of(config: Config, world: World, seed: int) -> MineralModel:
 def with_firms(world: World, count: int) -> World:
     """The world with each firm cut into parts, as many as make so many firms in all.
 
-    No two parts of a firm are alike, or all of them would ask the same: each makes the same, from
-    plant that differs by up to a fifth as far as the firm has plant to spare.
+    The parts make the same each, from plant that differs as far as the firm has plant to spare:
+    were they alike, all would ask the same.
     """
     firms = world.firms
     parts = np.full(firms.capacity.size, count // firms.capacity.size)
@@ -89,7 +89,7 @@ def with_firms(world: World, count: int) -> World:
     larger = GOLDEN * np.arange(owner.size) % 1.0
     larger -= (np.bincount(owner, larger) / parts)[owner]
     spare = np.maximum(1.0 - firms.output / np.maximum(firms.capacity, 1e-300), 0.0)
-    columns["capacity"] *= 1.0 + 2.0 * np.minimum(UNLIKE, spare)[owner] * larger
+    columns["capacity"] *= 1.0 + np.minimum(UNLIKE, spare)[owner] * larger
     return replace(world, firms=FirmColumns(**columns))
 
 
