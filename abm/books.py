@@ -21,7 +21,7 @@ from abm.world import World
 
 BALANCE_TOLERANCE = 1e-9  # of the month's volume
 HOLDERS = ("exporters", "treasury", "traders")  # of the right to export; traders are the last
-OF_FEED, RECYCLED, OTHER = range(3)  # what firms made: the last was mined, or is new otherwise
+OF_FEED, RECYCLED = range(2)  # what firms made, but for what they mined
 
 
 class BooksDoNotBalance(RuntimeError):
@@ -218,7 +218,7 @@ class Books:
 
     def produce(self, firms: Table, traits: FirmTraits, adjustment_months: float) -> None:
         """Firms make what they sold and part of what their inventories lack."""
-        output = firm.produce(
+        output, self.fresh = firm.produce(
             self.made,
             firms.inventory,
             self.sales,
@@ -226,10 +226,9 @@ class Books:
             firms.capacity,
             traits,
             adjustment_months,
+            len(self.world.minerals),
         )
         self.output = output.reshape(-1, *self.price.shape)
-        new = self.output[[RECYCLED, OTHER]].sum(axis=(0, 2))
-        self.fresh = np.bincount(self.world.mineral_of_market, new, len(self.world.minerals))
 
     def use_goods(
         self, state: State, given: np.ndarray, goods: np.ndarray, desired: np.ndarray

@@ -103,6 +103,7 @@ def array_month(
         firms.capacity,
         traits,
         behaviour.adjustment_months,
+        len(given.world.minerals),
     )
     firm.drift_markup(
         firms.markup,

@@ -155,11 +155,12 @@ def produced(
 ) -> np.ndarray:
     """[firm] what mines in a place of their own make; inventories move."""
     made, no, one = np.empty(sales.size), np.zeros(sales.size, bool), np.ones(sales.size)
-    offset = np.arange(sales.size + 1, dtype=np.uint64)
-    output = make_goods(
-        offset, sales, limit, target, one, adjustment, no, no, inventory, made
-    )  # a month of capacity is wanted in store
-    np.testing.assert_array_equal(output, [0.0 * made, 0.0 * made, made])
+    offset, first = np.arange(sales.size + 1, dtype=np.uint64), np.zeros(sales.size, np.int64)
+    output, new = make_goods(  # a month of capacity is wanted in store
+        offset, sales, limit, target, one, adjustment, no, no, first, 1, inventory, made
+    )
+    np.testing.assert_array_equal(output, 0.0)
+    np.testing.assert_allclose(new, made.sum())
     return made
 
 

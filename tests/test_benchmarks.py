@@ -362,7 +362,12 @@ def test_firms_cut_into_parts_make_the_same_whole(tiny_world: World) -> None:
     for name in ("capacity", "output"):
         sums = [np.bincount(rows.market, getattr(rows, name)) for rows in (firms, parts)]
         np.testing.assert_allclose(*sums, rtol=1e-12)
-    assert parts.capacity[0] == firms.capacity[0] / 4
+    assert parts.output[0] == firms.output[0] / 4
+    spare = firms.capacity > 1.05 * firms.output
+    first = np.flatnonzero(spare)[0]
+    own = parts.capacity[3 * first + 1 : 3 * first + 4] if first else parts.capacity[:4]
+    assert np.unique(own).size == own.size, "parts with plant to spare ask apart"
+    assert (parts.capacity >= parts.output * (1.0 - 1e-12)).all()
 
 
 def test_the_model_is_measured_and_judged(

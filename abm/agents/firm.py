@@ -293,15 +293,16 @@ def produce(
     capacity: np.ndarray,
     traits: FirmTraits,
     adjustment_months: float,
-) -> np.ndarray:
+    minerals: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Write output [firm] t/month, what is sold and part of the gap to the wanted inventory.
 
     Inventories take it in and give out what is sold, in place.
 
     Returns
     -------
-    numpy.ndarray
-        [kind, market x country] t of output: of feed, recycled, and mined or otherwise new.
+    tuple
+        [kind, market x country] t made of feed and recycled, and [mineral] t not made of feed.
     """
     return make_goods(
         traits.offset,
@@ -312,6 +313,8 @@ def produce(
         adjustment_months,
         traits.feeds,
         traits.recycles,
+        traits.mineral,
+        minerals,
         inventory,
         made,
     )

@@ -19,12 +19,10 @@ class Table:
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns of a table differ in length: {lengths}")
         self.columns = columns
+        self.__dict__.update(columns)  # found at once, as an attribute is
 
     def __getattr__(self, name: str) -> np.ndarray:
-        try:
-            return self.__dict__["columns"][name]
-        except KeyError:
-            raise AttributeError(f"the table has no column {name!r}") from None
+        raise AttributeError(f"the table has no column {name!r}")
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))

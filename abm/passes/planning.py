@@ -47,27 +47,34 @@ def make_goods(
     months: float,
     feeds: np.ndarray,
     recycles: np.ndarray,
+    mineral: np.ndarray,
+    minerals: int,
     inventory: np.ndarray,
     made: np.ndarray,
-) -> np.ndarray:
-    """[3, place] output: of feed, recycled, and otherwise. Firms stand from `offset` [place + 1].
+) -> tuple[np.ndarray, np.ndarray]:
+    """[2, place] made of feed and recycled; [K] all not made of feed.
 
     Written are what a firm [F] has `made`: sales and a part of the gap to the wanted inventory, so
-    many months of capacity, within what can run; and the inventory, in place.
+    many months of capacity, within what can run; and the inventory, in place. Firms of a place
+    stand together, from `offset` [place + 1].
     """
-    output = np.zeros((3, offset.size - 1))
+    output, fresh = np.zeros((2, offset.size - 1)), np.zeros(minerals)
     for here in range(offset.size - 1):
+        begin, end = offset[here], offset[here + 1]
+        if begin == end:
+            continue
         of_feed, recycled, other = 0.0, 0.0, 0.0
-        for f in range(offset[here], offset[here + 1]):
+        for f in range(begin, end):
             wanted = sales[f] + (stock_months[f] * capacity[f] - inventory[f]) / months
-            fresh = min(max(wanted, 0.0), running[f])
-            made[f] = fresh
-            inventory[f] = max(inventory[f] + fresh - sales[f], 0.0)
-            of_feed += fresh if feeds[f] else 0.0  # no branches: they are a toss-up
-            recycled += fresh if recycles[f] else 0.0
-            other += 0.0 if feeds[f] or recycles[f] else fresh
-        output[0, here], output[1, here], output[2, here] = of_feed, recycled, other
-    return output
+            now = min(max(wanted, 0.0), running[f])
+            made[f] = now
+            inventory[f] = max(inventory[f] + now - sales[f], 0.0)
+            of_feed += now if feeds[f] else 0.0  # no branches: they are a toss-up
+            recycled += now if recycles[f] else 0.0
+            other += 0.0 if feeds[f] | recycles[f] else now
+        output[0, here], output[1, here] = of_feed, recycled
+        fresh[mineral[begin]] += recycled + other
+    return output, fresh
 
 
 @compiled
@@ -241,8 +248,8 @@ def follow_price(
             if power != 0.0 and not same:
                 last_earned, last_usual, last_elasticity = earned, usual[f], power
                 wanted = wanted_at(earned / usual[f], power, ratios, most)
-            gap = (wanted if power != 0.0 else 1.0) - expansion[f]
-            expansion[f] += gap / (rising[f] if gap > 0.0 else falling)
+            gap, months = (wanted if power != 0.0 else 1.0) - expansion[f], rising[f]
+            expansion[f] += gap / (months if gap > 0.0 else falling)
 
 
 @compiled

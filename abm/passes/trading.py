@@ -422,7 +422,8 @@ def bring_to_market(
         usual, rise = world_price[market[begin]], feed_rise[here]
         for f in range(begin, end):
             stored, could = share * inventory[f], running[f]
-            kept = could * (by_feed if feeds[f] else by_scrap if recycles[f] else 1.0)
+            others = by_scrap if recycles[f] else 1.0
+            kept = could * (by_feed if feeds[f] else others)
             running[f], able[f], offered[f] = kept, could + stored, kept + stored
             cost = (rise if feeds[f] else 0.0) - support[f] - premium[f]
             lowest = low_ask[f] + markup[f] * usual + cost
