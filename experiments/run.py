@@ -63,7 +63,10 @@ from experiments.ensemble import (
 )
 from experiments.settings_file import expanded
 
-ConfigStore.instance().store(name="schema", node=Config)
+STORE = ConfigStore.instance()
+STORE.store(name="schema", node=Config)
+# Hydra copies the store, of which there is one, for each group it looks into: seconds for its help.
+STORE.__deepcopy__ = lambda memo: STORE  # type: ignore[attr-defined]
 SETTINGS = Path(__file__).resolve().parent.parent / "conf"
 # Hydra would write its own files into a folder before we can refuse it; the manifest has them all.
 QUIET = ["hydra.output_subdir=null", "hydra/job_logging=none"]
