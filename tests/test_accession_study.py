@@ -13,7 +13,7 @@ from test_run import configuration
 
 from abm.config import Circle, Config, ConfigError, Instrument
 from abm.scenario import members_of
-from abm.tables import Tables, read_tables
+from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.accession.answer import answer
 from experiments.accession.game import Game, coalition_config, game_of
@@ -282,7 +282,7 @@ def blank_outcomes(game: Game, labels: dict[int, list[str]], noise: float = 0.0)
 
 
 def test_the_study_runs_in_a_small_world(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], real_tables: Tables
 ) -> None:
     """Three members and a candidate in the market of gallium, from settings to the report."""
     config = configuration(
@@ -309,7 +309,7 @@ def test_the_study_runs_in_a_small_world(
     assert page.count("data:image/png;base64,") == len(drawn)
     outcomes = pd.read_parquet(report.parent / "outcomes.parquet")
     assert len(outcomes.drop_duplicates(["coalition", "shock", "seed"])) == (4 + 1) * 2 * 2
-    world = build_world(read_tables(), config.world)
+    world = build_world(real_tables, config.world)
     found = Outcomes.of(outcomes, game_of(config, world), config.joining)
     assert gap(found) <= 1e-9
     again = answer(config, game_of(config, world), outcomes, world)

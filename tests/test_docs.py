@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
+from composing import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
 
 from abm.config import Circle, Config, Control, check
 from abm.opening import Opening, opening_balance
-from abm.tables import PARAMETERS, SCHEMAS, Tables, read_tables
+from abm.tables import PARAMETERS, SCHEMAS, Tables
 from experiments import shares
 from experiments.settings_file import expanded
 
@@ -49,18 +47,15 @@ def text_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def tables() -> Tables:
-    return read_tables()
-
-
-@pytest.fixture(scope="module")
-def opening(tables: Tables) -> Opening:
-    return opening_balance(tables, tuple(tables.minerals["mineral"]))
+def opening(real_tables: Tables) -> Opening:
+    return opening_balance(real_tables, tuple(real_tables.minerals["mineral"]))
 
 
 @pytest.fixture(autouse=True)
-def data_are_read_once(monkeypatch: pytest.MonkeyPatch, tables: Tables, opening: Opening) -> None:
-    monkeypatch.setattr(shares, "read_tables", lambda: tables)
+def data_are_read_once(
+    monkeypatch: pytest.MonkeyPatch, real_tables: Tables, opening: Opening
+) -> None:
+    monkeypatch.setattr(shares, "read_tables", lambda: real_tables)
     monkeypatch.setattr(shares, "opening_balance", lambda *_: opening)
 
 
@@ -234,12 +229,7 @@ def settings_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @functools.cache
 def compose_run(overrides: tuple[str, ...], folder: Path) -> None:
     """Refuses what Hydra or the model refuses; a command shown on several pages is tried once."""
-    # What experiments.run does on import, without the seconds that its figures take to load.
-    ConfigStore.instance().store(name="schema", node=Config)
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        settings = OmegaConf.to_object(compose("config", expanded(overrides)))
-    assert isinstance(settings, Config)
-    check(settings)
+    check(composed(expanded(overrides), folder))
 
 
 def check_module(words: list[str], folder: Path) -> None:

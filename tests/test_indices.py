@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_run import configuration
 
-from abm.tables import read_tables
+from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.sensitivity import study as sensitivity
 from experiments.sensitivity.factors import Factor, changes, factors_of
@@ -124,15 +124,16 @@ def test_positions_become_values_of_the_range() -> None:
 
 
 @pytest.fixture(scope="module")
-def gallium() -> World:
+def gallium(real_tables: Tables) -> World:
     config = configuration("experiment=sensitivity", "world.minerals=[gallium]").world
-    return build_world(read_tables(), config)
+    return build_world(real_tables, config)
 
 
-def test_factors_are_the_assumed_settings_of_what_is_on(gallium: World) -> None:
+def test_factors_are_the_assumed_settings_of_what_is_on(
+    gallium: World, real_tables: Tables
+) -> None:
     config = configuration("experiment=sensitivity", "world.minerals=[gallium]")
-    tables = read_tables()
-    found = {factor.setting: factor for factor in factors_of(config, gallium, tables)}
+    found = {factor.setting: factor for factor in factors_of(config, gallium, real_tables)}
     assert found["behaviour.hoarding"].low < config.behaviour.hoarding
     assert found["shock.enforcement"].high < 1.0, "the prior of controls holds for the shock"
     assert not {name for name in found if name.startswith(("tension.", "accounting."))}
@@ -141,7 +142,7 @@ def test_factors_are_the_assumed_settings_of_what_is_on(gallium: World) -> None:
     assert "world.positions.capital" not in found, "no projects, no capital of projects"
     config.tension.active = True
     config.recycling.active = False
-    again = {factor.setting for factor in factors_of(config, gallium, tables)}
+    again = {factor.setting for factor in factors_of(config, gallium, real_tables)}
     assert "tension.decay" in again
     assert not {name for name in again if name.startswith("recycling.")}
     for factor in found.values():

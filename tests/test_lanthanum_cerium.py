@@ -7,7 +7,7 @@ import pytest
 from conftest import bloc_price, quiet_config, run
 
 from abm.config import Config, Control, Instrument, Stage, Weight
-from abm.tables import read_tables
+from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.ensemble import read_config_tables
 
@@ -31,8 +31,8 @@ def test_found_wherever_the_command_is_called(
     assert "rare_earths_cerium" in set(read_config_tables(config).minerals["mineral"])
 
 
-def test_the_reference_world_does_without() -> None:
-    assert "rare_earths_cerium" not in set(read_tables().minerals["mineral"])
+def test_the_reference_world_does_without(real_tables: Tables) -> None:
+    assert "rare_earths_cerium" not in set(real_tables.minerals["mineral"])
 
 
 def test_one_family_that_balances(world: World) -> None:

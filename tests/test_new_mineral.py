@@ -54,11 +54,6 @@ def tables_of_page(needed: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def built_in() -> Tables:
-    return read_tables()
-
-
-@pytest.fixture(scope="module")
 def with_tin() -> Tables:
     return read_tables([TIN])
 
@@ -116,18 +111,18 @@ def build(config: Config) -> World:
 # --- The example ----------------------------------------------------------------------------------
 
 
-def test_tin_is_added_and_no_other_row_changes(built_in: Tables, with_tin: Tables) -> None:
+def test_tin_is_added_and_no_other_row_changes(real_tables: Tables, with_tin: Tables) -> None:
     for name in SCHEMAS:
-        before, after = getattr(built_in, name), getattr(with_tin, name)
+        before, after = getattr(real_tables, name), getattr(with_tin, name)
         if "mineral" in after:
             after = after[after["mineral"] != "tin"].reset_index(drop=True)
         pd.testing.assert_frame_equal(before, after)
     assert "tin" in set(with_tin.minerals["mineral"])
-    assert built_in.data_hash() != with_tin.data_hash()
+    assert real_tables.data_hash() != with_tin.data_hash()
 
 
-def test_other_markets_open_as_without_tin(built_in: Tables, world: World) -> None:
-    alone = build_world(built_in, WorldConfig(minerals=["gallium"], draw_parameters=False))
+def test_other_markets_open_as_without_tin(real_tables: Tables, world: World) -> None:
+    alone = build_world(real_tables, WorldConfig(minerals=["gallium"], draw_parameters=False))
     market = world.market("gallium", "refined")
     for name in ("flow", "landed_price", "delivered_price"):
         np.testing.assert_array_equal(getattr(alone, name)[0], getattr(world, name)[market])
@@ -383,7 +378,7 @@ def table_fault(folder: Path, name: str, old: str, new: str) -> str:
     return str(caught.value)
 
 
-def test_messages_of_the_page_are_those_of_the_program(checkout: Path, built_in: Tables) -> None:
+def test_messages_of_the_page_are_those_of_the_program(checkout: Path, real_tables: Tables) -> None:
     folder = Path("examples/tin")
     said = [
         table_fault(folder, "output.csv", "mined,ROW,", "mined,PER,"),
@@ -391,5 +386,5 @@ def test_messages_of_the_page_are_those_of_the_program(checkout: Path, built_in:
         table_fault(folder, "demand.csv", "CHN,0.53", "CHN,0.48"),
     ]
     with pytest.raises(ConfigError) as caught:
-        build_world(built_in, WorldConfig(minerals=["tin"]))
+        build_world(real_tables, WorldConfig(minerals=["tin"]))
     assert "".join(blocks("text")).splitlines() == [*said, f"{caught.value}."]

@@ -41,11 +41,6 @@ def opening(tables: Tables) -> Opening:
 
 
 @pytest.fixture(scope="module")
-def real_tables() -> Tables:
-    return read_tables()
-
-
-@pytest.fixture(scope="module")
 def real(real_tables: Tables) -> Opening:
     return opening_balance(real_tables, real_tables.minerals["mineral"].tolist())
 

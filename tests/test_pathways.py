@@ -9,7 +9,7 @@ from test_run import configuration
 from test_studies import TINY
 
 from abm.config import Config, ConfigError, check
-from abm.tables import TableError, read_tables
+from abm.tables import TableError, Tables
 from abm.world import World, build_world
 from experiments.figures.again import figure_from
 from experiments.pathways.milestones import (
@@ -36,8 +36,8 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return build_world(read_tables(), configuration(*SMALL).world)
+def world(real_tables: Tables) -> World:
+    return build_world(real_tables, configuration(*SMALL).world)
 
 
 def table(folder: Path, *rows: str) -> str:

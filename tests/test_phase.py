@@ -12,7 +12,7 @@ from test_run import configuration
 
 from abm.config import Circle, Config, ConfigError, Control, Instrument, Ordering
 from abm.model import MineralModel
-from abm.tables import read_tables
+from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.figures.again import redraw
 from experiments.measures.effects import ALL
@@ -247,9 +247,11 @@ def test_from_settings_to_a_report_and_figures_again(
          "hold nobody but JPN"),
     ],
 )  # fmt: skip
-def test_settings_without_a_grid_are_refused(words: list[str], cure: str) -> None:
+def test_settings_without_a_grid_are_refused(
+    words: list[str], cure: str, real_tables: Tables
+) -> None:
     config = configuration("experiment=phase", "world.minerals=[gallium]",
                            "shock.minerals=[gallium]", *words)  # fmt: skip
-    world = build_world(read_tables(), config.world)
+    world = build_world(real_tables, config.world)
     with pytest.raises(ConfigError, match=cure):
         STUDIES[config.question](config, world)

@@ -11,7 +11,7 @@ from test_run import configuration
 
 from abm.config import Circle, Config, ConfigError, Cut, month_index
 from abm.model import MineralModel
-from abm.tables import Tables, read_tables
+from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.figures.again import redraw
 from experiments.resilience.study import (
@@ -285,9 +285,11 @@ def test_from_settings_to_a_report_and_figures_again(
         (["horizon.years=1"], "change resilience.start, resilience.months or horizon.years"),
     ],
 )
-def test_settings_without_a_cut_are_refused(words: list[str], cure: str) -> None:
+def test_settings_without_a_cut_are_refused(
+    words: list[str], cure: str, real_tables: Tables
+) -> None:
     config = configuration(*TINY, *words)
-    world = build_world(read_tables(), config.world)
+    world = build_world(real_tables, config.world)
     with pytest.raises(ConfigError, match=cure):
         STUDIES[config.question](config, world)
 

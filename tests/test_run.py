@@ -1,12 +1,10 @@
 """The command line: what a wrong input is told, and what a run leaves behind.
 
 Runs are of two minerals over two years, and as many as can be start in this process. One whole
-command is shared by the tests (and by the processes pytest may be spread over).
+command is shared by the tests.
 """
 
-import copy
 import dataclasses
-import functools
 import json
 import logging
 import os
@@ -15,13 +13,13 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from composing import composed
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from matplotlib.figure import Figure
@@ -72,17 +70,8 @@ TABLES = [
 PATIENCE = 400  # seconds, should the market core have to be compiled first
 
 
-@functools.cache
-def composed(*words: str) -> Config:
-    """The settings of a command; Hydra takes half a second, so they are put together once."""
-    with initialize_config_dir(str(run.SETTINGS), version_base="1.3"):
-        config = OmegaConf.to_object(compose("config", list(words)))
-    assert isinstance(config, Config)
-    return config
-
-
 def configuration(*words: str) -> Config:
-    return copy.deepcopy(composed(*words))
+    return composed(words)
 
 
 def files_below(folder: Path) -> dict[str, bytes | None]:
@@ -165,25 +154,11 @@ def start_process(*words: str, folder: Path = ROOT) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Answer]:
-    """A finished run and what it said; the first process that asks runs it for all."""
-    shared = tmp_path_factory.getbasetemp().parent / "finished_run"
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        shared = tmp_path_factory.mktemp("finished") / "run"
-    folder, note = shared / "results", shared / "answer.json"
-    try:
-        shared.mkdir()
-    except FileExistsError:
-        patience = time.monotonic() + PATIENCE
-        while not note.exists() and time.monotonic() < patience:
-            time.sleep(0.2)
-    else:
-        answer = start_process(*SMALL, f"hydra.run.dir={folder}")
-        part = note.with_suffix(".part")
-        part.write_text(json.dumps(dataclasses.asdict(answer)))
-        part.replace(note)
-    answer = Answer(**json.loads(note.read_text()))
+    """A finished run and what it said."""
+    folder = tmp_path_factory.mktemp("finished") / "results"
+    answer = start_process(*SMALL, f"hydra.run.dir={folder}")
     assert answer.code == 0, answer.complained
     return folder, answer
 
@@ -693,6 +668,22 @@ def test_help_is_understandable(command: Callable[..., Answer]) -> None:
         assert words in answer.said
     assert max(map(len, answer.said.splitlines())) <= 120
     assert "hydra-help" not in answer.said, "Hydra's own words are not for a stranger"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*SMALL, "experiment=accession", "+joining.players.anzac=[AUS,NZL]"],
+        ["membership=g7", "shock=none", "+membership.circles.g7.joins.JPN=2028-01", "seeds=5"],
+        ["instruments/price_floor=border", "instruments.price_floor.active=false"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_settings_put_together_for_tests_are_those_of_hydra(words: list[str]) -> None:
+    with initialize_config_dir(str(run.SETTINGS), version_base="1.3"):
+        expected = OmegaConf.to_object(compose("config", words))
+    assert configuration(*words) == expected
+    assert configuration(*words) is not configuration(*words)
 
 
 def test_cfg_job_shows_the_settings_without_running(

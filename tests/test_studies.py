@@ -8,7 +8,7 @@ import pytest
 from test_run import configuration
 
 from abm.config import ConfigError, Control, check
-from abm.tables import read_tables
+from abm.tables import Tables
 from abm.world import build_world
 from experiments.sensitivity import study as sensitivity
 from experiments.studies import instrument_figures, instruments, mechanisms, standoff
@@ -149,13 +149,15 @@ def test_numbers_of_dots_in_one_place_stand_apart() -> None:
     assert ((places > 0.0) & (places < instrument_figures.PANEL)).all()
 
 
-def test_calm_worlds_serve_all_shocks_and_each_shock_is_that_of_its_own_study() -> None:
+def test_calm_worlds_serve_all_shocks_and_each_shock_is_that_of_its_own_study(
+    real_tables: Tables,
+) -> None:
     words = ["experiment=instruments", *TINY[:4]]
     dates = ("announced=2026-01", "start=2026-01", "end=", "minerals=[gallium]")
     both = ["shocks=[licence,export_ban]"]
     both += [f"shocks.{name}.{word}" for name in ("licence", "export_ban") for word in dates]
     config = configuration(*words, *both)
-    world = build_world(read_tables(), config.world)
+    world = build_world(real_tables, config.world)
     cells = instruments.instruments_study(config, world).cells
     count = len(variants())
     assert [cell.labels["shock"] for cell in cells] == [
@@ -275,9 +277,11 @@ def test_a_cell_under_a_seed_is_the_same_again() -> None:
         (["experiment=sensitivity", "shock=none"], "membership=washington shock=export_ban"),
     ],
 )
-def test_a_study_without_what_it_compares_is_refused(words: list[str], cure: str) -> None:
+def test_a_study_without_what_it_compares_is_refused(
+    words: list[str], cure: str, real_tables: Tables
+) -> None:
     config = configuration(*words, "world.minerals=[gallium]")
-    world = build_world(read_tables(), config.world)
+    world = build_world(real_tables, config.world)
     with pytest.raises(ConfigError, match=cure):
         STUDIES[config.question](config, world)
 
