@@ -76,7 +76,10 @@ def test_each_instrument_is_credited_with_what_it_adds() -> None:
 
 
 def test_dollars_a_point_need_points() -> None:
-    worth = {"investment_fund": {"dependence": -4.0, "treasury": -8e6, "producers": 2e6}}
+    worth = {
+        "investment_fund": {"dependence": -4.0, "treasury": -8e6, "producers": 2e6},
+        "stockpiles": {"dependence": -0.01, "treasury": 1e6},  # a gain for next to nothing
+    }
     costs = cost_effectiveness(contributions(outcomes_of(worth))).set_index("instrument")
     fund = costs.loc["Investment fund"]
     assert fund["public_mn_usd_per_point"] == pytest.approx(2.0)

@@ -54,6 +54,7 @@ COST_HEADS = {
 }
 MILLION = 1e6
 RESAMPLES = 2000
+LEAST_POINTS = 0.1  # of dependence: dollars for less are divided by next to nothing
 
 
 def instruments_study(config: Config, world: World) -> Study:
@@ -195,7 +196,8 @@ def cost_effectiveness(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Dollars a year for each percentage point of dependence avoided, instrument by instrument.
 
     The ratio of the mean cost to the mean fall of dependence, with a 95 % interval from resampled
-    seeds (percentile bootstrap). Without a ratio where dependence does not clearly fall.
+    seeds (percentile bootstrap). Without a ratio where dependence does not clearly fall, by a tenth
+    of a point at least.
     """
     draws = np.random.default_rng(seed)
     rows = []
@@ -210,6 +212,7 @@ def cost_effectiveness(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
             "points_avoided": avoided.mean(),
         }
         clear = np.quantile(avoided[chosen].mean(axis=1), 0.025) > 0
+        clear &= avoided.mean() >= LEAST_POINTS
         for cost, column in ((PUBLIC_COST, "public"), (NET_COST, "net")):
             spent = wide[cost].to_numpy()
             low = high = np.nan
@@ -333,7 +336,8 @@ def answer(outcomes: pd.DataFrame, world: World) -> Answer:
         notes=[
             "Cost per point is the mean cost a year over the mean fall of the non-allied share, in "
             "percentage points, each instrument alone; its interval comes from resampled seeds. It "
-            "is left out where dependence does not clearly fall; negative is a gain.",
+            f"is left out where dependence does not clearly fall, by {LEAST_POINTS:g} points at "
+            "least; negative is a gain.",
             f"Every instrument stands in {len(outcomes['instruments'].unique())} combinations in "
             f"calm and under {len(order) - 1} shock{'s' * (len(order) > 2)}: "
             f"{len(outcomes[['instruments', 'shock']].drop_duplicates())} worlds a seed. The calm "
