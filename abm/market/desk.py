@@ -74,7 +74,7 @@ def new_desk(room: Room) -> Desk:
         right=whole(room.rights),
         table=whole((room.markets, room.origins, room.destinations)),
         key=real((2, 2 * room.firms_of_one_origin)),
-        event=whole((2, 2 * room.firms_of_one_origin)),
+        event=whole((3, 2 * room.firms_of_one_origin)),
         point=real((2, 2 * room.firms + 2 * room.limits + 2)),
         term=real((TERM_ROWS * room.terms, places)),
         bid=real((BID_ROWS * room.bids, places)),

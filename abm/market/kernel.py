@@ -143,7 +143,7 @@ class Desk(NamedTuple):
     right: np.ndarray  # [R] sellers of the rights that each arc under limits needs
     table: np.ndarray  # [M, I, J] rights that an arc needs, below -1 its number among such arcs
     key: np.ndarray  # [2, E] asks of one origin while they are sorted
-    event: np.ndarray  # [2, E] 2f is the low ask of firm f, 2f + 1 the high one
+    event: np.ndarray  # [3, E] 2f is the low ask of firm f, 2f + 1 the high one; lower asks
     point: np.ndarray  # [2, Q] supply graphs: price, quantity
     term: np.ndarray  # [H x 5, P] demand terms
     bid: np.ndarray  # [N x 3, P]
@@ -332,18 +332,28 @@ def buy(desk: Desk) -> None:
 def rank(desk: Desk, begin: int, end: int) -> None:
     """Sort a short run of asks from row 0 of `desk.key` and `desk.event` into row 1.
 
-    Each ask goes to where as many are lower as are, or equal and before it: no branch to guess.
+    Each ask goes to where as many are lower, after equal ones before it: no branch to guess.
     """
     key, event = desk.key, desk.event
+    ask, lower = part(key, 0, begin, end), part(event, 2, begin, end)
+    for n in range(ask.size):
+        lower[n] = 0
+    fours = ask.size - ask.size % 4
+    for m in range(0, fours, 4):
+        a, b, c, d = ask[m], ask[m + 1], ask[m + 2], ask[m + 3]
+        for n in range(ask.size):
+            lower[n] += (a < ask[n]) + (b < ask[n]) + (c < ask[n]) + (d < ask[n])
+    for m in range(fours, ask.size):
+        a = ask[m]
+        for n in range(ask.size):
+            lower[n] += a < ask[n]
     for n in range(begin, end):
-        ask = key[0, n]
-        place = begin
-        before, after = part(key, 0, begin, n), part(key, 0, n, end)
-        for other in range(before.size):
-            place += before[other] <= ask
-        for other in range(after.size):
-            place += after[other] < ask
-        key[1, place] = ask
+        event[1, n] = -1
+    for n in range(begin, end):
+        place = begin + event[2, n]
+        while event[1, place] >= 0:
+            place += 1
+        key[1, place] = key[0, n]
         event[1, place] = event[0, n]
 
 
@@ -357,12 +367,19 @@ def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int
     capacity, low_ask, high_ask = batch.capacity, batch.low_ask, batch.high_ask
     key, event = desk.key, desk.event
     count = 0
+    highest = -np.inf
+    sorted_already = True
     for f in range(first, last):
         if capacity[f] > 0.0:
-            for end in range(2 if high_ask[f] > low_ask[f] else 1):
-                key[0, count] = high_ask[f] if end else low_ask[f]
-                event[0, count] = 2 * f + end
+            sorted_already &= low_ask[f] >= highest
+            highest = high_ask[f]
+            key[0, count], event[0, count] = low_ask[f], 2 * f
+            count += 1
+            if highest > low_ask[f]:
+                key[0, count], event[0, count] = highest, 2 * f + 1
                 count += 1
+    if sorted_already:
+        return 0, count
     for begin in range(0, count, RUN):
         rank(desk, begin, min(begin + RUN, count))
     source = 1
@@ -393,7 +410,7 @@ def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int
 def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin: int) -> int:
     """Write the supply graph of some firms from point `begin` on; returns where it ends.
 
-    The slope between two points is a running sum kept in two parts (Neumaier), since a ramp a
+    The slope between two points is a running sum kept in two parts (Knuth), since a ramp a
     billion times steeper than its neighbour would otherwise leave its rounding behind.
     """
     low_ask, high_ask, key, event = batch.low_ask, batch.high_ask, desk.key, desk.event
@@ -407,8 +424,8 @@ def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin
     here = 0.0
     for n in range(events):
         at = key[row, n]
-        f = event[row, n] // 2
-        opens = event[row, n] % 2 == 0
+        f = event[row, n] >> 1
+        closes = event[row, n] & 1
         capacity = batch.capacity[f]
         width = high_ask[f] - low_ask[f]
         if end == begin:
@@ -429,21 +446,19 @@ def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin
                 end += 1
             point[QUANTITY, end - 1] = here
             continue
-        change = capacity / width if opens else -capacity / width
+        # without branches, since which way they go cannot be foreseen
+        change = (1.0 - 2.0 * closes) * (capacity / width)
         total = slope + change
-        if abs(slope) >= abs(change):
-            lost += (slope - total) + change
-        else:
-            lost += (change - total) + slope
+        added = total - slope
+        lost += (slope - (total - added)) + (change - added)
         slope = total
-        climbing += 1 if opens else -1
-        if not opens:
-            complete += capacity
-            if climbing == 0:
-                slope = 0.0
-                lost = 0.0
-                here = max(complete, point[QUANTITY, end - 2])
-                point[QUANTITY, end - 1] = here
+        climbing += 1 - 2 * closes
+        complete += closes * capacity
+        if climbing == 0:
+            slope = 0.0
+            lost = 0.0
+            here = max(complete, point[QUANTITY, end - 2])
+            point[QUANTITY, end - 1] = here
     return end
 
 
@@ -523,28 +538,40 @@ def open_row(batch: Batch, desk: Desk, b: int, k: int) -> None:
     index, begin = desk.link, desk.size[ARCS]
     i, local = index[NAME, k], index[SELLER_MARKET, k]
     first, last = index[FIRST_PLACE, k], index[LAST_PLACE, k]
-    end = begin + last - first
-    destination = part(index, DESTINATION, first, last)
     needs, weight = desk.table[local, i], batch.log_weight[b, i]
     from_factor, from_addition = batch.price_factor[b, i], batch.price_addition[b, i]
     from_floor = batch.floor_price[b, i]
+    end = begin + needs.size  # all destinations first, so that loops run straight
     factor, addition = part(desk.value, FACTOR, begin, end), part(desk.value, ADDITION, begin, end)
     floor, quality = part(desk.value, FLOOR, begin, end), part(desk.value, QUALITY, begin, end)
-    response = part(desk.value, RESPONSE, begin, end)
     theta = batch.dispersion[b]
+    for j in range(quality.size):
+        quality[j] = theta * weight[j] if needs[j] >= 0 else -np.inf
+    for j in range(quality.size):
+        factor[j] = from_factor[j] if quality[j] > -np.inf else 1.0
+    for j in range(quality.size):
+        addition[j] = from_addition[j] if quality[j] > -np.inf else 0.0
+    for j in range(quality.size):
+        has_floor = quality[j] > -np.inf and from_floor[j] > 0.0
+        floor[j] = from_floor[j] if has_floor else -np.inf
+    end = begin + last - first
+    if last - first < needs.size:
+        destination = part(index, DESTINATION, first, last)
+        for n in range(destination.size):
+            j = destination[n]
+            factor[n], addition[n], floor[n], quality[n] = (
+                factor[j],
+                addition[j],
+                floor[j],
+                quality[j],
+            )
+    response = part(desk.value, RESPONSE, begin, end)
     usable = 0
     floors = 0
-    for n in range(destination.size):
-        j = destination[n]
-        free = needs[j] >= 0 and weight[j] > -np.inf
-        factor[n] = from_factor[j] if free else 1.0
-        addition[n] = from_addition[j] if free else 0.0
-        quality[n] = theta * weight[j] if free else -np.inf
-        has_floor = free and from_floor[j] > 0.0
-        floor[n] = from_floor[j] if has_floor else -np.inf
+    for n in range(response.size):
+        usable += quality[n] > -np.inf
+        floors += floor[n] > -np.inf
         response[n] = 1.0
-        usable += free
-        floors += has_floor
     index[ROW_START, k] = begin
     index[OPEN, k] = usable
     desk.size[ARCS] = end
@@ -559,6 +586,11 @@ def number_restricted(desk: Desk, k: int) -> None:
     first, last = index[FIRST_PLACE, k], index[LAST_PLACE, k]
     d = first
     x = desk.size[RESTRICTED]
+    some = 0
+    for j in range(needs.size):
+        some += needs[j] > 0
+    if some == 0:
+        return
     for j in range(needs.size):
         rights = needs[j]
         needs[j] = -1
@@ -1304,9 +1336,10 @@ def through_places(desk: Desk, free: int, free_origins: int) -> int:
 def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right: int) -> None:
     """Gaussian elimination on the diagonal, in place; the solution overwrites `system[0]`.
 
-    Rows from `first_right` on belong to rights. One whose row is spent by those before it is
-    redundant for now: rent may pass between it and them without a change of flows. Its step is held
-    to `system[1]`, enough to take over all of the largest rent.
+    Below the diagonal stay the multiples that were taken away, for `solve_again`. Rows from
+    `first_right` on belong to rights. One whose row is spent by those before it is redundant for
+    now: rent may pass between it and them without a change of flows. Its step is held to
+    `system[1]`, enough to take over all of the largest rent.
     """
     right, most = system[0], system[1]
     for k in range(size):
@@ -1328,9 +1361,24 @@ def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right:
                 ratio = matrix[i, k] / matrix[k, k]
                 subtract(part(matrix, i, k + 1, size), ratio, row)
                 right[i] -= ratio * right[k]
+                matrix[i, k] = ratio
+    put_back(matrix, system, size)
+
+
+@compiled
+def solve_again(matrix: np.ndarray, system: np.ndarray, size: int) -> None:
+    """Solve the system that `solve_linear` left behind for the right-hand side in `system[0]`."""
+    for i in range(1, size):
+        system[0, i] -= dot(part(matrix, i, 0, i), part(system, 0, 0, i))
+    put_back(matrix, system, size)
+
+
+@compiled
+def put_back(matrix: np.ndarray, system: np.ndarray, size: int) -> None:
+    """The last unknown first, put into the equations before it."""
     for k in range(size - 1, -1, -1):
-        total = right[k] - dot(part(matrix, k, k + 1, size), part(system, 0, k + 1, size))
-        right[k] = total / matrix[k, k]
+        total = system[0, k] - dot(part(matrix, k, k + 1, size), part(system, 0, k + 1, size))
+        system[0, k] = total / matrix[k, k]
 
 
 @compiled
@@ -1402,15 +1450,50 @@ def answer_moves(desk: Desk) -> None:
 
 
 @compiled
+def walk(desk: Desk, length: float) -> None:
+    """Put every seller on TRIAL, this far along its step from HERE, and look there."""
+    index, value = desk.link, desk.value
+    for k in range(desk.size[SELLERS]):
+        (
+            index[SELLER_PIECE + TRIAL, k],
+            value[SELLER_PRICE + TRIAL, k],
+            value[SELLER_QUANTITY + TRIAL, k],
+        ) = move(
+            desk.point,
+            index[POINT_START, k],
+            index[POINT_START, k + 1],
+            index[SELLER_PIECE, k],
+            value[SELLER_PRICE, k],
+            value[SELLER_QUANTITY, k],
+            value[WEIGHT, k],
+            length * value[STEP, k],
+        )
+    look(desk, TRIAL)
+
+
+@compiled
+def stay(desk: Desk) -> bool:
+    """Make TRIAL the place to go on from; whether every seller is still on its piece."""
+    index, value = desk.link, desk.value
+    same = True
+    for k in range(desk.size[SELLERS]):
+        same &= index[SELLER_PIECE, k] == index[SELLER_PIECE + TRIAL, k]
+        index[SELLER_PIECE, k] = index[SELLER_PIECE + TRIAL, k]
+        value[SELLER_PRICE, k] = value[SELLER_PRICE + TRIAL, k]
+        value[SELLER_QUANTITY, k] = value[SELLER_QUANTITY + TRIAL, k]
+    return same
+
+
+@compiled
 def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     """Find how far to walk along the step from HERE; whether an end was accepted, which is TRIAL.
 
-    `by_pull` looks for where the gaps' pull along the step has fallen to half or less without
-    turning round, by regula falsi and bisection in turn: with specific wedges excess supply is the
+    `by_pull` looks for where the gaps' pull along the step has fallen to half or less and hardly
+    turned round, by regula falsi and bisection in turn: with specific wedges excess supply is the
     gradient of a convex function, and the pull its slope along the move, so a move that leaves some
     pull has gone down it. Otherwise, and `near` the solution, the sum of squared gaps must fall.
     """
-    index, value, point = desk.link, desk.value, desk.point
+    value = desk.value
     sellers = desk.size[SELLERS]
     merit = 0.0
     for k in range(sellers):
@@ -1423,22 +1506,7 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     pull_high = -1.0
     last = False
     for n in range(trials + 1):
-        for k in range(sellers):
-            (
-                index[SELLER_PIECE + TRIAL, k],
-                value[SELLER_PRICE + TRIAL, k],
-                value[SELLER_QUANTITY + TRIAL, k],
-            ) = move(
-                point,
-                index[POINT_START, k],
-                index[POINT_START, k + 1],
-                index[SELLER_PIECE, k],
-                value[SELLER_PRICE, k],
-                value[SELLER_QUANTITY, k],
-                value[WEIGHT, k],
-                length * value[STEP, k],
-            )
-        look(desk, TRIAL)
+        walk(desk, length)
         if last:
             return True
         squares = 0.0
@@ -1458,7 +1526,7 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
                 return False
             continue
         pull = after / before if before < 0.0 else -10.0
-        if (near and squares <= 0.25 * merit) or -0.05 <= pull <= 0.5:
+        if (near and squares <= 0.25 * merit) or -0.2 <= pull <= 0.5:
             return True
         if pull > 0.5:
             low = length
@@ -1483,10 +1551,11 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
 
 
 @compiled
-def begin(batch: Batch, desk: Desk, c: int, start: Start) -> None:
+def begin(batch: Batch, desk: Desk, c: int, start: Start) -> bool:
     """Put every seller where the start says, else origins at seven tenths of their capacity.
 
-    Sellers with no open arc to a buyer sell nothing, at their lowest ask or no rent.
+    Sellers with no open arc to a buyer sell nothing, at their lowest ask or no rent. Returns
+    whether there was a start.
     """
     count, index, value, point = desk.size, desk.link, desk.value, desk.point
     warm = start.rent.size == batch.limit.size and start.origin_price.size > 0
@@ -1510,6 +1579,58 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> None:
             index[SELLER_PIECE, k] = 0
             value[SELLER_PRICE, k] = point[PRICE, first]
             value[SELLER_QUANTITY, k] = 0.0
+    return warm
+
+
+@compiled
+def step_alone(desk: Desk) -> None:
+    """Every seller closes its own gap, as if the others' prices stayed: a first guess."""
+    value = desk.value
+    weigh(desk)
+    for k in range(desk.size[SELLERS]):
+        value[STEP, k] = value[SALES, k] - value[SELLER_QUANTITY, k]
+    walk(desk, 1.0)
+
+
+@compiled
+def step_again(desk: Desk, free: int, free_origins: int) -> bool:
+    """A step with the derivatives of the step before; whether it brought the market closer."""
+    index, value = desk.link, desk.value
+    for i in range(free):
+        k = index[FREE, i]
+        desk.reduced[0, i] = value[SALES, k] - value[SELLER_QUANTITY, k]
+    solve_again(desk.matrix, desk.reduced, free)
+    return finish_step(desk, free, free_origins, False) and advance(desk, False, True, 1)
+
+
+@compiled
+def step(desk: Desk, residual: float) -> tuple[bool, int, int, bool]:
+    """A damped Newton step, to TRIAL; a poor one again without logarithms, then by squared gaps.
+
+    Returns whether it found an end, what `step_again` needs, and whether that may follow.
+    """
+    face(desk)
+    if desk.size[FLOORS] > 0 and desk.blur[0] == 0.0 and lift_to_floors(desk):
+        look(desk, HERE)
+    weigh(desk)
+    free, free_origins, by_places, sound = 0, 0, False, True
+    for attempt in range(3):
+        if attempt < 2:
+            free, free_origins, by_places = choose_system(desk, attempt == 0)
+            size, rights_from = free, free_origins
+            if by_places:
+                size = through_places(desk, free, free_origins)
+                rights_from = desk.size[PLACES]
+            else:
+                among_sellers(desk, free)
+            solve_linear(desk.matrix, desk.reduced, size, rights_from)
+            sound = finish_step(desk, free, free_origins, by_places)
+        if sound:
+            trials = 8 if attempt == 0 else 30 if attempt == 1 else 12
+            if advance(desk, attempt < 2, residual < 1e-2, trials):
+                return True, free, free_origins, attempt == 0 and not by_places
+            look(desk, HERE)
+    return False, 0, 0, False
 
 
 @entry
@@ -1525,49 +1646,36 @@ def solve_batch(
 ) -> None:
     """Clear some clusters into `answer` by damped Newton, from `start` where it knows something.
 
-    At most `most` steps each. A poor step is tried again without logarithms, then by the sum of
-    squared gaps. `resume` goes on with what is on the desk, the first of `clusters`.
+    At most `most` steps each. `resume` goes on with what is on the desk, the first of `clusters`.
     """
     batch, desk, start, answer = held(batch), held(desk), held(start), held(answer)
-    index, value = desk.link, desk.value
     for c in clusters:
+        guessed = True
         if not resume:
             open_cluster(batch, desk, c)
-            begin(batch, desk, c, start)
+            guessed = begin(batch, desk, c, start)
         look(desk, HERE)
         residual = residual_of(desk)
+        before = 0.0
         iterations = 0
+        free, free_origins, again = 0, 0, False
         while not residual <= tolerance and iterations < most:
             iterations += 1
-            face(desk)
-            if desk.size[FLOORS] > 0 and desk.blur[0] == 0.0 and lift_to_floors(desk):
-                look(desk, HERE)
-            weigh(desk)
-            accepted = False
-            for attempt in range(3):
-                sound = True
-                if attempt < 2:
-                    free, free_origins, by_places = choose_system(desk, attempt == 0)
-                    size, rights_from = free, free_origins
-                    if by_places:
-                        size = through_places(desk, free, free_origins)
-                        rights_from = desk.size[PLACES]
-                    else:
-                        among_sellers(desk, free)
-                    solve_linear(desk.matrix, desk.reduced, size, rights_from)
-                    sound = finish_step(desk, free, free_origins, by_places)
-                if sound:
-                    trials = 8 if attempt == 0 else 30 if attempt == 1 else 12
-                    accepted = advance(desk, attempt < 2, residual < 1e-2, trials)
-                    if accepted:
-                        break
+            if not guessed:
+                step_alone(desk)
+                guessed = True
+            elif again and 2.0 * residual * residual <= tolerance * before:
+                # what such a step leaves is about twice the square over the residual before
+                again = False
+                if not step_again(desk, free, free_origins):
                     look(desk, HERE)
-            if not accepted:
-                break
-            for k in range(desk.size[SELLERS]):
-                index[SELLER_PIECE, k] = index[SELLER_PIECE + TRIAL, k]
-                value[SELLER_PRICE, k] = value[SELLER_PRICE + TRIAL, k]
-                value[SELLER_QUANTITY, k] = value[SELLER_QUANTITY + TRIAL, k]
+                    continue
+            else:
+                accepted, free, free_origins, again = step(desk, residual)
+                if not accepted:
+                    break
+            again &= stay(desk)
+            before = residual
             residual = residual_of(desk)
         write_answer(batch, desk, c, iterations, residual, answer)
 
