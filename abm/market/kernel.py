@@ -1336,7 +1336,7 @@ def through_places(desk: Desk, free: int, free_origins: int) -> int:
 def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right: int) -> None:
     """Gaussian elimination on the diagonal, in place; the solution overwrites `system[0]`.
 
-    Below the diagonal stay the multiples that were taken away, for `solve_again`. Rows from
+    Below the diagonal stay the multiples that were taken away, for `aim_again`. Rows from
     `first_right` on belong to rights. One whose row is spent by those before it is redundant for
     now: rent may pass between it and them without a change of flows. Its step is held to
     `system[1]`, enough to take over all of the largest rent.
@@ -1362,14 +1362,6 @@ def solve_linear(matrix: np.ndarray, system: np.ndarray, size: int, first_right:
                 subtract(part(matrix, i, k + 1, size), ratio, row)
                 right[i] -= ratio * right[k]
                 matrix[i, k] = ratio
-    put_back(matrix, system, size)
-
-
-@compiled
-def solve_again(matrix: np.ndarray, system: np.ndarray, size: int) -> None:
-    """Solve the system that `solve_linear` left behind for the right-hand side in `system[0]`."""
-    for i in range(1, size):
-        system[0, i] -= dot(part(matrix, i, 0, i), part(system, 0, 0, i))
     put_back(matrix, system, size)
 
 
@@ -1450,28 +1442,6 @@ def answer_moves(desk: Desk) -> None:
 
 
 @compiled
-def walk(desk: Desk, length: float) -> None:
-    """Put every seller on TRIAL, this far along its step from HERE, and look there."""
-    index, value = desk.link, desk.value
-    for k in range(desk.size[SELLERS]):
-        (
-            index[SELLER_PIECE + TRIAL, k],
-            value[SELLER_PRICE + TRIAL, k],
-            value[SELLER_QUANTITY + TRIAL, k],
-        ) = move(
-            desk.point,
-            index[POINT_START, k],
-            index[POINT_START, k + 1],
-            index[SELLER_PIECE, k],
-            value[SELLER_PRICE, k],
-            value[SELLER_QUANTITY, k],
-            value[WEIGHT, k],
-            length * value[STEP, k],
-        )
-    look(desk, TRIAL)
-
-
-@compiled
 def stay(desk: Desk) -> bool:
     """Make TRIAL the place to go on from; whether every seller is still on its piece."""
     index, value = desk.link, desk.value
@@ -1488,12 +1458,12 @@ def stay(desk: Desk) -> bool:
 def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     """Find how far to walk along the step from HERE; whether an end was accepted, which is TRIAL.
 
-    `by_pull` looks for where the gaps' pull along the step has fallen to half or less and hardly
-    turned round, by regula falsi and bisection in turn: with specific wedges excess supply is the
+    `by_pull` looks for where the gaps' pull along the step has fallen to half or less without
+    turning round, by regula falsi and bisection in turn: with specific wedges excess supply is the
     gradient of a convex function, and the pull its slope along the move, so a move that leaves some
     pull has gone down it. Otherwise, and `near` the solution, the sum of squared gaps must fall.
     """
-    value = desk.value
+    index, value, point = desk.link, desk.value, desk.point
     sellers = desk.size[SELLERS]
     merit = 0.0
     for k in range(sellers):
@@ -1506,7 +1476,22 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     pull_high = -1.0
     last = False
     for n in range(trials + 1):
-        walk(desk, length)
+        for k in range(sellers):
+            (
+                index[SELLER_PIECE + TRIAL, k],
+                value[SELLER_PRICE + TRIAL, k],
+                value[SELLER_QUANTITY + TRIAL, k],
+            ) = move(
+                point,
+                index[POINT_START, k],
+                index[POINT_START, k + 1],
+                index[SELLER_PIECE, k],
+                value[SELLER_PRICE, k],
+                value[SELLER_QUANTITY, k],
+                value[WEIGHT, k],
+                length * value[STEP, k],
+            )
+        look(desk, TRIAL)
         if last:
             return True
         squares = 0.0
@@ -1526,7 +1511,7 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
                 return False
             continue
         pull = after / before if before < 0.0 else -10.0
-        if (near and squares <= 0.25 * merit) or -0.2 <= pull <= 0.5:
+        if (near and squares <= 0.25 * merit) or -0.05 <= pull <= 0.5:
             return True
         if pull > 0.5:
             low = length
@@ -1583,54 +1568,15 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> bool:
 
 
 @compiled
-def step_alone(desk: Desk) -> None:
-    """Every seller closes its own gap, as if the others' prices stayed: a first guess."""
-    value = desk.value
-    weigh(desk)
-    for k in range(desk.size[SELLERS]):
-        value[STEP, k] = value[SALES, k] - value[SELLER_QUANTITY, k]
-    walk(desk, 1.0)
-
-
-@compiled
-def step_again(desk: Desk, free: int, free_origins: int) -> bool:
-    """A step with the derivatives of the step before; whether it brought the market closer."""
+def aim_again(desk: Desk, free: int) -> None:
+    """Solve the system of the step before, which `solve_linear` left behind, for today's gaps."""
     index, value = desk.link, desk.value
     for i in range(free):
         k = index[FREE, i]
-        desk.reduced[0, i] = value[SALES, k] - value[SELLER_QUANTITY, k]
-    solve_again(desk.matrix, desk.reduced, free)
-    return finish_step(desk, free, free_origins, False) and advance(desk, False, True, 1)
-
-
-@compiled
-def step(desk: Desk, residual: float) -> tuple[bool, int, int, bool]:
-    """A damped Newton step, to TRIAL; a poor one again without logarithms, then by squared gaps.
-
-    Returns whether it found an end, what `step_again` needs, and whether that may follow.
-    """
-    face(desk)
-    if desk.size[FLOORS] > 0 and desk.blur[0] == 0.0 and lift_to_floors(desk):
-        look(desk, HERE)
-    weigh(desk)
-    free, free_origins, by_places, sound = 0, 0, False, True
-    for attempt in range(3):
-        if attempt < 2:
-            free, free_origins, by_places = choose_system(desk, attempt == 0)
-            size, rights_from = free, free_origins
-            if by_places:
-                size = through_places(desk, free, free_origins)
-                rights_from = desk.size[PLACES]
-            else:
-                among_sellers(desk, free)
-            solve_linear(desk.matrix, desk.reduced, size, rights_from)
-            sound = finish_step(desk, free, free_origins, by_places)
-        if sound:
-            trials = 8 if attempt == 0 else 30 if attempt == 1 else 12
-            if advance(desk, attempt < 2, residual < 1e-2, trials):
-                return True, free, free_origins, attempt == 0 and not by_places
-            look(desk, HERE)
-    return False, 0, 0, False
+        gap = value[SALES, k] - value[SELLER_QUANTITY, k]
+        row, solved = part(desk.matrix, i, 0, i), part(desk.reduced, 0, 0, i)
+        desk.reduced[0, i] = gap - dot(row, solved)
+    put_back(desk.matrix, desk.reduced, free)
 
 
 @entry
@@ -1646,9 +1592,13 @@ def solve_batch(
 ) -> None:
     """Clear some clusters into `answer` by damped Newton, from `start` where it knows something.
 
-    At most `most` steps each. `resume` goes on with what is on the desk, the first of `clusters`.
+    At most `most` steps each. Without a start every seller first closes its own gap, as if the
+    others' prices stayed. A poor Newton step is tried again without logarithms, then by the sum of
+    squared gaps; one that can do with the derivatives of the step before it takes those. `resume`
+    goes on with what is on the desk, the first of `clusters`.
     """
     batch, desk, start, answer = held(batch), held(desk), held(start), held(answer)
+    value = desk.value
     for c in clusters:
         guessed = True
         if not resume:
@@ -1658,23 +1608,52 @@ def solve_batch(
         residual = residual_of(desk)
         before = 0.0
         iterations = 0
-        free, free_origins, again = 0, 0, False
+        free, free_origins, by_places, factored = 0, 0, False, False
         while not residual <= tolerance and iterations < most:
             iterations += 1
-            if not guessed:
-                step_alone(desk)
-                guessed = True
-            elif again and 2.0 * residual * residual <= tolerance * before:
-                # what such a step leaves is about twice the square over the residual before
-                again = False
-                if not step_again(desk, free, free_origins):
+            # leaves some twice the square over the residual before: a tenth of the tolerance
+            again = factored and 20.0 * residual * residual <= tolerance * before
+            easy = again or not guessed
+            if not easy:
+                face(desk)
+                if desk.size[FLOORS] > 0 and desk.blur[0] == 0.0 and lift_to_floors(desk):
                     look(desk, HERE)
+            if not again:
+                weigh(desk)
+            accepted = False
+            for attempt in range(1 if easy else 3):
+                sound = True
+                if not guessed:
+                    for k in range(desk.size[SELLERS]):
+                        value[STEP, k] = value[SALES, k] - value[SELLER_QUANTITY, k]
+                elif attempt < 2:
+                    if again:
+                        aim_again(desk, free)
+                    else:
+                        free, free_origins, by_places = choose_system(desk, attempt == 0)
+                        size, rights_from = free, free_origins
+                        if by_places:
+                            size = through_places(desk, free, free_origins)
+                            rights_from = desk.size[PLACES]
+                        else:
+                            among_sellers(desk, free)
+                        solve_linear(desk.matrix, desk.reduced, size, rights_from)
+                    sound = finish_step(desk, free, free_origins, by_places)
+                if sound:
+                    trials = 1 if again else 8 if attempt == 0 else 30 if attempt == 1 else 12
+                    by_pull = attempt < 2 and not again
+                    accepted = advance(desk, by_pull, residual < 1e-2, trials)
+                    if accepted:
+                        factored = not easy and attempt == 0 and not by_places
+                        break
+                    look(desk, HERE)
+            guessed = True
+            if not accepted:
+                factored = False
+                if easy:
                     continue
-            else:
-                accepted, free, free_origins, again = step(desk, residual)
-                if not accepted:
-                    break
-            again &= stay(desk)
+                break
+            factored &= stay(desk)
             before = residual
             residual = residual_of(desk)
         write_answer(batch, desk, c, iterations, residual, answer)
