@@ -381,7 +381,7 @@ def test_seeds_are_measured_as_their_whole_tables_would_be(finished: tuple[Path,
     monthly, surplus, sectors = (
         pd.read_parquet(folder / f"{name}.parquet") for name in ("monthly", "surplus", "sectors")
     )
-    config = composed(*SMALL)
+    config = composed(SMALL)
     tables = ensemble.read_config_tables(config)
     world = build_world(tables, config.world)
     cases = scenarios(config, world)
