@@ -66,13 +66,21 @@ def conditions(world: World, behaviour: Behaviour, months: int, seed: int) -> Co
 # As arrays ------------------------------------------------------------------------------------
 
 
-def run_arrays(given: Conditions) -> dict[str, np.ndarray]:
-    """[firm] state after all months, by the functions that the model calls."""
-    table = firm_table(given.world, given.traits, np.full(given.traits.capacity.size, np.inf))
-    supply, nothing = supply_of(table, slice(None)), np.zeros(len(table))
-    for month in range(given.months):
-        array_month(given, table, supply, nothing, month)
-    return {name: getattr(table, name) for name in STATE}
+class FirmArrays:
+    """All firms as columns, moved by the functions that the model calls."""
+
+    def __init__(self, given: Conditions) -> None:
+        self.given = given
+        self.firms = firm_table(given.world, given.traits, np.full(given.traits.place.size, np.inf))
+        self.supply = supply_of(self.firms, slice(None))
+        self.nothing = np.zeros(len(self.firms))
+
+    def run(self) -> float:
+        """Go through all months; seconds of processor time a month."""
+        start = process_time()
+        for month in range(self.given.months):
+            array_month(self.given, self.firms, self.supply, self.nothing, month)
+        return (process_time() - start) / self.given.months
 
 
 def array_month(
@@ -204,50 +212,38 @@ class FirmModel(mesa.Model):
         self.month += 1
 
 
-def run_agents(given: Conditions) -> dict[str, np.ndarray]:
-    """[firm] state after all months, agent by agent."""
-    model = FirmModel(given)
-    for _ in range(given.months):
-        model.step()
-    agents = list(model.agents)
-    return {name: np.array([getattr(agent, name) for agent in agents]) for name in STATE}
-
-
-# Against each other ---------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Race:
-    """Seconds a month of both, and the largest relative difference of any firm's state."""
+    """Processor seconds a month of both, side by side, and how far any firm's state differs."""
 
     firms: int
-    agents: float
-    arrays: float
-    gap: float
+    agents: np.ndarray  # [month]
+    arrays: np.ndarray  # [month] measured just after; each the mean month of a whole run
+    gap: float  # the largest, relative
 
     @property
-    def ratio(self) -> float:
-        """How many times as long the agents take."""
+    def ratio(self) -> np.ndarray:
+        """[month] how many times as long the agents take."""
         return self.agents / self.arrays
 
 
-def race(world: World, behaviour: Behaviour, months: int, seed: int, repeats: int = 3) -> Race:
-    """Run both on the same conditions; setting up is not timed."""
+def race(world: World, behaviour: Behaviour, months: int, seed: int) -> Race:
+    """Run both on the same conditions in turns, so that both meet the machine in the same mood.
+
+    Every month of the agents is followed by a whole run of the arrays; setting up is not timed.
+    """
     given = conditions(world, behaviour, months, seed)
-    model = FirmModel(given)
-    start = process_time()
-    for _ in range(months):
-        model.step()
-    slow = (process_time() - start) / months
-    quick = np.inf
-    for _ in range(repeats):
+    FirmArrays(given).run()  # compiles
+    model, slow, quick = FirmModel(given), np.zeros(months), np.zeros(months)
+    for month in range(months):
         start = process_time()
-        found = run_arrays(given)
-        quick = min(quick, (process_time() - start) / months)
-    agents = list(model.agents)
-    gap = 0.0
+        model.step()
+        slow[month] = process_time() - start
+        arrays = FirmArrays(given)
+        quick[month] = arrays.run()
+    agents, gap = list(model.agents), 0.0
     for name in STATE:
-        other = np.array([getattr(agent, name) for agent in agents])
-        scale = np.maximum(np.abs(found[name]), 1e-9 * np.abs(found[name]).max() + 1e-300)
-        gap = max(gap, float((np.abs(found[name] - other) / scale).max()))
+        mine, other = getattr(arrays.firms, name), np.array([getattr(a, name) for a in agents])
+        scale = np.maximum(np.abs(mine), 1e-9 * np.abs(mine).max() + 1e-300)
+        gap = max(gap, float((np.abs(mine - other) / scale).max()))
     return Race(len(agents), slow, quick, gap)

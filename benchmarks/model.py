@@ -159,7 +159,7 @@ def mesa(scale: Scale, seed: int) -> Measured:
     """The firms' monthly rules as ordinary Mesa agents, and as the arrays of the model."""
     config = settings(*OFF)
     world = with_firms(world_of(config), scale.race)
-    found = race(world, config.behaviour, 6 * MONTHS, seed, repeats=2 + scale.repeats)
+    found = race(world, config.behaviour, 6 * MONTHS, seed)
     measured = Measured()
     measured.add(f"{found.firms:,} firms as Mesa agents", 1e3 * found.agents, "ms a month")
     measured.add("the same as arrays", 1e6 * found.arrays, "µs a month")
