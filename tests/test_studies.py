@@ -1,6 +1,8 @@
 """Studies: their arithmetic against figures worked out by hand, and each of them run small."""
 
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from test_run import configuration
 from abm.config import ConfigError, Control, check
 from abm.tables import Tables
 from abm.world import build_world
+from experiments.engine.workers import Workers
 from experiments.sensitivity import study as sensitivity
 from experiments.studies import instrument_figures, instruments, mechanisms, standoff
 from experiments.studies.instruments import (
@@ -307,7 +310,19 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.usefixtures("few_rows")
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process is asked to do must bear being sent to it, though here there is but one."""
+    submit = Workers.submit
+
+    def packed(self: Workers, work: Any, *arguments: Any) -> Any:
+        pickle.dumps((work, arguments))
+        return submit(self, work, *arguments)
+
+    monkeypatch.setattr(Workers, "submit", packed)
+
+
+@pytest.mark.usefixtures("few_rows", "sent")
 @pytest.mark.parametrize("question", ["instruments", "standoff", "mechanisms", "sensitivity"])
 def test_every_study_runs_in_a_tiny_world(
     question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -431,8 +431,13 @@ def ablation_figure(table: pd.DataFrame) -> Figure:
                 axes.plot(part["mean"], at, ls="none", marker="o", ms=3.5, color=BLUE, mfc=face)
             axes.grid(axis="x", color="#e5e5e5", lw=0.5)
             axes.set_xscale("symlog", linthresh=1.0, linscale=1.5)
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+            axes.xaxis.set_major_formatter(signed)
             axes.set_xlabel(head)
         cells[0].set_yticks(range(len(order)), [labels[name] for name in order])
         cells[0].set_ylim(len(order) - 0.4, -0.6)
     return figure
+
+
+def signed(value: float, _: object = None) -> str:
+    """A number of an axis, with a proper minus."""
+    return f"{value:g}".replace("-", "−")
