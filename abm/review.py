@@ -35,8 +35,8 @@ from abm.policy.controls import (
 )
 from abm.policy.menu import Option, Reach, at_present, draft, menu_of
 from abm.scenario import DatedControl, Scenario, named_countries
-from abm.trade import TradeTerms, ask_rows, asks_of, by_market
-from abm.world import World
+from abm.trade import TradeTerms, ask_rows, asks_of
+from abm.world import World, by_market
 
 if TYPE_CHECKING:
     from abm.model import MineralModel

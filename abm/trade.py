@@ -13,7 +13,7 @@ from abm.market import Clearing, Problem
 from abm.passes.trading import draw_asks, to_every_group, weigh_arcs
 from abm.policy.controls import ArcMeasures, Limit
 from abm.policy.standards import StandardTerms
-from abm.world import World, firm_offsets
+from abm.world import World, by_market, firm_offsets
 
 type LimitedTrade = tuple[int, bytes, bytes]  # exporter, markets and destinations under one limit
 
@@ -150,12 +150,6 @@ def ask_rows(offset: np.ndarray) -> np.ndarray:
     """
     firms = np.diff(offset.astype(np.int64))
     return np.concatenate([[0], np.cumsum(firms + (firms > 0))])
-
-
-def by_market(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """[market, origin + 1] where the rows of every origin begin, from those of places."""
-    count = shape[1]
-    return rows[np.arange(shape[0])[:, None] * count + np.arange(count + 1)]
 
 
 def limit_arcs(limits: tuple[Limit, ...], stage: StageRows) -> LimitArcs:

@@ -343,12 +343,19 @@ def _check_positions(positions: Mapping[str, float]) -> None:
 
 def firm_offsets(world: World) -> np.ndarray:
     """[market, origin + 1] first firm row of every origin, and the end of the last."""
-    key = world.firms.market * len(world.countries) + world.firms.country
-    bounds = np.arange(len(world.markets) * len(world.countries) + 1)
-    edges = np.searchsorted(key, bounds)
-    count = len(world.countries)
-    rows = np.arange(len(world.markets))[:, None] * count + np.arange(count + 1)[None, :]
-    return edges[rows].astype(np.int64)
+    return by_market(place_offsets(world), world.origin_price.shape)
+
+
+def place_offsets(world: World) -> np.ndarray:
+    """[place + 1] first firm row of every market and country, and the end of the last."""
+    place = world.firms.market * len(world.countries) + world.firms.country
+    return np.searchsorted(place, np.arange(world.origin_price.size + 1)).astype(np.int64)
+
+
+def by_market(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """[market, origin + 1] where the rows of every origin begin, from those of places."""
+    count = shape[1]
+    return rows[np.arange(shape[0])[:, None] * count + np.arange(count + 1)]
 
 
 def _text(value: object) -> str:

@@ -17,7 +17,7 @@ from abm.config import Behaviour
 from abm.passes.accounts import share_out, sum_at
 from abm.passes.planning import drift_markups, follow_price, make_goods
 from abm.passes.trading import bring_to_market, sell_offers
-from abm.world import MONTHS, World
+from abm.world import MONTHS, World, place_offsets
 
 PRICE_RATIOS = (0.3, 10.0)  # bounds of the price over the opening one, in what firms want; assumed
 MOST_CAPACITY = 4.0  # of the planned one; the least is that of the ratios; assumed
@@ -99,13 +99,12 @@ def firm_traits(world: World, behaviour: Behaviour) -> FirmTraits:
     typical = normal / (1.0 + behaviour.inventory_offer * cover * normal)
     sold = np.where(sold > 0, sold, typical)
     width = price / (here["supply_elasticity"] * sold)
-    place = market * len(world.countries) + country
     return FirmTraits(
-        offset=np.searchsorted(place, np.arange(world.origin_price.size + 1)).astype(np.uint64),
+        offset=place_offsets(world).astype(np.uint64),
         market=market,
         country=country,
         mineral=world.mineral_of_market[market],
-        place=place,
+        place=market * len(world.countries) + country,
         capacity=world.firms.capacity,
         offer=offer,
         utilisation=sold,

@@ -33,6 +33,7 @@ from experiments.figures.scene import (
     MINERAL_LABELS,
     SHORT_LABELS,
     Scene,
+    begun,
     mineral_label,
 )
 from experiments.figures.welfare import welfare_bars
@@ -56,6 +57,7 @@ __all__ = [
     "VERMILION",
     "Drawn",
     "Scene",
+    "begun",
     "bloc_effects",
     "circle_style",
     "dates",

@@ -136,6 +136,8 @@ def _years(
 
 # Where rows stand: a file, and row groups of it.
 type Place = tuple[Path, list[int]]
+# What tells runs of a seed apart in the openings, and places.
+OF_RUN, OF_PLACE = ["membership", "shock"], ["mineral", "stage", "country"]
 
 
 def places_by_seed(parts: Sequence[Path], name: str) -> dict[int, list[Place]]:
@@ -168,9 +170,9 @@ def seed_panel(
     months: Sequence[Place], openings: Sequence[Place], seed: int, common: Common
 ) -> Panel:
     """The panel of a seed, from what its runs have left of months and openings."""
-    places = read_places(openings, [*LABELS, *KEYS]).to_pandas(use_threads=False)
+    places = read_places(openings, [*OF_RUN, *OF_PLACE]).to_pandas(use_threads=False)
     values = read_places(months, ["month", *READ])
-    runs = places[LABELS].drop_duplicates()
+    runs = places[OF_RUN].drop_duplicates()
     first = places[: len(places) // len(runs)]
     calendar = values.column("month").chunk(0).dictionary.to_pylist()
     shape = len(runs), len(calendar), len(first)
@@ -178,13 +180,10 @@ def seed_panel(
         runs=[(str(membership), str(shock)) for membership, shock in runs.to_numpy()],
         seed=seed,
         months=calendar,
-        places=[(str(m), str(s), str(c)) for m, s, c in first[KEYS].to_numpy()],
+        places=[(str(m), str(s), str(c)) for m, s, c in first[OF_PLACE].to_numpy()],
         columns={name: values.column(name).to_numpy().reshape(shape) for name in READ},
         common=common,
     )
-
-
-LABELS, KEYS = ["membership", "shock"], ["mineral", "stage", "country"]
 
 
 def seed_tables(

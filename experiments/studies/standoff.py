@@ -19,6 +19,7 @@ from experiments.figures import (
     GREY,
     MEMBERSHIP_LABELS,
     Drawn,
+    begun,
     circle_style,
     dates,
     style,
@@ -104,7 +105,7 @@ def worded(late: pd.DataFrame) -> pd.DataFrame:
     """The table of late levels as readers see it: a row a measure, mean and 95 % interval."""
     rows = late.assign(
         measure=late["measure"].map(lambda name: PANELS[name].replace("\n", " ")),
-        alliance=late["alliance"].map(lambda name: _label(name).capitalize()),
+        alliance=late["alliance"].map(lambda name: begun(_label(name))),
     )
     names = {"low": "95 % low", "high": "95 % high", "p10": "10 % of seeds", "p90": "90 % of seeds"}
     return rows.rename(columns={**names, "n": "seeds"})
