@@ -18,16 +18,23 @@ Output, prices and growth never come from later years. Shares of use lie between
 that are known, 2024 included, and the mines that might be built are those that once were.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from abm.tables import TableError, Tables, revised
 
+Row = dict[str, Any]  # of a table, by column
+Market = tuple[str, str, str]  # mineral, stage, and world or home
+
 BASE_YEAR = 2024  # which the tables describe
+PRICE = "price_usd_per_kg"
 SUBSTITUTE_PRICES = ("backstop_price_multiple", "choke_price_multiple")
+GROWTH = ["growth_per_year", "growth_low", "growth_high"]
 GROWTH_YEARS = 5  # before the opening, over which growth is taken from output
 GROWTH_RANGE = (0.0, 0.12)  # a year; nobody plans to shrink or to grow faster for long; assumed
 GROWTH_MARGIN = 0.04  # a year, either side
@@ -64,7 +71,8 @@ def tables_of_year(tables: Tables, year: int, minerals: Sequence[str]) -> Tables
     _refuse_gaps(tables, year, minerals)
     chosen = list(minerals)
     primary = _primary_output(tables, year, chosen)
-    recycling = _recycling(tables, primary, chosen)
+    ratios = _world_ratios(tables, primary, chosen)
+    recycling = _recycling(tables, ratios)
     output = _output(tables, primary, recycling, year, chosen)
     firms = _firms(tables, output, year, chosen)
     prices = _prices(tables, output, year, chosen)
@@ -80,7 +88,7 @@ def tables_of_year(tables: Tables, year: int, minerals: Sequence[str]) -> Tables
         import_shares=_import_shares(tables, year, chosen),
         firms=firms,
         projects=_projects(tables, year, chosen),
-        parameters=_parameters(tables, primary, prices, chosen),
+        parameters=_parameters(tables, ratios, prices),
     )
 
 
@@ -88,26 +96,31 @@ def tables_of_year(tables: Tables, year: int, minerals: Sequence[str]) -> Tables
 
 
 def coverage(tables: Tables) -> dict[str, tuple[int, ...]]:
-    """Years of which the world of a mineral can be opened, ascending; 2024 is always one."""
-    return {
-        str(mineral): (*sorted(_complete_years(tables, str(mineral))), BASE_YEAR)
-        for mineral in tables.minerals["mineral"]
-    }
+    """Years of which the world of a mineral can be opened, ascending; 2024 is always one.
+
+    A past year needs output at every stage and a world price at one: the other follows from the
+    ratio of 2024.
+    """
+    made = _years_by(tables.past_output, "mineral", "stage")
+    priced = _years_by(tables.past_prices, "mineral", "market")
+    deflated = set(tables.consumer_prices["year"])
+    known = {}
+    for mineral in map(str, tables.minerals["mineral"]):
+        years = deflated & priced[mineral, "world"]
+        for stage in tables.stages_of(mineral):
+            years &= made[mineral, stage]
+        known[mineral] = (*sorted(int(year) for year in years if year < BASE_YEAR), BASE_YEAR)
+    return known
 
 
-def _complete_years(tables: Tables, mineral: str) -> set[int]:
-    made = tables.past_output[tables.past_output["mineral"] == mineral]
-    years = [set(made.loc[made["stage"] == stage, "year"]) for stage in tables.stages_of(mineral)]
-    years.append(_priced_years(tables, mineral))
-    years.append(set(tables.consumer_prices["year"]))
-    return {int(year) for year in set.intersection(*years) if year < BASE_YEAR}
-
-
-def _priced_years(tables: Tables, mineral: str) -> set[int]:
-    """Years with a world price of either stage: the other follows from the ratio of 2024."""
-    rows = tables.past_prices
-    world = rows[(rows["mineral"] == mineral) & (rows["market"] == "world")]
-    return set(world["year"])
+def _years_by(
+    rows: pd.DataFrame, first: str, second: str
+) -> defaultdict[tuple[str, str], set[int]]:
+    """Years that a table has for each pair of labels."""
+    years: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for one, other, year in zip(rows[first], rows[second], rows["year"], strict=True):
+        years[one, other].add(year)
+    return years
 
 
 def _refuse_gaps(tables: Tables, year: int, minerals: Sequence[str]) -> None:
@@ -145,27 +158,26 @@ def _primary_output(tables: Tables, year: int, minerals: list[str]) -> pd.DataFr
     return made[(made["year"] == year) & made["mineral"].isin(minerals)]
 
 
-def _world_ratio(tables: Tables, primary: pd.DataFrame, mineral: str) -> float:
-    """Primary output of the world over that of 2024, at the first stage of the mineral."""
-    stage = tables.stages_of(mineral)[0]
-    then = _sum(primary, mineral, stage)
-    now = _sum(tables.output, mineral, stage)
-    if stage == "refined":
-        now -= _sum(tables.recycling, mineral)
-    return then / now
+def _world_ratios(
+    tables: Tables, primary: pd.DataFrame, minerals: Sequence[str]
+) -> dict[str, float]:
+    """Primary output of the world over that of 2024, at the first stage of each mineral."""
+    then, now = (
+        frame.groupby(["mineral", "stage"])["quantity_t"].sum()
+        for frame in (primary, tables.output)
+    )
+    scrap = tables.recycling.groupby("mineral")["quantity_t"].sum()
+    ratios = {}
+    for mineral in minerals:
+        market = mineral, tables.stages_of(mineral)[0]
+        recycled = scrap.get(mineral, 0.0) if market[1] == "refined" else 0.0
+        ratios[mineral] = float(then[market] / (now[market] - recycled))
+    return ratios
 
 
-def _sum(frame: pd.DataFrame, mineral: str, stage: str | None = None) -> float:
-    rows = frame[frame["mineral"] == mineral]
-    if stage is not None:
-        rows = rows[rows["stage"] == stage]
-    return float(rows["quantity_t"].sum())
-
-
-def _recycling(tables: Tables, primary: pd.DataFrame, minerals: list[str]) -> pd.DataFrame:
-    ratio = {mineral: _world_ratio(tables, primary, mineral) for mineral in minerals}
+def _recycling(tables: Tables, ratios: Mapping[str, float]) -> pd.DataFrame:
     scrap = tables.recycling.copy()
-    scrap["quantity_t"] *= [ratio.get(mineral, 1.0) for mineral in scrap["mineral"]]
+    scrap["quantity_t"] *= [ratios.get(mineral, 1.0) for mineral in scrap["mineral"]]
     return scrap
 
 
@@ -195,64 +207,53 @@ def _with(frame: pd.DataFrame, rows: pd.DataFrame, minerals: list[str]) -> pd.Da
 def _prices(tables: Tables, output: pd.DataFrame, year: int, minerals: list[str]) -> pd.DataFrame:
     index = tables.consumer_prices.set_index("year")["index"]
     past = tables.past_prices[tables.past_prices["year"] == year]
-    real = past["price_usd_per_kg"] * index[BASE_YEAR] / index.reindex(past["dollars_of"]).array
-    given = past.assign(price_usd_per_kg=real).set_index(["mineral", "stage", "market"])
-    base = tables.prices.set_index(["mineral", "stage", "market"])
-    rows = []
+    real = past[PRICE] * index[BASE_YEAR] / past["dollars_of"].map(index)
+    given, base = _by_market(past.assign(**{PRICE: real})), _by_market(tables.prices)
+    rows: list[Row] = []
     for mineral in minerals:
         stages = tables.stages_of(mineral)
         for stage in stages:
             world = _world_price(mineral, stage, stages, given, base)
-            rows.append(_price_row((mineral, stage, "world"), world))
+            rows.append(world)
             key = (mineral, stage, "home")
-            if key in given.index:
-                rows.append(_price_row(key, given.loc[key]))
-            elif key in base.index and _still_leads(output, base.loc[key], mineral, stage):
-                ratio = _price(base, key) / _price(base, (mineral, stage, "world"))
-                rows.append(_price_row(key, _repriced(base.loc[key], world, ratio)))
-    frame = pd.DataFrame(rows).assign(year=year)
-    return _with(tables.prices, frame, minerals)
+            if key in given:
+                rows.append(given[key])
+            elif key in base and _still_leads(output, base[key]["exporter"], mineral, stage):
+                ratio = base[key][PRICE] / base[mineral, stage, "world"][PRICE]
+                rows.append(_repriced(base[key], world, ratio))
+    return _with(tables.prices, pd.DataFrame(rows).assign(year=year), minerals)
+
+
+def _by_market(prices: pd.DataFrame) -> dict[Market, Row]:
+    """The rows of a table of prices."""
+    return {(row["mineral"], row["stage"], row["market"]): row for row in prices.to_dict("records")}
 
 
 def _world_price(
-    mineral: str, stage: str, stages: tuple[str, ...], given: pd.DataFrame, base: pd.DataFrame
-) -> pd.Series:
+    mineral: str,
+    stage: str,
+    stages: tuple[str, ...],
+    given: Mapping[Market, Row],
+    base: Mapping[Market, Row],
+) -> Row:
     """The world price of a stage: its own, or the ratio of 2024 to that of the other stage."""
     key = (mineral, stage, "world")
-    if key in given.index:
-        return given.loc[key]
+    if key in given:
+        return given[key]
     other = next((mineral, name, "world") for name in stages if name != stage)
-    return _repriced(base.loc[key], given.loc[other], _price(base, key) / _price(base, other))
+    return _repriced(base[key], given[other], base[key][PRICE] / base[other][PRICE])
 
 
-def _repriced(row: pd.Series, leader: pd.Series, ratio: float) -> pd.Series:
+def _repriced(row: Row, leader: Row, ratio: float) -> Row:
     """A row of 2024 whose price follows another of the year."""
-    found = row.copy()
-    found["price_usd_per_kg"] = ratio * leader["price_usd_per_kg"]
-    found["source"] = f"estimated: ratio of 2024 to another price of the year; {leader['source']}"
-    found["status"] = "estimated"
-    return found
+    source = f"estimated: ratio of 2024 to another price of the year; {leader['source']}"
+    return {**row, PRICE: ratio * leader[PRICE], "source": source, "status": "estimated"}
 
 
-def _price(frame: pd.DataFrame, key: tuple[str, str, str]) -> float:
-    return float(frame.loc[key, "price_usd_per_kg"])
-
-
-def _price_row(key: tuple[str, str, str], row: pd.Series) -> dict[str, object]:
-    names = ("exporter", "price_usd_per_kg", "source", "status")
-    mineral, stage, market = key
-    return {
-        "mineral": mineral,
-        "stage": stage,
-        "market": market,
-        **{name: row[name] for name in names},
-    }
-
-
-def _still_leads(output: pd.DataFrame, row: pd.Series, mineral: str, stage: str) -> bool:
+def _still_leads(output: pd.DataFrame, exporter: str, mineral: str, stage: str) -> bool:
     """Whether the leading exporter of 2024 was no small producer then."""
     made = output[(output["mineral"] == mineral) & (output["stage"] == stage)]
-    own = made.loc[made["country"] == row["exporter"], "quantity_t"].sum()
+    own = made.loc[made["country"] == exporter, "quantity_t"].sum()
     return bool(RIVAL * own >= made["quantity_t"].max())
 
 
@@ -286,86 +287,95 @@ def _countries(tables: Tables, year: int) -> pd.DataFrame:
 
 
 def _demand(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
-    moved = _industry(tables, year)
-    parts = [
-        _market_demand(tables, rows, year, moved)
-        for (mineral, _), rows in tables.demand.groupby(["mineral", "stage"], sort=False)
-        if mineral in minerals
-    ]
-    return _with(tables.demand, pd.concat(parts), minerals)
-
-
-def _market_demand(tables: Tables, rows: pd.DataFrame, year: int, moved: pd.Series) -> pd.DataFrame:
-    """Shares of one market: known ones held, the rest of 2024 moved with manufacturing."""
-    first = rows.iloc[0]
-    past = tables.past_demand
-    past = past[(past["mineral"] == first["mineral"]) & (past["stage"] == first["stage"])]
-    then = rows.set_index("country")[["share", "low", "high"]]
-    known = {
-        country: _known_share(group, then.loc[country], year)
-        for country, group in past.groupby("country")
-    }
-    guess = then["share"] * moved.reindex(then.index).fillna(1.0)
-    free = ~then.index.isin(list(known))
-    left = 1.0 - sum(share[0] for share in known.values())
-    guess[free] *= left / guess[free].sum()
-    low, high = DEMAND_RANGE[0] * guess, np.minimum(DEMAND_RANGE[1] * guess, 1.0)
-    for country, (share, least, most) in known.items():
-        guess[country], low[country], high[country] = share, least, most
-    source = "estimated: share of 2024 moved with manufacturing value added; " + rows["source"]
-    return rows.assign(
-        share=(guess / guess.sum()).array,
-        low=np.minimum(low, guess / guess.sum()).array,
-        high=np.maximum(high, guess / guess.sum()).array,
-        source=source.array,
-        status="estimated",
+    """Shares of each market: known ones held, the rest of 2024 moved with manufacturing."""
+    rows = tables.demand[tables.demand["mineral"].isin(minerals)]
+    past = _groups(tables.past_demand, "mineral", "stage", "country")
+    moved = rows["country"].map(_industry(tables, year)).fillna(1.0).to_numpy(float)
+    then = rows[["share", "low", "high"]].to_numpy(float)
+    found = np.empty_like(then)
+    for market, places in rows.groupby(["mineral", "stage"]).indices.items():
+        countries = rows["country"].to_numpy()[places]
+        told = [past.get((*market, country)) for country in countries]
+        found[places] = _shares_of_market(then[places], moved[places], told, year)
+    return _with(
+        tables.demand,
+        rows.assign(
+            **dict(zip(("share", "low", "high"), found.T, strict=True)),
+            source="estimated: share of 2024 moved with manufacturing value added; "
+            + rows["source"],
+            status="estimated",
+        ),
+        minerals,
     )
 
 
-def _known_share(group: pd.DataFrame, base: pd.Series, year: int) -> tuple[float, float, float]:
+def _groups(rows: pd.DataFrame, *labels: str) -> dict[tuple[str, ...], pd.DataFrame]:
+    """The rows of a table by their labels, each in the order of years."""
+    return dict(iter(rows.sort_values("year").groupby(list(labels))))
+
+
+def _shares_of_market(
+    then: np.ndarray, moved: np.ndarray, told: Sequence[pd.DataFrame | None], year: int
+) -> np.ndarray:
+    """[country, (share, low, high)] of one market, from those of 2024 and what is told of others.
+
+    `moved` [country] is manufacturing over that of 2024.
+    """
+    free = np.array([rows is None for rows in told])
+    guess = then[:, 0] * moved
+    found = np.column_stack([guess, guess, guess])
+    for place, rows in enumerate(told):
+        if rows is not None:
+            found[place] = _known_share(rows, then[place], year)
+    found[free, 0] *= (1.0 - found[~free, 0].sum()) / guess[free].sum()
+    found[free, 1] = DEMAND_RANGE[0] * found[free, 0]
+    found[free, 2] = np.minimum(DEMAND_RANGE[1] * found[free, 0], 1.0)
+    found[:, 0] /= found[:, 0].sum()
+    found[:, 1] = np.minimum(found[:, 1], found[:, 0])
+    found[:, 2] = np.maximum(found[:, 2], found[:, 0])
+    return found
+
+
+def _known_share(rows: pd.DataFrame, base: np.ndarray, year: int) -> list[float]:
     """Share, low and high between the years given and 2024, level before the first."""
-    share, low, high = (
-        _between(group, name, base[name], year) for name in ("share", "low", "high")
-    )
-    return share, low, high
+    names = ("share", "low", "high")
+    return [_between(rows, name, now, year) for name, now in zip(names, base, strict=True)]
 
 
-def _between(group: pd.DataFrame, name: str, base: float, year: int) -> float:
-    """A column at a year, linear between the years given and the base year."""
-    points = group.sort_values("year")
-    return float(np.interp(year, [*points["year"], BASE_YEAR], [*points[name], base]))
+def _between(rows: pd.DataFrame, name: str, base: float, year: int) -> float:
+    """A column at a year, linear between the years given, which ascend, and the base year."""
+    return float(np.interp(year, [*rows["year"], BASE_YEAR], [*rows[name], base]))
 
 
 def _sectors(tables: Tables, year: int, minerals: list[str]) -> pd.DataFrame:
     """Known shares of the year, others in proportion; all grow as use did in the years before."""
-    sectors = tables.sectors.copy()
-    past = tables.past_sectors
+    sectors = tables.sectors
+    past = _groups(tables.past_sectors, "mineral", "sector")
+    made = tables.past_output.groupby(["mineral", "stage", "year"])["quantity_t"].sum()
+    given = tables.past_growth[tables.past_growth["year"] == year].set_index("mineral")[GROWTH]
+    share = sectors["share"].to_numpy(float, copy=True)
+    growth = sectors[GROWTH].to_numpy(float, copy=True)
+    names = sectors["sector"].to_numpy()
+    places = sectors.groupby("mineral").indices
     for mineral in minerals:
-        mine = sectors["mineral"] == mineral
-        now = sectors[mine].set_index("sector")["share"]
+        mine = places[mineral]
         known = {
-            sector: _between(group, "share", now[sector], year)
-            for sector, group in past[past["mineral"] == mineral].groupby("sector")
+            row: _between(past[mineral, names[row]], "share", share[row], year)
+            for row in mine
+            if (mineral, names[row]) in past
         }
-        then = now.copy()
-        free = ~then.index.isin(list(known))
-        then[free] *= (1.0 - sum(known.values())) / then[free].sum()
-        then.update(pd.Series(known, dtype=float))
-        sectors.loc[mine, "share"] = then.array
-        names = ["growth_per_year", "growth_low", "growth_high"]
-        sectors.loc[mine, names] = _growth(tables, mineral, year)
-    return sectors
+        free = [row for row in mine if row not in known]
+        share[free] *= (1.0 - sum(known.values())) / share[free].sum()
+        share[list(known)] = list(known.values())
+        if mineral in given.index:
+            growth[mine] = given.loc[mineral]
+        else:
+            growth[mine] = _past_growth(made[mineral, tables.stages_of(mineral)[0]], year)
+    return sectors.assign(share=share, **dict(zip(GROWTH, growth.T, strict=True)))
 
 
-def _growth(tables: Tables, mineral: str, year: int) -> tuple[float, float, float]:
-    rows = tables.past_growth
-    given = rows[(rows["mineral"] == mineral) & (rows["year"] == year)]
-    if len(given):
-        row = given.iloc[0]
-        return float(row["growth_per_year"]), float(row["growth_low"]), float(row["growth_high"])
-    made = tables.past_output
-    made = made[(made["mineral"] == mineral) & (made["stage"] == tables.stages_of(mineral)[0])]
-    world = made.groupby("year")["quantity_t"].sum()
+def _past_growth(world: pd.Series, year: int) -> tuple[float, float, float]:
+    """Growth of output [year] in the years before, a year: central, low and high."""
     before = world.index[(world.index >= year - GROWTH_YEARS) & (world.index < year)]
     if not len(before):
         return 0.0, -GROWTH_MARGIN, GROWTH_MARGIN
@@ -389,7 +399,7 @@ def _import_shares(tables: Tables, year: int, minerals: list[str]) -> pd.DataFra
 
 
 def _parameters(
-    tables: Tables, primary: pd.DataFrame, prices: pd.DataFrame, minerals: list[str]
+    tables: Tables, output_ratios: Mapping[str, float], prices: pd.DataFrame
 ) -> pd.DataFrame:
     """What is stated as a multiple of 2024 and stays where it is in tonnes or real dollars.
 
@@ -398,27 +408,28 @@ def _parameters(
     """
     found = tables.parameters.copy()
     numbers = ["value", "low", "high"]
-    ceiling = found["parameter"] == "byproduct_ceiling"
-    substitute = found["parameter"].isin(SUBSTITUTE_PRICES)
-    for mineral in minerals:
-        here = found["mineral"] == mineral
-        multiple = found.loc[ceiling & here, numbers] / _world_ratio(tables, primary, mineral)
-        found.loc[ceiling & here, numbers] = multiple.clip(lower=1.0)
-        rows = substitute & here
-        multiple = found.loc[rows, numbers] / _price_ratio(tables, prices, mineral)
-        least = np.maximum(found.loc[rows, "low"], 1.0)
-        found.loc[rows, numbers] = multiple.clip(lower=least, axis=0)
+    price_ratios = _price_ratios(tables, prices, list(output_ratios))
+    rows = (found["parameter"] == "byproduct_ceiling") & found["mineral"].isin(output_ratios)
+    multiple = found.loc[rows, numbers].div(_of_minerals(found[rows], output_ratios), axis=0)
+    found.loc[rows, numbers] = multiple.clip(lower=1.0)
+    rows = found["parameter"].isin(SUBSTITUTE_PRICES) & found["mineral"].isin(output_ratios)
+    multiple = found.loc[rows, numbers].div(_of_minerals(found[rows], price_ratios), axis=0)
+    found.loc[rows, numbers] = multiple.clip(lower=found.loc[rows, "low"].clip(lower=1.0), axis=0)
     return found
 
 
-def _price_ratio(tables: Tables, prices: pd.DataFrame, mineral: str) -> float:
+def _of_minerals(rows: pd.DataFrame, values: Mapping[str, float]) -> np.ndarray:
+    """[row] the value of the mineral that a row is about."""
+    return np.array([values[mineral] for mineral in rows["mineral"]], dtype=float)
+
+
+def _price_ratios(
+    tables: Tables, prices: pd.DataFrame, minerals: Sequence[str]
+) -> dict[str, float]:
     """World price of the last stage over that of 2024, both in dollars of 2024."""
-    stage = tables.stages_of(mineral)[-1]
-    then, now = (
-        frame.set_index(["mineral", "stage", "market"]) for frame in (prices, tables.prices)
-    )
-    key = (mineral, stage, "world")
-    return _price(then, key) / _price(now, key)
+    then, now = (_by_market(frame) for frame in (prices, tables.prices))
+    last = {mineral: (mineral, tables.stages_of(mineral)[-1], "world") for mineral in minerals}
+    return {mineral: then[key][PRICE] / now[key][PRICE] for mineral, key in last.items()}
 
 
 # --- Firms and projects ---------------------------------------------------------------------------

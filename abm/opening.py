@@ -16,8 +16,9 @@ Axes: market [M], origin [I], destination [J] (both are countries), sector [S], 
 Quantities are tonnes a month of contained mineral.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ Array = np.ndarray
 MONTHS_A_YEAR = 12.0
 OPENING_YEAR = 2024
 BALANCE_TOLERANCE = 1e-13
+SWEEPS_AT_ONCE = 20
 NEWTON_STEPS = 10  # after sweeps that came near but not there
 MAX_SWEEPS = 2_000  # the markets of the reference world need tens to hundreds
 
@@ -127,10 +129,11 @@ def opening_balance(
     }
     use = parts["feed_use"] + parts["final_use"].sum(axis=2)
     resistance = _resistance(tables, countries, rule)
+    own, observed = _partner_shares(tables, markets, countries)
     prior = np.array(
         [
-            _prior_flow(tables, market, countries, parts["supply"][m], use[m], resistance, rule)
-            for m, market in enumerate(markets)
+            _prior_flow(stage, parts["supply"][m], use[m], own[m], observed[m], resistance, rule)
+            for m, (_, stage) in enumerate(markets)
         ]
     )
     flow = np.array(
@@ -257,9 +260,14 @@ def _monthly(
 
 def _by_country(rows: pd.DataFrame, label: str, value: str, labels: tuple[str, ...]) -> Array:
     found = np.zeros(len(labels))
-    for name, quantity in zip(rows[label], rows[value], strict=True):
+    for name, quantity in _rows(rows, (label, value)):
         found[labels.index(name)] += quantity
     return found
+
+
+def _rows(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Some columns of a table, row by row."""
+    return zip(*(frame[name].tolist() for name in names), strict=True)
 
 
 def _normalised(values: Array) -> Array:
@@ -273,32 +281,30 @@ def _resistance(tables: Tables, countries: tuple[str, ...], rule: CompletionRule
     """[I, J] ease of trade, (kilometres / 1000) to the power of minus the distance exponent."""
     row = {code: place for place, code in enumerate(countries)}
     km = np.full((len(countries), len(countries)), rule.home_km)
-    for lane in tables.distances.itertuples():
-        i, j = row[lane.origin], row[lane.destination]
-        km[i, j] = km[j, i] = max(lane.sea_km, rule.home_km)
+    for origin, destination, sea in _rows(tables.distances, ("origin", "destination", "sea_km")):
+        i, j = row[origin], row[destination]
+        km[i, j] = km[j, i] = max(sea, rule.home_km)
     return (km / 1000.0) ** -rule.distance_exponent
 
 
 def _prior_flow(
-    tables: Tables,
-    market: tuple[str, str],
-    countries: tuple[str, ...],
+    stage: str,
     supply: Array,
     use: Array,
+    own: Array,
+    observed: Array,
     resistance: Array,
     rule: CompletionRule,
 ) -> Array:
     """[I, J] flows before balancing: home, observed imports, gravity for the rest, floor."""
-    observed = _observed_shares(tables, market, countries)
     known = observed.sum(axis=0) > 0
-    own = _own_shares(tables, market, countries)
     home = np.where(
         own > 0,
         np.minimum(own * use, supply),
-        rule.home_supply(market[1], supply, use, known),
+        rule.home_supply(stage, supply, use, known),
     )
     exports, imports = supply - home, use - home
-    foreign = resistance * (1.0 - np.eye(len(countries)))
+    foreign = resistance * (1.0 - np.eye(supply.size))
     claimed = _observed_imports(observed, exports, imports, foreign)
     free = np.maximum(exports - claimed.sum(axis=1), rule.unclaimed_share * exports)
     rest = _gravity_imports(free, np.where(known, 0.0, imports), foreign)
@@ -306,25 +312,28 @@ def _prior_flow(
     return np.diag(home) + claimed + rest + floor
 
 
-def _own_shares(tables: Tables, market: tuple[str, str], countries: tuple[str, ...]) -> Array:
-    """[J] published part of its use that a country makes itself; zero where none is."""
-    table = tables.import_shares
-    rows = table[(table["mineral"] == market[0]) & (table["stage"] == market[1])]
-    shares = np.zeros(len(countries))
-    for row in rows[rows["importer"] == rows["partner"]].itertuples():
-        shares[countries.index(row.importer)] = row.share
-    return shares
+def _partner_shares(
+    tables: Tables, markets: Sequence[tuple[str, str]], countries: tuple[str, ...]
+) -> tuple[Array, Array]:
+    """What is published of where a country buys, by market; zero where nothing is.
 
-
-def _observed_shares(tables: Tables, market: tuple[str, str], countries: tuple[str, ...]) -> Array:
-    """[I, J] published partner shares of imports; zero columns for importers without any."""
-    table = tables.import_shares
-    rows = table[(table["mineral"] == market[0]) & (table["stage"] == market[1])]
-    shares = np.zeros((len(countries), len(countries)))
-    for row in rows.itertuples():
-        if row.importer != row.partner:
-            shares[countries.index(row.partner), countries.index(row.importer)] += row.share
-    return shares / np.maximum(shares.sum(axis=0), 1.0)
+    [M, J] the part of its use that a country makes itself, and [M, I, J] the shares of partners in
+    its imports.
+    """
+    row = {market: place for place, market in enumerate(markets)}
+    column = {code: place for place, code in enumerate(countries)}
+    own = np.zeros((len(markets), len(countries)))
+    partners = np.zeros((len(markets), len(countries), len(countries)))
+    names = ("mineral", "stage", "importer", "partner", "share")
+    for mineral, stage, importer, partner, share in _rows(tables.import_shares, names):
+        m, j = row.get((mineral, stage)), column[importer]
+        if m is None:
+            continue
+        if importer == partner:
+            own[m, j] = share
+        else:
+            partners[m, column[partner], j] += share
+    return own, partners / np.maximum(partners.sum(axis=1, keepdims=True), 1.0)
 
 
 def _observed_imports(observed: Array, exports: Array, imports: Array, foreign: Array) -> Array:
@@ -368,10 +377,9 @@ def balance_flows(
     cross ratios of the prior. Raises BalanceError when the sums do not meet within 1e-13.
     """
     flow = np.array(prior, dtype=float)
-    for _ in range(max_sweeps):
-        flow *= _scale(supply, flow.sum(axis=1))[:, None]
-        flow *= _scale(use, flow.sum(axis=0))
-        if np.abs(flow.sum(axis=1) - supply).max() <= BALANCE_TOLERANCE * supply.max():
+    for _ in range(0, max_sweeps, SWEEPS_AT_ONCE):
+        flow, balanced = _swept(flow, supply, use)
+        if balanced:
             break
     else:
         flow = _polished(flow, supply, use)
@@ -382,6 +390,23 @@ def balance_flows(
             f"{gap:.2e}; check its rows in output.csv, demand.csv and import_shares.csv."
         )
     return flow
+
+
+def _swept(flow: Array, supply: Array, use: Array) -> tuple[Array, bool]:
+    """[I, J] flows with rows and columns scaled in turn, and whether both sums are met.
+
+    Only the scales are swept, which is far less than all flows. They may grow without end where a
+    fit is far, so that the flows take them up after a few.
+    """
+    sold, balanced = flow.sum(axis=1), False
+    for _ in range(SWEEPS_AT_ONCE):
+        rows = _scale(supply, sold)
+        columns = _scale(use, rows @ flow)
+        sold = flow @ columns
+        balanced = bool(np.abs(rows * sold - supply).max() <= BALANCE_TOLERANCE * supply.max())
+        if balanced:
+            break
+    return rows[:, None] * flow * columns, balanced
 
 
 def _polished(flow: Array, supply: Array, use: Array) -> Array:

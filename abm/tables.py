@@ -575,13 +575,25 @@ class Tables:
         match = self.country_codes.loc[self.country_codes["iso3"] == iso3, "code"]
         return str(match.iloc[0]) if len(match) else "ROW"
 
+    @cached_property
+    def _stages(self) -> dict[str, tuple[str, ...]]:
+        """The stages of every mineral."""
+        names, stages = self.minerals["mineral"], self.minerals["stages"]
+        return {name: tuple(text.split("+")) for name, text in zip(names, stages, strict=True)}
+
     def stages_of(self, mineral: str) -> tuple[str, ...]:
         """Stages at which a mineral is traded; raises TableError for an unknown mineral."""
-        match = self.minerals.loc[self.minerals["mineral"] == mineral, "stages"]
-        if match.empty:
-            known = [str(name) for name in self.minerals["mineral"]]
-            raise TableError(f"There is no mineral {mineral!r}; {_suggest(mineral, known)}.")
-        return tuple(str(match.iloc[0]).split("+"))
+        if mineral not in self._stages:
+            raise TableError(f"There is no mineral {mineral!r}; {_suggest(mineral, self._stages)}.")
+        return self._stages[mineral]
+
+    @cached_property
+    def _rows(self) -> "dict[str, list[_Row]]":
+        """The rows of every table, for the checks."""
+        return {
+            name: _rows_of(getattr(self, name), schema.file_name)
+            for name, schema in SCHEMAS.items()
+        }
 
     def data_hash(self) -> str:
         """SHA-256 over the bytes of every file read, base folder first, tables in schema order."""
@@ -617,19 +629,13 @@ def revised(tables: Tables, origin: str, **frames: pd.DataFrame) -> Tables:
 
     `origin` says in a fault where the new rows come from. Raises TableError.
     """
-    changed = replace(tables, **frames)
-    rows = {
-        name: [
-            _Row(
-                f"{schema.file_name} {origin}" if name in frames else schema.file_name, line, cells
-            )
-            for line, cells in enumerate(getattr(changed, name).to_dict("records"), 2)
-        ]
-        for name, schema in SCHEMAS.items()
+    new = {
+        name: _rows_of(frame, f"{SCHEMAS[name].file_name} {origin}")
+        for name, frame in frames.items()
     }
     for check in _CHECKS:
-        check(rows)
-    return changed
+        check(tables._rows | new)
+    return replace(tables, **frames)
 
 
 # --- Reading one file -----------------------------------------------------------------------------
@@ -650,6 +656,14 @@ class _Row:
     def number(self, column: str) -> float:
         value = float(self.cells[column])
         return 0.0 if math.isnan(value) else value
+
+
+def _rows_of(frame: pd.DataFrame, file: str) -> list[_Row]:
+    names = list(frame.columns)
+    cells = zip(*(frame[name].tolist() for name in names), strict=True)
+    return [
+        _Row(file, line, dict(zip(names, row, strict=True))) for line, row in enumerate(cells, 2)
+    ]
 
 
 _Rows = Mapping[str, Sequence[_Row]]
