@@ -5,6 +5,7 @@ The only file of the benchmarks that knows the inside of `abm/market/kernel.py`.
 """
 
 from time import thread_time
+from typing import Any
 
 from numba import njit
 
@@ -32,10 +33,10 @@ from abm.market.kernel import (
 
 # Not cached: Numba would not notice a change of the core's file.
 @njit(error_model="numpy")
-def evaluations(batch: Batch, desk: Desk, start: Start, repeats: int) -> float:
+def evaluations(batch: Any, desk: Any, start: Any, repeats: int) -> float:
     """Evaluate excess demand of every cluster `repeats` times; the worst residual."""
     worst = 0.0
-    batch, desk, start = held(batch), held(desk), held(start)
+    batch, desk, start = held(batch, Batch), held(desk, Desk), held(start, Start)
     link, value = desk.link, desk.value
     for c in range(batch.market_from.shape[0] - 1):
         open_cluster(batch, desk, c)
@@ -58,8 +59,8 @@ def evaluation_seconds(problem: Problem, found: Clearing, repeats: int) -> float
     Raises RuntimeError where excess demand is not zero at the prices found: then something else
     than the cleared market has been timed.
     """
-    batch, room, _ = pack(problem)
-    fixed = batch, new_desk(room), warm_start(problem, found)
+    batch, room = pack(problem)
+    fixed = tuple(batch), tuple(new_desk(room)), tuple(warm_start(problem, found))
     worst = evaluations(*fixed, 1)
     if worst > 1e-6:
         raise RuntimeError(f"Excess demand at the clearing prices is {worst:.2g} of the volume.")

@@ -53,9 +53,9 @@ def test_room_is_that_of_the_largest_cluster() -> None:
 def test_a_layout_follows_rows_that_are_written_over() -> None:
     """What is kept for the next call is found by its figures, not by the array that holds them."""
     problem = market(np.random.default_rng(4))
-    before, _, _ = pack(problem)
+    before, _ = pack(problem)
     problem.firm_offset[0, 1] -= 1
-    after, _, _ = pack(problem)
+    after, _ = pack(problem)
     assert after.firm_offset[0, 1] == before.firm_offset[0, 1] - 1
     problem.firm_offset[0, 1] = -1
     with pytest.raises(ValueError, match="firm_offset must rise"):

@@ -1,15 +1,16 @@
 """Clear a batch of markets: prices, rents and flows, each result with its certificate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
-from abm.market.desk import Room, desks, room_for
-from abm.market.fallback import MOST_STEPS, no_start, solve_stubborn
+from abm.market.desk import Room, keep_desks, take_desks
+from abm.market.fallback import MOST_STEPS, NO_START, solve_stubborn
 from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import FIGURES, ROWS, Problem
 from abm.market.survey import CHOKED, LEAST, MOST, layout_of, look_over
@@ -74,37 +75,44 @@ def clear(
     Raises ValueError for a malformed problem, MarketNotCleared where no clearing exists (a
     destination that nobody may supply, with demand that no price chokes) or none was certified.
     """
-    batch, room, found = pack(problem)
-    if found != CHOKED:
+    batch, room = pack(problem)
+    figures = tuple([values.ravel() for values in batch[: len(FIGURES)]])
+    clusters = batch.market_from.size - 1
+    threads = max(1, min(threads, clusters))
+    run = share_out if threads > 1 else map
+    parts = range(threads)
+    found = list(run(lambda part: look_over(figures, LEAST, MOST, part, threads), parts))
+    if found != [CHOKED] * threads:
         problem.check()
         refuse_hopeless(problem, where)
     answer = blank_answer(problem)
-    clusters = batch.market_from.size - 1
-    threads = max(1, min(threads, clusters))
-    bounds = [clusters * part // threads for part in range(threads + 1)]
-    warm = warm_start(problem, start)
-    with desks(room, threads) as memory:
+    arrays = tuple(warm_start(problem, start)), tuple(answer)
+    desks = take_desks(room, threads)
 
-        def work(part: int) -> None:
-            mine = np.arange(bounds[part], bounds[part + 1])
-            desk = memory[part]
-            solve_batch(batch, desk, mine, warm, answer, float(tolerance), MOST_STEPS, False)
+    def work(part: int) -> float:
+        mine = clusters * part // threads, clusters * (part + 1) // threads
+        where_to = tuple(batch), tuple(desks[part]), *arrays
+        return solve_batch(*where_to, *mine, float(tolerance), MOST_STEPS, False)
 
-        if threads == 1:
-            work(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(work, range(threads)))
-        if not answer.residual.max(initial=0.0) <= tolerance:
-            solve_stubborn(batch, memory[0], answer, float(tolerance))
-    if not answer.residual.max(initial=0.0) <= tolerance:
+    worst = max(run(work, parts))
+    if not worst <= tolerance:
+        solve_stubborn(batch, desks[0], answer, float(tolerance))
+        worst = answer.residual.max()
+    keep_desks(room, desks)
+    if not worst <= tolerance:
         bad = np.flatnonzero(~(answer.residual <= tolerance))
         raise MarketNotCleared(failure_text(problem, answer, bad, tolerance, where), bad.tolist())
     return Clearing(*answer, problem)
 
 
-def pack(problem: Problem) -> tuple[Batch, Room, int]:
-    """The problem for the compiled code, the room its clusters need, and what `look_over` finds.
+def share_out(work: Callable[[int], Any], parts: range) -> list[Any]:
+    """What `work` returns for every part, each done by a thread of its own."""
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return list(pool.map(work, parts))
+
+
+def pack(problem: Problem) -> tuple[Batch, Room]:
+    """The problem for the compiled code, and the room its clusters need.
 
     Its arrays are contiguous whatever their own order: another layout would be compiled for anew.
 
@@ -115,41 +123,34 @@ def pack(problem: Problem) -> tuple[Batch, Room, int]:
     shapes = tuple([array.shape for array in (*figures, *rows)])
     firm, limit, *arcs = [numbers.tobytes() for numbers in rows]
     layout = layout_of(shapes, firm, limit, b"".join(arcs))
-    batch = Batch._make((*figures, *layout[:-1]))
-    found = look_over(tuple([values.ravel() for values in figures]), LEAST, MOST)
-    return batch, room_for(batch, layout.largest), found
+    return Batch._make((*figures, *layout[:-1])), layout.room
 
 
 figures_of, rows_of = attrgetter(*FIGURES), attrgetter(*ROWS)
 
 
 def blank_answer(problem: Problem) -> Answer:
+    """Arrays for a clearing, zero where the compiled code writes only what is not."""
     b, i, j = problem.shape
-    delivered, landed, origin, average = (
-        np.empty(shape) for shape in ((b, i, j), (b, j), (b, i), (b, j))
-    )
-    for unknown in (delivered, origin, average):
-        unknown.fill(np.nan)
-    landed.fill(np.inf)
     return Answer(
-        origin_price=origin,
+        origin_price=np.empty((b, i)),
         rent=np.zeros(problem.limit.size),
         flow=np.zeros((b, i, j)),
-        delivered_price=delivered,
-        landed_price=landed,
-        average_price=average,
-        demand=np.zeros((b, j)),
+        delivered_price=np.empty((b, i, j)),
+        landed_price=np.empty((b, j)),
+        average_price=np.empty((b, j)),
+        demand=np.empty((b, j)),
         sales=np.zeros(problem.capacity.size),
-        iterations=np.zeros(b, np.int64),
-        residual=np.zeros(b),
-        fell_back=np.zeros(b, np.bool_),
+        iterations=np.empty(b, np.int64),
+        residual=np.empty(b),
+        fell_back=np.empty(b, np.bool_),
     )
 
 
 def warm_start(problem: Problem, start: Clearing | None) -> Start:
     """The start for the compiled code; arrays of length zero for none."""
     if start is None:
-        return no_start()
+        return NO_START
     if start.flow.shape != problem.shape:
         raise ValueError(
             f"The start has {start.flow.shape} markets, origins and destinations, "
@@ -162,7 +163,7 @@ def warm_start(problem: Problem, start: Clearing | None) -> Start:
         np.asarray(values, np.float64, order="C")
         for values in (start.origin_price, start.flow, rent)
     )
-    return Start(price, np.einsum("bij->bi", flow), rent)
+    return Start(price, flow, rent)
 
 
 def unmet_need(problem: Problem, landed_price: np.ndarray) -> np.ndarray:

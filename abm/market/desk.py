@@ -4,14 +4,12 @@ Fresh memory costs as much as solving a market of middling size, for the operati
 every page of it at first touch.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
-from abm.market.kernel import BID_ROWS, LINK_ROWS, TERM_ROWS, VALUE_ROWS, Batch, Desk
+from abm.market.kernel import BID_ROWS, LINK_ROWS, TERM_ROWS, VALUE_ROWS, Desk
 
 MOST_KEPT = 4  # desks
 LARGEST_KEPT = 16_000_000  # bytes
@@ -29,27 +27,6 @@ class Room(NamedTuple):
     rights: int
     firms: int
     firms_of_one_origin: int
-
-
-def room_for(batch: Batch, largest: tuple[int, int, int, int]) -> Room:
-    """Room for any one cluster of the batch, from its `largest_cluster`.
-
-    Numbers that change from month to month are rounded up to a power of two, so that a desk serves
-    again.
-    """
-    _, origins, destinations = batch.log_weight.shape
-    markets, limits, firms, of_one_origin = largest
-    return Room(
-        markets,
-        origins,
-        destinations,
-        batch.need.shape[2],
-        batch.bid_quantity.shape[2],
-        roomy(limits),
-        roomy(batch.limit_arc.shape[1]),
-        roomy(firms),
-        roomy(of_one_origin),
-    )
 
 
 def roomy(number: int) -> int:
@@ -88,17 +65,20 @@ _kept: list[tuple[Room, Desk]] = []
 _lock = Lock()
 
 
-@contextmanager
-def desks(room: Room, count: int) -> Iterator[list[Desk]]:
-    """So many desks for the time of a call, used before where there are any of this size."""
+def take_desks(room: Room, count: int) -> list[Desk]:
+    """So many desks, used before where any of this size were kept; nobody else has them then."""
+    mine: list[Desk] = []
     with _lock:
-        mine = [entry for entry in _kept if entry[0] == room][:count]
-        _kept[:] = [entry for entry in _kept if not any(entry is taken for taken in mine)]
-    mine += [(room, new_desk(room)) for _ in range(count - len(mine))]
-    try:
-        yield [desk for _, desk in mine]
-    finally:
+        for n in range(len(_kept) - 1, -1, -1):
+            if len(mine) < count and _kept[n][0] == room:
+                mine.append(_kept.pop(n)[1])
+    return mine + [new_desk(room) for _ in range(count - len(mine))]
+
+
+def keep_desks(room: Room, mine: list[Desk]) -> None:
+    """Put desks back for the next call, unless they are large; the longest unused give way."""
+    desk = mine[0]
+    if desk.value.nbytes + desk.point.nbytes + desk.matrix.nbytes <= LARGEST_KEPT:
         with _lock:
-            if sum(array.nbytes for array in mine[0][1]) <= LARGEST_KEPT:
-                _kept.extend(mine)
-                del _kept[:-MOST_KEPT]
+            _kept.extend([(room, desk) for desk in mine])
+            del _kept[:-MOST_KEPT]

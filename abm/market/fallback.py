@@ -35,14 +35,10 @@ from abm.market.kernel import (
 
 MOST_STEPS = 80  # of Newton's method at one go
 BETWEEN_SWEEPS = 12  # steps of Newton's method before it is helped by a sweep
+NO_START = Start(np.empty((0, 0)), np.empty((0, 0, 0)), np.empty(0))  # knows nothing
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray]  # piece, price, quantity of every seller
 Wedges = tuple[np.ndarray, np.ndarray]  # factor and floor of every arc
-
-
-def no_start() -> Start:
-    """The start that knows nothing."""
-    return Start(np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
 
 
 def solve_stubborn(batch: Batch, desk: Desk, answer: Answer, tolerance: float) -> None:
@@ -75,17 +71,17 @@ class Newton:
 
     def __init__(self, batch: Batch, desk: Desk, c: int, answer: Answer) -> None:
         self.batch, self.desk, self.answer = batch, desk, answer
-        self.cluster = np.array([c])
+        self.cluster = c
         self.market = batch.cluster_market[batch.market_from[c]]
         self.iterations = 0
 
     def gather(self) -> None:
         """Put the cluster on the desk, its sellers at a cold start."""
-        self._run(no_start(), np.inf, 0, resume=False)
+        self._run(NO_START, np.inf, 0, resume=False)
 
     def confirm(self, tolerance: float) -> None:
         """Solve the cluster itself once more, from where its sellers are on the desk."""
-        start = start_from(self.batch, self.desk, int(self.cluster[0]))
+        start = start_from(self.batch, self.desk, self.cluster)
         self._run(start, tolerance, MOST_STEPS, resume=False)
 
     def helped_by_sweeps(self, tolerance: float, sweeps: int) -> float:
@@ -93,16 +89,15 @@ class Newton:
         or slow; returns the residual."""
         while True:
             steps = BETWEEN_SWEEPS if sweeps > 0 else MOST_STEPS
-            residual = self._run(no_start(), tolerance, steps, resume=True)
+            residual = self._run(NO_START, tolerance, steps, resume=True)
             if residual <= tolerance or sweeps == 0:
                 return residual
             sweeps -= 1
-            sweep(self.desk)
+            sweep(tuple(self.desk))
 
     def _run(self, start: Start, tolerance: float, most: int, resume: bool) -> float:
-        solve_batch(
-            self.batch, self.desk, self.cluster, start, self.answer, tolerance, most, resume
-        )
+        places = tuple(self.batch), tuple(self.desk), tuple(start), tuple(self.answer)
+        solve_batch(*places, self.cluster, self.cluster + 1, tolerance, most, resume)
         self.iterations += int(self.answer.iterations[self.market])
         return float(self.answer.residual[self.market])
 
@@ -192,13 +187,13 @@ def start_from(batch: Batch, desk: Desk, c: int) -> Start:
     """Where the sellers of the desk's cluster are, as a start for it."""
     markets, origins, _ = batch.log_weight.shape
     price = np.full((markets, origins), np.nan)
-    sold = np.zeros((markets, origins))
+    sold = np.zeros((markets, origins, 1))
     rent = np.zeros(batch.limit.size)
     sellers, split = desk.size[SELLERS], desk.size[ORIGINS]
     name, local = desk.link[NAME, :sellers], desk.link[SELLER_MARKET, :split]
     here, offered = desk.value[SELLER_PRICE], desk.value[SELLER_QUANTITY]
     market = batch.cluster_market[batch.market_from[c] + local]
     price[market, name[:split]] = here[:split]
-    sold[market, name[:split]] = offered[:split]
+    sold[market, name[:split], 0] = offered[:split]
     rent[name[split:]] = here[split:sellers]
     return Start(price, sold, rent)

@@ -108,12 +108,12 @@ class Start(NamedTuple):
     """An earlier clearing; arrays of length zero for none."""
 
     origin_price: np.ndarray  # [B, I] NaN where unknown
-    sold: np.ndarray  # [B, I]
+    flow: np.ndarray  # [B, I, J], or [B, I, 1] what each origin sold
     rent: np.ndarray  # [G]
 
 
 class Answer(NamedTuple):
-    """The arrays of `Clearing`, for the compiled code to fill."""
+    """The arrays of `Clearing`, for the compiled code to fill; flows, sales and rents are zero."""
 
     origin_price: np.ndarray
     rent: np.ndarray
@@ -188,14 +188,18 @@ def held_array(context: Any, builder: Any, held: Held, address: Any, name: str) 
 
 
 @intrinsic
-def held(typing: Any, record: types.NamedTuple) -> Any:
-    """The address of a named tuple of arrays, good until the function that asks for it returns."""
+def held(typing: Any, arrays: types.BaseTuple, named: types.NamedTupleClass) -> Any:
+    """The address of a tuple of arrays, to be read by the names of a named tuple.
+
+    Good until the function that asks for it returns. Entries take plain tuples, because looking up
+    the class of a named one at each call takes as long as half an evaluation of excess demand.
+    """
 
     def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         address = cgutils.alloca_once_value(builder, given[0])
         return builder.bitcast(address, cgutils.voidptr_t)
 
-    return Held(record)(record), build
+    return Held(types.NamedTuple(arrays.types, named.instance_class))(arrays, named), build
 
 
 @intrinsic
@@ -1160,8 +1164,14 @@ def choose_system(desk: Desk, in_logs: bool) -> tuple[int, int, bool]:
 @compiled
 def wipe(row: np.ndarray) -> None:
     """Zero a row."""
+    fill(row, 0.0)
+
+
+@compiled
+def fill(row: np.ndarray, number: float) -> None:
+    """Write the same number all along a row."""
     for n in range(row.size):
-        row[n] = 0.0
+        row[n] = number
 
 
 @rowwise
@@ -1554,7 +1564,10 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> bool:
             if warm:
                 b = batch.cluster_market[batch.market_from[c] + index[SELLER_MARKET, k]]
                 if np.isfinite(start.origin_price[b, name]):
-                    price, sold = start.origin_price[b, name], start.sold[b, name]
+                    price = start.origin_price[b, name]
+                    sold = 0.0
+                    for j in range(start.flow.shape[2]):
+                        sold += start.flow[b, name, j]
         elif warm:
             price = start.rent[name]
         index[SELLER_PIECE, k], value[SELLER_PRICE, k], value[SELLER_QUANTITY, k] = place_of(
@@ -1581,25 +1594,29 @@ def aim_again(desk: Desk, free: int) -> None:
 
 @entry
 def solve_batch(
-    batch: Batch,
-    desk: Desk,
-    clusters: np.ndarray,
-    start: Start,
-    answer: Answer,
+    batch: Any,
+    desk: Any,
+    start: Any,
+    answer: Any,
+    first: int,
+    end: int,
     tolerance: float,
     most: int,
     resume: bool,
-) -> None:
-    """Clear some clusters into `answer` by damped Newton, from `start` where it knows something.
+) -> float:
+    """Clear clusters `first` to `end` by damped Newton; returns the worst residual.
 
-    At most `most` steps each. Without a start every seller first closes its own gap, as if the
-    others' prices stayed. A poor Newton step is tried again without logarithms, then by the sum of
-    squared gaps; one that can do with the derivatives of the step before it takes those. `resume`
-    goes on with what is on the desk, the first of `clusters`.
+    Plain tuples of what makes a `Batch`, a `Desk`, a `Start` and an `Answer`. From `start` where it
+    knows something, in at most `most` steps each. Without a start every seller first closes its own
+    gap, as if the others' prices stayed. A poor Newton step is tried again without logarithms, then
+    by the sum of squared gaps; one that can do with the derivatives of the step before it takes
+    those. `resume` goes on with what is on the desk, the first of the clusters.
     """
-    batch, desk, start, answer = held(batch), held(desk), held(start), held(answer)
+    batch, desk = held(batch, Batch), held(desk, Desk)
+    start, answer = held(start, Start), held(answer, Answer)
     value = desk.value
-    for c in clusters:
+    worst = 0.0
+    for c in range(first, end):
         guessed = True
         if not resume:
             open_cluster(batch, desk, c)
@@ -1657,6 +1674,8 @@ def solve_batch(
             before = residual
             residual = residual_of(desk)
         write_answer(batch, desk, c, iterations, residual, answer)
+        worst = max(worst, residual)
+    return worst
 
 
 @rowwise
@@ -1703,6 +1722,14 @@ def write_answer(
         b = batch.cluster_market[first_market + local]
         answer.iterations[b] = iterations
         answer.residual[b] = residual
+        answer.fell_back[b] = False
+        for i in range(answer.origin_price.shape[1]):
+            answer.origin_price[b, i] = np.nan
+            fill(answer.delivered_price[b, i], np.nan)
+        for j in range(answer.demand.shape[1]):
+            answer.landed_price[b, j] = np.inf
+            answer.average_price[b, j] = np.nan
+            answer.demand[b, j] = 0.0
     for k in range(count[SELLERS]):
         name = index[NAME, k]
         if k >= count[ORIGINS]:
@@ -1752,12 +1779,13 @@ def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
 
 
 @entry
-def sweep(desk: Desk) -> None:
+def sweep(desk: Any) -> None:
     """Clear each seller by itself, the others' prices held, one after another.
 
-    A seller's gap rises along its graph, so bisection is sure.
+    `desk` is a plain tuple of what makes a `Desk`. A seller's gap rises along its graph, so
+    bisection is sure.
     """
-    desk = held(desk)
+    desk = held(desk, Desk)
     index, value = desk.link, desk.value
     look(desk, HERE)
     weigh(desk)

@@ -12,9 +12,10 @@ import numpy as np
 from numba import njit
 
 import abm.compilation  # noqa: F401  quicker typing
+from abm.market.desk import Room, roomy
 from abm.market.problem import FIGURES, row_fault, shape_fault
 
-compiled = njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)
+compiled = njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True, _nrt=False)
 
 MALFORMED, CHOKED, INSISTENT = 0, 1, 2  # what `look_over` finds
 LARGEST = float(np.finfo(np.float64).max)
@@ -47,7 +48,7 @@ class Layout(NamedTuple):
     market_from: np.ndarray  # [C + 1] into cluster_market
     cluster_limit: np.ndarray  # [G] the limits, cluster by cluster
     limit_from: np.ndarray  # [C + 1] into cluster_limit
-    largest: tuple[int, int, int, int]  # from `largest_cluster`
+    room: Room  # for any one cluster
 
 
 @lru_cache(maxsize=16)
@@ -83,30 +84,36 @@ def layout_of(
     firm = offset.reshape(shape[0], shape[1] + 1)
     clusters = tie_markets(limit_arc[0], limit, shape[0])
     market, market_from, _, limit_from = clusters
-    largest = largest_cluster(firm, market, market_from, limit_from)
-    return Layout(firm, limit, limit_arc, *clusters, largest)
+    markets, limits, firms, of_one_origin = largest_cluster(firm, market, market_from, limit_from)
+    # Numbers that change from month to month are rounded up, so that a desk serves again.
+    most = (roomy(number) for number in (limits, limit_arc.shape[1], firms, of_one_origin))
+    terms, bids = shapes[NEED][2], shapes[FIGURES.index("bid_quantity")][2]
+    room = Room(markets, shape[1], shape[2], terms, bids, *most)
+    return Layout(firm, limit, limit_arc, *clusters, room)
 
 
 @compiled
-def look_over(figures: tuple[np.ndarray, ...], least: np.ndarray, most: np.ndarray) -> int:
+def look_over(
+    figures: tuple[np.ndarray, ...], least: np.ndarray, most: np.ndarray, part: int, parts: int
+) -> int:
     """MALFORMED, or INSISTENT where some need is choked off by no price, or CHOKED.
 
     `figures` are those of a `Problem` in the order of `FIGURES`, each flat; `least` and `most` are
-    their bounds.
+    their bounds. Looks at one of so many parts of each.
     """
     held = True
     for n in range(len(figures)):
         values, low, high = figures[n], least[n], most[n]
-        for k in range(values.size):
+        for k in range(values.size * part // parts, values.size * (part + 1) // parts):
             held &= (values[k] >= low) & (values[k] <= high)
-    if not held or not ordered(figures[LOW_ASK], figures[HIGH_ASK]):
+    if not held or not ordered(figures[LOW_ASK], figures[HIGH_ASK], part, parts):
         return MALFORMED
-    if not ordered(figures[BID_LOW], figures[BID_HIGH]):
+    if not ordered(figures[BID_LOW], figures[BID_HIGH], part, parts):
         return MALFORMED
     found = CHOKED
     need, reference = figures[NEED], figures[REFERENCE]
     backstop, choke = figures[BACKSTOP], figures[CHOKE]
-    for k in range(need.size):
+    for k in range(need.size * part // parts, need.size * (part + 1) // parts):
         if need[k] == 0.0:
             continue
         if choke[k] == np.inf:
@@ -119,10 +126,10 @@ def look_over(figures: tuple[np.ndarray, ...], least: np.ndarray, most: np.ndarr
 
 
 @compiled
-def ordered(low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether no flat figure of the second is below that of the first."""
+def ordered(low: np.ndarray, high: np.ndarray, part: int, parts: int) -> bool:
+    """Whether no flat figure of the second is below that of the first, in one of so many parts."""
     held = True
-    for n in range(low.size):
+    for n in range(low.size * part // parts, low.size * (part + 1) // parts):
         held &= high[n] >= low[n]
     return held
 
