@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from abm.config import Config, Instrument
+from abm.config import Config, Instrument, month_name
 from abm.opening import concentration
 from abm.scenario import Scenario
 from abm.tables import Tables
@@ -125,7 +125,9 @@ def asked_of(config: Config, tables: Tables, scene: Scene, outline: Outline) -> 
         baskets[crisis.name] = scene.shock_minerals
     about = (scene.shock_start, scene.shock_minerals, scene.exporter, scene.roles)
     industry = tables.countries.set_index("code")["industry_bn_usd"]
+    start, months = config.horizon.start, config.horizon.years * MONTHS
     return Asked(
+        months=tuple(month_name(start, month) for month in range(months)),
         subject=Subject(shock, *about),
         roles=scene.roles,
         windows=tuple(windows),

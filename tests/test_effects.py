@@ -270,7 +270,8 @@ def test_seeds_measured_one_by_one_add_up_to_all_of_them(monthly: pd.DataFrame) 
     )
     windows = (calm_window(monthly), crisis_window(SHOCK, START))
     about = Subject(SHOCK, START, tuple(SHOCKED), "CHN", COUNTRIES)
-    asked = Asked(about, COUNTRIES, windows, {"crisis": tuple(SHOCKED)}, {}, 0.5)
+    months = tuple(whole.months)
+    asked = Asked(months, about, COUNTRIES, windows, {"crisis": tuple(SHOCKED)}, {}, 0.5)
     single: dict[str, list[pd.DataFrame]] = {}
     for _, rows in monthly.groupby("seed"):
         for name, table in measured_months(Panel(rows, common), asked):

@@ -16,7 +16,7 @@ from experiments.engine.parts import Job, batches, read_part, row_groups
 from experiments.engine.store import ResultTables, run_health, run_tables, write_described
 from experiments.engine.workers import let_go
 from experiments.ensemble import TABLES, one_run, seeds
-from experiments.measures.brief import BRIEF
+from experiments.measures.brief import BRIEF, MONTHLY, brief_months
 from experiments.measures.effects import common_of
 from experiments.measures.panel import Common
 from experiments.measures.replications import (
@@ -53,6 +53,7 @@ def run_batch(
         in_full = seed < config.first_seed + config.full_tables
         if in_full:
             yield from run_tables(result, memberships, shocks)
+        yield MONTHLY, brief_months(result.model)
         yield from run_tables(result, memberships, shocks, BRIEF)
         yield "runs", run_health(result)
         del result

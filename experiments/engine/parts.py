@@ -34,7 +34,7 @@ from experiments.engine.store import (
     ResultsFolderError,
     described,
     drawn_from,
-    parquet_writer,
+    passing_writer,
     plain,
     provenance,
     write_json,
@@ -318,8 +318,8 @@ class PartWriter:
         with disk_errors(self.part.parent.parent):
             if name not in self._writers:
                 self._sinks[name] = BytesIO()
-                self._writers[name] = parquet_writer(self._sinks[name], rows.schema)
-            self._writers[name].write_table(rows)
+                self._writers[name] = passing_writer(self._sinks[name], rows.schema)
+            self._writers[name].write_table(rows, row_group_size=max(len(rows), 1))
 
     def __exit__(
         self,
@@ -373,7 +373,10 @@ def disk_errors(folder: Path) -> Iterator[None]:
 def read_part(part: Path, name: str) -> pd.DataFrame | None:
     """A whole table of a part; None where its job has left none of that name."""
     path = part / f"{name}.parquet"
-    return pd.read_parquet(path) if path.exists() else None
+    if not path.exists():
+        return None
+    with pq.ParquetFile(path) as file:
+        return file.read(use_threads=False).to_pandas()
 
 
 def row_groups(part: Path, name: str) -> Iterator[pa.Table]:

@@ -1,7 +1,7 @@
 """What every run leaves for its seed to be measured by: a brief, in place of its whole tables.
 
-Months of refined goods without their keys, the places that the columns of a month stand for, and
-surplus and sectors by year over all minerals. The whole tables would give the same figures.
+Months of refined goods without any key, the places that the rows of a month stand for, and surplus
+and sectors by year over all minerals. The whole tables would give the same figures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from abm.model import MineralModel
-from abm.recorder import active_places, month_names
+from abm.recorder import active_places
 from abm.tables import STAGES
 from abm.welfare import PARTIES, SECTOR_FIGURES
 from abm.world import KG
@@ -37,15 +37,15 @@ READ = tuple(
 )
 
 
-def brief_months(model: MineralModel, start: str) -> pd.DataFrame:
-    """The measures of a month and place, month by month, places in the order of the openings."""
+def brief_months(model: MineralModel) -> pd.DataFrame:
+    """The measures of a month and place, month by month, places in the order of the openings.
+
+    Which run it is, and which places, stand in the openings: the same row group there.
+    """
     market, country = _places(model)
-    names = month_names(model.record, start)
-    months = np.repeat(np.arange(len(names), dtype=np.int16), market.size)
-    columns: dict[str, Any] = {"month": pd.Categorical.from_codes(months, categories=names)}
-    for name in READ:
-        columns[name] = _of_places(model, name, market, country).ravel()
-    return pd.DataFrame(columns)
+    return pd.DataFrame(
+        {name: _of_places(model, name, market, country).ravel() for name in READ}, copy=False
+    )
 
 
 def openings(model: MineralModel, start: str) -> pd.DataFrame:
@@ -99,9 +99,9 @@ def brief_sectors(model: MineralModel, start: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-# By name, in the order in which a run leaves them.
+MONTHLY = "brief"  # what `brief_months` leaves
+# What a run leaves beside its months, with its labels; by name, in this order.
 BRIEF: dict[str, Maker] = {
-    "brief": brief_months,
     "openings": openings,
     "surplus_by_year": brief_surplus,
     "sectors_by_year": brief_sectors,
@@ -166,20 +166,23 @@ def read_places(places: Iterable[Place], columns: Sequence[str] | None = None) -
     return pa.concat_tables(tables)
 
 
-def seed_panel(
-    months: Sequence[Place], openings: Sequence[Place], seed: int, common: Common
-) -> Panel:
-    """The panel of a seed, from what its runs have left of months and openings."""
-    places = read_places(openings, [*OF_RUN, *OF_PLACE]).to_pandas(use_threads=False)
-    values = read_places(months, ["month", *READ])
+def seed_panel(at: Sequence[Place], seed: int, months: Sequence[str], common: Common) -> Panel:
+    """The panel of a seed, from the openings of its runs, which stand there, and their months.
+
+    Parameters
+    ----------
+    months
+        Those of every run, YYYY-MM.
+    """
+    places = read_places(at, [*OF_RUN, *OF_PLACE]).to_pandas(use_threads=False)
+    values = read_places([(path.with_stem(MONTHLY), numbers) for path, numbers in at])
     runs = places[OF_RUN].drop_duplicates()
     first = places[: len(places) // len(runs)]
-    calendar = values.column("month").chunk(0).dictionary.to_pylist()
-    shape = len(runs), len(calendar), len(first)
+    shape = len(runs), len(months), len(first)
     return Panel.of_runs(
         runs=[(str(membership), str(shock)) for membership, shock in runs.to_numpy()],
         seed=seed,
-        months=calendar,
+        months=months,
         places=[(str(m), str(s), str(c)) for m, s, c in first[OF_PLACE].to_numpy()],
         columns={name: values.column(name).to_numpy().reshape(shape) for name in READ},
         common=common,
@@ -187,13 +190,13 @@ def seed_panel(
 
 
 def seed_tables(
-    parts: Sequence[Path], common: Common
+    parts: Sequence[Path], months: Sequence[str], common: Common
 ) -> Iterator[tuple[Panel, pd.DataFrame, pd.DataFrame]]:
     """The panel of every seed in these parts, with surplus and sectors by year."""
     at: Mapping[str, dict[int, list[Place]]] = {name: places_by_seed(parts, name) for name in BRIEF}
-    for seed in at["brief"]:
+    for seed in at["openings"]:
         surplus, sectors = (
             read_places(at[name][seed]).to_pandas(use_threads=False)
             for name in ("surplus_by_year", "sectors_by_year")
         )
-        yield seed_panel(at["brief"][seed], at["openings"][seed], seed, common), surplus, sectors
+        yield seed_panel(at["openings"][seed], seed, months, common), surplus, sectors

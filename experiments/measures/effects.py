@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 from experiments.measures.panel import Array, Common, Outline, Panel
 
@@ -264,7 +264,7 @@ def yearly(monthly: pd.DataFrame) -> pd.DataFrame:
 @cache
 def student_quantile(freedom: int) -> float:
     """Student's t at 97.5 %; thousands of estimates of a run ask for the same one."""
-    return float(stats.t.ppf(0.975, freedom))
+    return float(stdtrit(freedom, 0.975))
 
 
 def estimate(values: Array, unit: str, relative: bool = False) -> Estimate:
@@ -548,21 +548,29 @@ def common_of(openings: Iterable[pd.DataFrame]) -> Common:
     without membership, without shock if there is one.
     """
     circles: dict[str, set[str]] = {}
-    sums: dict[str, pd.DataFrame] = {}
+    sums: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
     for table in openings:
         for name, rows in table.groupby("membership", observed=True):
             circles.setdefault(str(name), set()).update(rows.loc[rows["member"], "country"])
         bare = table[table["membership"] == NO_MEMBERSHIP]
         for shock, rows in bare.groupby("shock", observed=True):
             group = rows.groupby(["mineral", "stage", "country"], observed=True)[list(OPENING)]
-            found = group.agg(["sum", "count"])
-            name = str(shock)
-            sums[name] = sums[name].add(found, fill_value=0.0) if name in sums else found
-    bare = sums[NO_SHOCK if NO_SHOCK in sums else min(sums)]
-    mean = bare.xs("sum", axis=1, level=1) / bare.xs("count", axis=1, level=1)
+            found = group.sum(), group.count()
+            before = sums.get(str(shock))
+            sums[str(shock)] = found if before is None else _added(before, found)
+    total, count = sums[NO_SHOCK if NO_SHOCK in sums else min(sums)]
+    mean = total / count
     return Common(
         {name: tuple(sorted(circles[name])) for name in sorted(circles)}, mean.fillna(0.0)
     )
+
+
+def _added(
+    before: tuple[pd.DataFrame, pd.DataFrame], found: tuple[pd.DataFrame, pd.DataFrame]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sums and counts put together; a place may be missing in some."""
+    total, count = (a.add(b, fill_value=0.0) for a, b in zip(before, found, strict=True))
+    return total, count
 
 
 def known_mean(values: Array, axis: int) -> Array:

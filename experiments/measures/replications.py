@@ -42,12 +42,15 @@ class Asked:
 
     Attributes
     ----------
+    months
+        Those of every run, YYYY-MM.
     baskets
         Minerals of a window, by its name; all where it is not named.
     industry_bn_usd, pass_through
         Value added of industry by country, billion USD; share of a cost that is passed on.
     """
 
+    months: tuple[str, ...]
     subject: Subject
     roles: Mapping[str, str]
     windows: tuple[Window, ...]
@@ -60,7 +63,7 @@ def measured_seeds(
     parts: Sequence[Path], common: Common, asked: Asked
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables of every seed whose runs stand in these parts, seed by seed, as `MEASURED`."""
-    for panel, surplus, sectors in seed_tables(parts, common):
+    for panel, surplus, sectors in seed_tables(parts, asked.months, common):
         yield from measured_months(panel, asked)
         yield "welfare", welfare_changes(surplus, asked.windows)
         yield (
