@@ -12,7 +12,7 @@ from abm.agents.firm import FirmTraits, Supply
 from abm.agents.table import Table
 from abm.ledger import Ledger
 from abm.market import Clearing
-from abm.passes.accounts import add_up_stocks, use_up
+from abm.passes.accounts import add_up_stocks, mean_price, use_up
 from abm.passes.trading import book_flows, credit_rents, send_off
 from abm.policy.controls import Limit
 from abm.state import State
@@ -149,7 +149,7 @@ class Books:
             self.by_buyer,
             self.by_seller,
         )
-        self.money_gap = float(np.maximum(self.money_gap, over))
+        self.money_gap = self.money_gap if over <= self.money_gap else over
         self.price[rows] = clearing.landed_price
         self.origin_price[rows] = clearing.origin_price
         self.certificate = max(self.certificate, float(clearing.residual.max()))
@@ -161,8 +161,7 @@ class Books:
         Where nothing was bought, that is the price index buyers faced, at most the choke price
         [market, country].
         """
-        usual = np.minimum(self.price, choke)
-        self.average_price = np.divide(self.spent, self.bought, out=usual, where=self.bought > 0)
+        self.average_price = mean_price(self.spent, self.bought, self.price, choke)
         post = self.ledger.post
         post("goods", self.goods, self.receipts)
         post("export_tax", self.taxed, self.export_tax)

@@ -1801,6 +1801,7 @@ def _check_instability(instability: Instability) -> None:
         )
 
 
+@lru_cache(maxsize=4096)
 def _months(text: str) -> int:
     year, month = text.split("-")
     return 12 * int(year) + int(month) - 1

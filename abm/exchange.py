@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from abm.model import MineralModel
 
 
+NO_RENTS = np.zeros(0)
+
+
 def trade(model: MineralModel, stage: StageRows) -> None:
     """Firms offer, the markets of one stage clear, and their goods set sail.
 
@@ -35,8 +38,10 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     """
     supply = firm_offers(model, stage)
     problem = stage_problem(model, stage, supply)
-    held_out = rents_held_out_for(model, stage)
-    problem = at_least(problem, model.border.limits[stage.refined], held_out)
+    limits = model.border.limits[stage.refined]
+    held_out = rents_held_out_for(model, stage, limits)
+    if held_out.size:
+        problem = at_least(problem, limits, held_out)
     try:
         clearing = clear(
             problem,
@@ -48,13 +53,13 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     model.last_clearing[stage.refined] = clearing
     if held_out.size:
         clearing = replace(clearing, rent=clearing.rent + held_out)
-    trades = model.border.limits[stage.refined].trades
-    model.last_rent[stage.refined] = dict(zip(trades, clearing.rent, strict=True))
-    unit = model.measures.arcs.unit[stage.markets]
-    book_trade(model, stage, supply, contained(clearing, problem, unit))
+    model.last_rent[stage.refined] = dict(zip(limits.trades, clearing.rent.tolist(), strict=True))
+    if model.measures.arcs.reweighed:
+        clearing = contained(clearing, problem, model.measures.arcs.unit[stage.markets])
+    book_trade(model, stage, supply, clearing)
 
 
-def rents_held_out_for(model: MineralModel, stage: StageRows) -> np.ndarray:
+def rents_held_out_for(model: MineralModel, stage: StageRows, limits: LimitArcs) -> np.ndarray:
     """[limit] least rent of the month, USD/kg by the weight that limits count.
 
     Exporters who hold the rights to ship do not give them away as soon as a limit is slack: they
@@ -62,7 +67,9 @@ def rents_held_out_for(model: MineralModel, stage: StageRows) -> np.ndarray:
     of vanishing, and a quota may be used in part at a price gap. Treasuries and traders take what
     the market gives.
     """
-    limits, last = model.border.limits[stage.refined], model.last_rent.get(stage.refined, {})
+    if not limits.trades:
+        return NO_RENTS
+    last = model.last_rent.get(stage.refined, {})
     rents = np.array([last.get(trade, 0.0) for trade in limits.trades])
     return model.behaviour.rights_reserve * rents * limits.of_exporters
 
@@ -90,7 +97,8 @@ def stage_problem(model: MineralModel, stage: StageRows, supply: Supply) -> Prob
         model.border.limits[stage.refined],
         model.measures.tonnes,
     )
-    return by_weight(problem, model.measures.arcs.unit[stage.markets])
+    arcs = model.measures.arcs
+    return by_weight(problem, arcs.unit[stage.markets]) if arcs.reweighed else problem
 
 
 def book_trade(model: MineralModel, stage: StageRows, supply: Supply, clearing: Clearing) -> None:

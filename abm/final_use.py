@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from abm.passes.accounts import compare_prices
 from abm.world import World
 
 
@@ -49,6 +50,6 @@ def dearness(world: World, use: FinalUse, price: np.ndarray, reference: np.ndarr
     price, reference
         [market, country] USD/kg, now and at the opening.
     """
-    own = by_mineral(world, use.stage_share * (price / reference))
-    mean = np.einsum("kc,kc->k", use.world_share, own)
-    return np.where(use.world_share > 0, own, mean[:, None])
+    return compare_prices(
+        price, reference, use.stage_share, use.world_share, world.mineral_of_market
+    )

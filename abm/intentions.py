@@ -83,11 +83,11 @@ def releases(model: MineralModel) -> tuple[np.ndarray, np.ndarray]:
 def place_month_orders(model: MineralModel) -> buyer.Orders:
     """Orders of private buyers, and of the states that fill their stockpiles."""
     state, traits, behaviour = model.state, model.buyers, model.behaviour
-    cheaper = model.case.instruments.research.backstop_cut * research_progress(model)
-    model.backstop, model.choke = substitution_prices(model, cheaper)
-    model.unaided = (model.backstop, model.choke)
-    if cheaper.any():
-        model.unaided = substitution_prices(model, np.zeros(cheaper.shape))
+    model.unaided = substitution_prices(model, model.no_progress)
+    model.backstop, model.choke = model.unaided
+    if model.technology.knowledge.any():
+        cheaper = model.case.instruments.research.backstop_cut * research_progress(model)
+        model.backstop, model.choke = substitution_prices(model, cheaper)
     expected = state.expected_price
     use = buyer.desired_use(model.need, expected, traits, model.backstop, model.choke)
     model.expected_use = use
@@ -277,13 +277,15 @@ def trade_terms(model: MineralModel) -> TradeTerms:
         border.markup,
         border.factor,
     )
-    pooled = pooled_part(
-        border.pool,
-        border.terms.pooling,
-        model.month - model.case.since("joint_procurement"),
-        model.behaviour.qualification_months,
-        model.case.instruments.joint_procurement,
-    )
+    pooled = model.unpooled
+    if model.anyone("joint_procurement"):
+        pooled = pooled_part(
+            border.pool,
+            border.terms.pooling,
+            model.month - model.case.since("joint_procurement"),
+            model.behaviour.qualification_months,
+            model.case.instruments.joint_procurement,
+        )
     notional, log_weight = sourcing_weights(
         world,
         fresh_purchases(model),
@@ -315,10 +317,11 @@ def firm_offers(model: MineralModel, stage: StageRows) -> firm.Supply:
         traits,
         model.behaviour,
     )
-    held = capped_share(model.facts, model.month, planned, availability, traits)
-    if (held < 1.0).any():
-        runnable = planned * availability
-        firm.hold_to_caps(supply, held * runnable, runnable)
+    if model.facts.caps:
+        held = capped_share(model.facts, model.month, planned, availability, traits)
+        if (held < 1.0).any():
+            runnable = planned * availability
+            firm.hold_to_caps(supply, held * runnable, runnable)
     return supply
 
 

@@ -99,7 +99,7 @@ def update_approvals(model: MineralModel) -> None:
 def update_premium(model: MineralModel) -> None:
     """What certified goods earn beyond their price counts in the asks and plans of their makers."""
     books, standards = model.books, model.standards
-    if not standards.strength.any():
+    if not standards.asked:
         model.premium = model.no_aid
         return
     earned = premium_earned(standards.premium, books.origin_price, books.flow, books.sold)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from abm.ledger import Account
-from abm.passes.accounts import measure_plants, measure_supply, measure_use
+from abm.passes.accounts import measure_money, measure_plants, measure_supply, measure_use
 from abm.world import KG
 
 if TYPE_CHECKING:
@@ -120,15 +120,22 @@ def measure_payments(model: MineralModel, figures: np.ndarray) -> None:
 
     Where nothing was bought, the price is the index that buyers faced, at most the choke price.
     """
-    books, bought = model.books, model.books.bought
-    figures[0] = figures[1] = books.average_price
-    np.divide(books.spent - books.rebate, bought, out=figures[1], where=bought > 0)
-    figures[2], figures[3], figures[4] = books.origin_price, bought, model.state.risk
-    np.multiply(KG, books.by_buyer[1:4], out=figures[5:8])
-    figures[8] = books.rents_received("exporters")
-    figures[8] += books.rents_received("traders")
-    figures[9] = books.ledger.net[Account.treasury]
-    figures[8:] *= KG
+    books = model.books
+    measure_money(
+        figures,
+        books.average_price,
+        books.rebate,
+        books.origin_price,
+        books.bought,
+        model.state.risk,
+        books.spent,
+        books.duty,
+        books.rent,
+        books.rents_received("exporters"),
+        books.rents_received("traders"),
+        books.ledger.net[Account.treasury],
+        KG,
+    )
 
 
 def exports_held_back(model: MineralModel) -> np.ndarray:

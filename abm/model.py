@@ -83,7 +83,7 @@ from abm.substitution import adapt_intensity, fund_research, opening_technology
 from abm.tension import opening_stand
 from abm.trade import LimitedTrade, stages_in_order
 from abm.trend import undisturbed_trend
-from abm.welfare import month_surplus, sector_figures
+from abm.welfare import month_surplus, users_gain
 from abm.world import KG, MONTHS, World
 
 
@@ -184,6 +184,10 @@ class MineralModel(mesa.Model):
     def part(self, instrument: str) -> np.ndarray:
         """[country] how far each country takes part in an instrument this month, 0 to 1."""
         return self._parts.of(self.case, self.month, self.commitment, instrument)
+
+    def anyone(self, instrument: str) -> bool:
+        """Whether some country takes part in an instrument this month."""
+        return self._parts.anyone(self.case, self.month, self.commitment, instrument)
 
     def together(self, instrument: str) -> np.ndarray:
         """[country, country] how far two countries take part in it in one circle, 0 to 1."""
@@ -290,7 +294,7 @@ class MineralModel(mesa.Model):
         settle_stockpiles(self)
         state.called_stock = self.called
         books.ledger.close()
-        self.sectors = sector_figures(self)
+        self.users_gain = users_gain(self, self.record.sectors[self.month // MONTHS])
         self.surplus = month_surplus(self)
         books.close(state, self.firms, self.firm_traits, self.month_label)
 
@@ -304,10 +308,11 @@ class MineralModel(mesa.Model):
         update_plans(self)
         update_tension(self)
         update_commitment(self)
-        expected, opening = self.state.expected_price, self.buyers.reference_price
-        dear = dearness(self.world, self.final_use, expected, opening)
-        adapt_recycling(self, dear)
-        adapt_intensity(self, dear)
+        if self.config.recycling.active or self.config.substitution.active:
+            expected, opening = self.state.expected_price, self.buyers.reference_price
+            dear = dearness(self.world, self.final_use, expected, opening)
+            adapt_recycling(self, dear)
+            adapt_intensity(self, dear)
 
     def copy_record(self) -> None:
         """Copy the month into the record."""
@@ -317,7 +322,6 @@ class MineralModel(mesa.Model):
         record.member[month] = self.members
         record.keep_accounts(year, books.ledger)
         record.surplus[year] += KG * self.surplus
-        record.sectors[year] += self.sectors
         record.tension[month] = self.tension.level
         record.commitment[month] = self.commitment
         record.restricted[month] = self.held_back
@@ -344,10 +348,12 @@ class MineralModel(mesa.Model):
         self.mean_levied = np.zeros(len(world.countries))
         self.floor_price = np.zeros(world.flow.shape)
         nobody = np.zeros(len(world.countries))
+        self.unpooled = np.zeros(world.landed_price.shape)
         self.standards = standard_terms(world, self.case.instruments.standards, nobody, before=None)
         self.standard_part, self.standard_phase = nobody, 0.0
         self.compliance = self.standards.compliance
         self.no_aid = np.zeros(len(self.firms))
+        self.no_progress = np.zeros((len(world.minerals), len(world.countries)))
         self.premium = self.support = self.no_aid
         self.availability = np.ones(len(self.firms))
         self.behind_floor = np.zeros(len(world.countries))

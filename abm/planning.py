@@ -50,7 +50,7 @@ def host_growth(model: MineralModel) -> float:
 
 def commit_orders(model: MineralModel, orders: Orders) -> None:
     """Let what is under contract stand in the floor of the month's orders."""
-    if model.contracts.share.any():
+    if model.contracts.active:
         committed = model.contracts.committed(model.measures.arcs.rerouted)
         expected = model.state.expected_price
         firm_orders(orders, committed, model.need, model.expected_use, expected)
@@ -59,7 +59,7 @@ def commit_orders(model: MineralModel, orders: Orders) -> None:
 def settle_contracts(model: MineralModel) -> None:
     """Buyers and sellers settle what contracted tonnes cost less or more than on the spot."""
     contracts, books = model.contracts, model.books
-    if not contracts.share.any():
+    if not contracts.active:
         return
     by_buyer, by_seller = contracts.settlement(
         books.flow, books.origin_price, model.terms.markup, model.measures.arcs.rerouted
@@ -91,7 +91,7 @@ def pay_for_construction(model: MineralModel) -> None:
 
 def update_plans(model: MineralModel) -> None:
     """Contracts remember the month; plants stop or restart; new capacity is decided on."""
-    if model.contracts.share.any():
+    if model.contracts.active:
         model.contracts.remember(model.books.flow, model.books.origin_price)
     open_plants(model)
     build_capacity(model)

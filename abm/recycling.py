@@ -292,6 +292,6 @@ def adapt_recycling(model: MineralModel, dear: np.ndarray) -> None:
 
 def scrap_limit(model: MineralModel) -> np.ndarray:
     """[market, country] t/month that the scrap at hand allows recyclers to make, refined rows."""
-    limit = np.full(model.state.risk.shape, np.inf)
-    limit[model.world.refined_rows] = model.scrap.stock
+    limit, refined = np.empty(model.state.risk.shape), model.world.refined_rows
+    limit[: refined.start], limit[refined] = np.inf, model.scrap.stock
     return limit

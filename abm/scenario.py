@@ -195,6 +195,7 @@ class Participation:
         self._period = -1
         self._commitment: np.ndarray | None = None
         self._known: dict[str, np.ndarray] = {}
+        self._anyone: dict[str, bool] = {}
         self._pairs: dict[str, np.ndarray] = {}
         self._last_pairs: dict[str, np.ndarray] = {}
 
@@ -204,6 +205,14 @@ class Participation:
         found = self._known.get(instrument)
         if found is None:
             found = self._known[instrument] = case.participation(month, instrument) * commitment
+        return found
+
+    def anyone(self, case: Scenario, month: int, commitment: np.ndarray, instrument: str) -> bool:
+        """Whether some country takes part in an instrument."""
+        part = self.of(case, month, commitment, instrument)
+        found = self._anyone.get(instrument)
+        if found is None:
+            found = self._anyone[instrument] = bool(part.any())
         return found
 
     def pairs(
@@ -224,7 +233,7 @@ class Participation:
         period = bisect_right(case.turns, month)
         if self._period != period or self._commitment is not commitment or self._case is not case:
             self._case, self._period, self._commitment = case, period, commitment
-            self._known, self._pairs = {}, {}
+            self._known, self._anyone, self._pairs = {}, {}, {}
 
 
 def scenarios(config: Config, world: World) -> list[Scenario]:

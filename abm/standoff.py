@@ -29,9 +29,9 @@ COUNTER_CONTROL, ANSWER = "counter-control", "answer to counter-tariffs"  # name
 
 def retaliate(model: MineralModel) -> None:
     """Members decide whom they act against, with what tariffs and what controls of their own."""
-    settings, part = model.case.instruments.retaliation, model.part("retaliation")
-    if not part.any() and not model.retaliated.any():
+    if not model.anyone("retaliation") and not model.retaliated.any():
         return
+    settings, part = model.case.instruments.retaliation, model.part("retaliation")
     complaint = pressure(model.tension.level, resented(model), part)
     model.retaliated = under_retaliation(model.retaliated, complaint, settings)
     rate = counter_tariff(model.retaliated, part, model.tension.supply, settings)
@@ -146,7 +146,7 @@ def update_tension(model: MineralModel) -> None:
 def update_commitment(model: MineralModel) -> None:
     """What own buyers suffer wears down how far members go along with anything."""
     settings = model.case.instruments.retaliation
-    if not model.part("retaliation").any() and (model.commitment == 1.0).all():
+    if not model.anyone("retaliation") and (model.commitment == 1.0).all():
         return
     inside = model.case.participation(model.month, "retaliation")
     books = model.books

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from abm.state import STATE
+from abm.passes.accounts import cost_of_stockpiles
 from abm.world import MONTHS
 
 if TYPE_CHECKING:
@@ -21,14 +21,13 @@ def settle_stockpiles(model: MineralModel) -> None:
     """
     books, settings = model.books, model.case.instruments.stockpiles
     refined = model.world.refined_rows
-    price = books.average_price[refined]
-    purchases, cost = np.zeros((2, *books.price.shape))
-    np.multiply(price, books.taken[refined, :, STATE], out=purchases[refined])
     rate = (settings.storage + settings.financing) / MONTHS
-    np.multiply(rate * price, model.state.stock[refined, :, STATE], out=cost[refined])
+    purchases, cost = cost_of_stockpiles(
+        refined.start, books.average_price, books.taken, model.state.stock, rate
+    )
     books.ledger.post("stockpile_purchases", purchases)
     if model.received.any():
-        sell_released(model, price)
+        sell_released(model, books.average_price[refined])
     books.ledger.post("stockholding", cost)
 
 

@@ -115,13 +115,10 @@ def research_progress(model: MineralModel) -> np.ndarray:
 
 def fund_research(model: MineralModel) -> None:
     """Members pay for the month's research, and knowledge grows by it."""
-    settings, part, technology = (
-        model.case.instruments.research,
-        model.part("research"),
-        model.technology,
-    )
-    if not part.any() and not technology.knowledge.any():
+    technology = model.technology
+    if not model.anyone("research") and not technology.knowledge.any():
         return
+    settings, part = model.case.instruments.research, model.part("research")
     budget = research_budget(part, model.world.industry, settings)
     if budget.any():
         amount = np.zeros(model.books.price.shape)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 PARTIES = ("consumers", "producers", "rents", "treasury")
 # What is known of each sector, in the order of the first axis of `sector_figures`.
 SECTOR_FIGURES = ("need_t", "use_t", "uncovered_t", "outlay_usd", "surplus_usd")
-SURPLUS = SECTOR_FIGURES.index("surplus_usd")
 
 
 def month_surplus(model: MineralModel) -> np.ndarray:
@@ -35,7 +34,7 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     """
     books, state = model.books, model.state
     return share_worth(
-        model.sectors[SURPLUS],
+        model.users_gain,
         books.use,
         books.taken,
         model.released,
@@ -50,10 +49,11 @@ def month_surplus(model: MineralModel) -> np.ndarray:
     )
 
 
-def sector_figures(model: MineralModel) -> np.ndarray:
-    """[figure, market, country, sector] of the month: tonnes, and thousand USD.
+def users_gain(model: MineralModel, figures: np.ndarray) -> np.ndarray:
+    """[market, country] surplus of all users in the month, thousand USD.
 
-    Figures are `SECTOR_FIGURES`. Uncovered is the need of the coming months
+    What is known of each sector is added to `figures` [figure, market, country, sector], tonnes
+    and thousand USD. Figures are `SECTOR_FIGURES`. Uncovered is the need of the coming months
     (`accounting.uncovered_months`) that the stock on hand does not cover, per month.
 
     The surplus is what users gain above the price; goods that are missing earn none. With a logit
@@ -82,6 +82,7 @@ def sector_figures(model: MineralModel) -> np.ndarray:
         backstop,
         choke,
         LEAST_PRICE_RATIO,
+        figures,
     )
 
 

@@ -168,7 +168,7 @@ class World:
             self.mined_market[both], self.refined_market[both], self.refining_yield[both][:, None]
         )
 
-    @property
+    @cached_property
     def refined_rows(self) -> slice:
         """The refined markets, one a mineral in the order of the minerals: they stand last."""
         return slice(len(self.markets) - len(self.minerals), len(self.markets))

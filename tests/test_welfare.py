@@ -237,9 +237,7 @@ def real_worth(model: MineralModel) -> float:
     services = books.ledger.balance(Account.services).sum()
     feed = model.state.feed_price * books.feed_used
     cost = sales_cost(model)
-    return float(
-        (model.sectors[-1].sum(axis=2) + paid * used + stored + feed - cost).sum() - services
-    )
+    return float((model.users_gain + paid * used + stored + feed - cost).sum() - services)
 
 
 class Audited(MineralModel):

@@ -30,6 +30,9 @@ class TermContracts:
     index: np.ndarray  # [market, origin] USD/kg that contracts pay: the mean of the past prices
     oldest: int = 0  # row of the past prices that the next month takes
 
+    def __post_init__(self) -> None:
+        self.active = bool(self.share.any())
+
     @classmethod
     def opening(cls, world: World, settings: Contracts) -> TermContracts:
         """Contracts of a market that has traded its opening flows at opening prices for ever."""

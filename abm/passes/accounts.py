@@ -82,42 +82,47 @@ def measure_sectors(
     backstop: np.ndarray,
     choke: np.ndarray,
     least_ratio: float,
+    figures: np.ndarray,
 ) -> np.ndarray:
-    """[5, M, J, S] need, use, need of so many months that no stock covers, outlay, and surplus.
+    """[M, J] surplus of all sectors; what is known of each is added to `figures` [5, M, J, S].
 
-    Arrays are [M, J, G], sectors being all groups but the first and the last; prices [M, J], of
-    which `paid` is the mean. The surplus is `unit_surplus` of the need, as far as what is desired
-    is used; what `intensity` [K, J, S] below one has freed of need earns it at the reference price.
+    Those are need, use, need of so many months that no stock covers, outlay, and surplus. Arrays
+    are [M, J, G], sectors being all groups but the first and the last; prices [M, J], of which
+    `paid` is the mean. The surplus is `unit_surplus` of the need, as far as what is desired is
+    used; what `intensity` [K, J, S] below one has freed of need earns it at the reference price.
     """
     markets, countries, groups = need.shape
-    figures = np.zeros((5, markets, countries, groups - 2))
+    surplus = np.zeros((markets, countries))
     for m in range(markets):
         for j in range(countries):
             unit, calm, last = 0.0, np.nan, np.nan
             for g in range(1, groups - 1):
                 s, wanted = g - 1, need[m, j, g]
-                figures[3, m, j, s] = taken[m, j, g] * paid[m, j]
+                figures[3, m, j, s] += taken[m, j, g] * paid[m, j]
                 if wanted == 0.0:
                     continue
-                figures[0, m, j, s] = wanted
-                figures[1, m, j, s] = use[m, j, g]
-                figures[2, m, j, s] = max(wanted - stock[m, j, g] / months, 0.0)
+                figures[0, m, j, s] += wanted
+                figures[1, m, j, s] += use[m, j, g]
+                figures[2, m, j, s] += max(wanted - stock[m, j, g] / months, 0.0)
                 first = reference_price[m, j]
                 if elasticity[m, j, g] != last:
                     last, calm = elasticity[m, j, g], np.nan
                     unit = unit_surplus(
                         price[m, j], first, last, backstop[m, j], choke[m, j], least_ratio
                     )
+                gain = 0.0
                 if desired[m, j, g] > 0.0:
-                    figures[4, m, j, s] = wanted * unit * (use[m, j, g] / desired[m, j, g])
+                    gain = wanted * unit * (use[m, j, g] / desired[m, j, g])
                 kept = intensity[mineral[m], j, s]
                 if kept != 1.0:
                     if np.isnan(calm):
                         calm = unit_surplus(
                             first, first, last, backstop[m, j], choke[m, j], least_ratio
                         )
-                    figures[4, m, j, s] += wanted * (1.0 / kept - 1.0) * calm
-    return figures
+                    gain += wanted * (1.0 / kept - 1.0) * calm
+                figures[4, m, j, s] += gain
+                surplus[m, j] += gain
+    return surplus
 
 
 @compiled
@@ -138,7 +143,7 @@ def share_worth(
     """[4, M, J] what a month was worth to users, producers, holders of rents and the treasury.
 
     To the `net` cash of buyers, producers, traders, treasury and fund [A, M, J] come the `gain` of
-    sectors [M, J, S], what they use [M, J, G] at the mean price `paid` [M, J], and what is put in
+    users [M, J], what they use [M, J, G] at the mean price `paid` [M, J], and what is put in
     store at the reference price: what was `taken` and `released` and not used, less the feed that
     went into production and the stock `given` [K, J] by the states of the last markets. Buyers'
     cash is shared by tonnes taken. What firms `asked` for their sales and the `rents` of exporters
@@ -149,12 +154,11 @@ def share_worth(
     worth = np.empty((4, markets, countries))
     for m in range(markets):
         for j in range(countries):
-            users, used, bought, value = 0.0, 0.0, 0.0, 0.0
+            users, used, bought = 0.0, 0.0, 0.0
             for g in range(1, last):
                 bought += taken[m, j, g]
                 used += use[m, j, g]
                 users += taken[m, j, g] + released[m, j, g] - use[m, j, g]
-                value += gain[m, j, g - 1]
             total = bought + taken[m, j, 0]
             part = bought / total if total != 0.0 else 1.0
             refiners = taken[m, j, 0] + released[m, j, 0] - use[m, j, 0] - feed_used[m, j]
@@ -163,7 +167,7 @@ def share_worth(
                 state -= given[m - first, j]
             reference = reference_price[m, j]
             cash, right = net[0, m, j], rents[m, j]
-            worth[0, m, j] = reference * users + part * cash + value + paid[m, j] * used
+            worth[0, m, j] = reference * users + part * cash + gain[m, j] + paid[m, j] * used
             worth[1, m, j] = net[1, m, j] - right - asked[m, j] + reference * refiners
             worth[1, m, j] += (1.0 - part) * cash + feed_price[m, j] * feed_used[m, j]
             worth[2, m, j] = net[2, m, j] + right
@@ -288,6 +292,101 @@ def measure_supply(
             figures[2, m, j] /= total
             figures[3, m, j] = 1.0 - flow[m, j, j] / total
             figures[5, m, j] /= total
+
+
+@compiled
+def mean_price(
+    spent: np.ndarray, bought: np.ndarray, price: np.ndarray, choke: np.ndarray
+) -> np.ndarray:
+    """[M, J] mean price of what is bought; where nothing is, the price, at most the choke price."""
+    mean = np.empty(bought.shape)
+    for m in range(bought.shape[0]):
+        for j in range(bought.shape[1]):
+            usual = min(price[m, j], choke[m, j])
+            mean[m, j] = spent[m, j] / bought[m, j] if bought[m, j] > 0.0 else usual
+    return mean
+
+
+@compiled
+def measure_money(
+    figures: np.ndarray,
+    price: np.ndarray,
+    rebate: np.ndarray,
+    origin_price: np.ndarray,
+    bought: np.ndarray,
+    risk: np.ndarray,
+    spent: np.ndarray,
+    duty: np.ndarray,
+    rent: np.ndarray,
+    of_exporters: np.ndarray,
+    of_traders: np.ndarray,
+    treasury: np.ndarray,
+    unit: float,
+) -> None:
+    """[10, M, J] price, that after rebates, price of the origin, tonnes, risk, and money.
+
+    All [M, J]. Money, in as many `unit`s: outlay, duty, rent paid, rents received by exporters and
+    traders, and what the treasury received. Without purchases there is no rebate.
+    """
+    for m in range(price.shape[0]):
+        for j in range(price.shape[1]):
+            net, tonnes = spent[m, j] - rebate[m, j], bought[m, j]
+            figures[0, m, j] = price[m, j]
+            figures[1, m, j] = net / tonnes if tonnes > 0.0 else price[m, j]
+            figures[2, m, j] = origin_price[m, j]
+            figures[3, m, j] = tonnes
+            figures[4, m, j] = risk[m, j]
+            figures[5, m, j] = unit * spent[m, j]
+            figures[6, m, j] = unit * duty[m, j]
+            figures[7, m, j] = unit * rent[m, j]
+            figures[8, m, j] = unit * (of_exporters[m, j] + of_traders[m, j])
+            figures[9, m, j] = unit * treasury[m, j]
+
+
+@compiled
+def cost_of_stockpiles(
+    first: int, price: np.ndarray, taken: np.ndarray, stock: np.ndarray, rate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M, J] what the last group of each place paid for what it has taken, and for its stock.
+
+    Of markets from `first` on, at the `price` [M, J]; `taken` and `stock` are [M, J, G], and the
+    `rate` is the share of its worth that a stock costs.
+    """
+    purchases, holding = np.zeros(price.shape), np.zeros(price.shape)
+    last = stock.shape[2] - 1
+    for m in range(first, price.shape[0]):
+        for j in range(price.shape[1]):
+            purchases[m, j] = price[m, j] * taken[m, j, last]
+            holding[m, j] = rate * price[m, j] * stock[m, j, last]
+    return purchases, holding
+
+
+@compiled
+def compare_prices(
+    price: np.ndarray,
+    reference: np.ndarray,
+    stage_share: np.ndarray,
+    world_share: np.ndarray,
+    mineral: np.ndarray,
+) -> np.ndarray:
+    """[K, J] `price` over `reference` [M, J], weighted by a mineral's shares of use [M, J].
+
+    Countries without a `world_share` [K, J] see the mean of the others, weighted by theirs.
+    """
+    minerals, countries = world_share.shape
+    dear = np.zeros((minerals, countries))
+    for m in range(mineral.size):
+        k = mineral[m]
+        for j in range(countries):
+            dear[k, j] += stage_share[m, j] * (price[m, j] / reference[m, j])
+    for k in range(minerals):
+        mean = 0.0
+        for j in range(countries):
+            mean += world_share[k, j] * dear[k, j]
+        for j in range(countries):
+            if not world_share[k, j] > 0.0:
+                dear[k, j] = mean
+    return dear
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from abm.arithmetic import exponential, logarithm
 from abm.passes import compiled
 
 
@@ -31,27 +32,41 @@ def learn_suppliers(
     of `dominant` origins [P] in what is bought [P, M, J].
     """
     markets, origins, destinations = flow.shape
-    part = np.zeros(destinations)
+    part, target = np.empty(destinations), np.empty(destinations)
+    ratio, place = np.empty(destinations), np.empty(destinations, np.int64)
     for m in range(markets):
         whole = 0.0
+        total = bought[m]
         part[:] = 0.0
         for i in range(origins):
             whole += opening_size[m, i] * grown[m, i]
+            usual = notional[m, i]
             for j in range(destinations):
-                part[j] += notional[m, i, j]
+                part[j] += usual[j]
         for j in range(destinations):
-            part[j] = part[j] / bought[m, j] if bought[m, j] > 0.0 else 0.0
+            part[j] = part[j] / total[j] if total[j] > 0.0 else 0.0
         for i in range(origins):
             usual = opening_size[m, i] * grown[m, i]
             relative = size[m, i] / (usual if usual > 0.0 else whole)
             known_size[m, i] += pace * (relative - known_size[m, i])
+            shipped, expected, known = flow[m, i], notional[m, i], familiarity[m, i]
+            offers, trades = False, 0
             for j in range(destinations):
-                target = 1.0
-                if notional[m, i, j] > 0.0 and bought[m, j] > 0.0:
-                    ratio = flow[m, i, j] * part[j] / notional[m, i, j]
-                    target = np.exp(stickiness[m] * np.log(ratio)) if ratio > 0.0 else 0.0
-                    target = min(max(target, least), most)
-                familiarity[m, i, j] += pace * (target - familiarity[m, i, j])
+                offers |= expected[j] > 0.0
+                target[j] = 1.0
+            for j in range(destinations if offers else 0):  # no branch: it would be a toss-up
+                compared = (expected[j] > 0.0) & (total[j] > 0.0)
+                target[j] = least if compared else 1.0
+                ratio[trades] = shipped[j] * part[j] / (expected[j] if compared else 1.0)
+                place[trades] = j
+                trades += compared & (shipped[j] > 0.0)
+            traded = ratio[:trades]
+            for n in range(trades):
+                traded[n] = exponential(stickiness[m] * logarithm(traded[n]))
+            for n in range(trades):
+                target[place[n]] = min(max(traded[n], least), most)
+            for j in range(destinations):
+                known[j] += pace * (target[j] - known[j])
         for p in range(dominant.size):
             for j in range(destinations):
                 total = bought[m, j] if bought[m, j] > 0.0 else 1.0

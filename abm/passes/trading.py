@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from abm.arithmetic import logarithm
 from abm.passes import compiled
 
 
@@ -63,22 +64,27 @@ def weigh_arcs(
             whole += supply[m, i]
         for i in range(origins):
             known += known_size[m, i] * (supply[m, i] / whole if supply[m, i] > 0.0 else 1.0)
+        fresh_part, pooled_part = fresh[m], pooled[m]
         for i in range(origins):
-            pull = known_size[m, i] / known
+            pull, joint = known_size[m, i] / known, pool[m, i]
             if pull == 0.0:
                 continue
+            level, known_as, weight = notional[m, i], familiarity[m, i], log_weight[m, i]
+            if supply[m, i] > 0.0:
+                usual, far = share[m, i], gravity_share[m, i]
+                for j in range(destinations):
+                    own = usual[j] + fresh_part[j] * (far[j] - usual[j])
+                    level[j] = ((1.0 - pooled_part[j]) * own + pooled_part[j] * joint) * pull
+            else:
+                usual = entry_share[m, i]
+                for j in range(destinations):
+                    level[j] = usual[j] * pull
+            gap, offers = opening_gap[m, i], False
             for j in range(destinations):
-                if supply[m, i] > 0.0:
-                    own = share[m, i, j] + fresh[m, j] * (gravity_share[m, i, j] - share[m, i, j])
-                    own = (1.0 - pooled[m, j]) * own + pooled[m, j] * pool[m, i]
-                else:
-                    own = entry_share[m, i, j]
-                level = own * pull
-                if level > 0.0:
-                    notional[m, i, j] = level
-                    if opening_gap[m, i, j] > -np.inf:
-                        weight = np.log(level * familiarity[m, i, j])
-                        log_weight[m, i, j] = weight + opening_gap[m, i, j]
+                offers |= level[j] > 0.0
+            for j in range(destinations if offers else 0):
+                taste = level[j] * known_as[j]
+                weight[j] = (logarithm(taste) if taste > 0.0 else -np.inf) + gap[j]
     return notional, log_weight
 
 

@@ -9,6 +9,7 @@ away from them. Tracing shows members part of what was re-routed around an expor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,6 +31,11 @@ class StandardTerms:
     appeal: np.ndarray  # log of the factor on the sourcing weight
     traced: np.ndarray  # [destination] share of re-routed goods that is seen and refused
     certified: np.ndarray  # [origin, destination] share of the goods that meets the standard
+
+    @cached_property
+    def asked(self) -> bool:
+        """Whether any country asks sellers to meet the standard."""
+        return bool(self.strength.any())
 
 
 def phase_in(settings: Standards, begins: int, month: int) -> float:
