@@ -254,10 +254,16 @@ def begin(config: Config, runs: int, workers: Workers) -> None:
     year = workers.submit(seconds_of_a_year, config).result()
     minutes = year * config.horizon.years * runs / max(workers.count, 1) / 60.0
     print(
-        f"{runs:,} worlds of {config.horizon.years} years: about {minutes:,.0f} minutes on "
-        f"{workers.count} processes, if nothing was done before.",
+        f"{runs:,} worlds of {_counted(config.horizon.years, 'year')}: about "
+        f"{_counted(max(round(minutes), 1), 'minute')} on {_counted(workers.count, 'process')}, "
+        "if nothing was done before.",
         flush=True,
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def seconds_of_a_year(config: Config) -> float:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -348,7 +348,7 @@ def group_levels(
             labels = [
                 (code, bloc, mineral) for code, bloc, _ in groups for mineral in mineral_groups
             ]
-            inside = [np.isin(cells.countries, list(codes)) for _, _, codes in groups]
+            inside = [_rows_of(codes, cells.countries) for _, _, codes in groups]
             levels = compare.levels(list(mineral_groups.values()), inside)
             about = (membership, window.shock, window.name, measure, rule.unit)
             yield _level_columns(about, labels, cells.seeds, levels)
@@ -589,7 +589,7 @@ class _Comparison:
         self.rule = rule
         self.quantity, self.expenditure = basket
         runs = [cells.memberships.index(name) for name in (NO_MEMBERSHIP, membership)]
-        top = [np.prod([cells.columns[c][run] for c in rule.numerator], axis=0) for run in runs]
+        top = [reduce(np.multiply, [cells.columns[c][run] for c in rule.numerator]) for run in runs]
         if rule.basket:
             self._price_basket(top)
         else:
@@ -609,9 +609,7 @@ class _Comparison:
             self.top.append(np.where(known, values, 0.0).sum(axis=1))
             self.bottom.append(np.where(known, below, 0.0).sum(axis=1))
 
-    def levels(
-        self, markets: Sequence[NDArray[np.bool_]], inside: Sequence[NDArray[np.bool_]]
-    ) -> Array:
+    def levels(self, markets: Sequence[NDArray[np.bool_]], inside: Sequence[list[int]]) -> Array:
         """[group, without or with, seed] for all groups of countries, of markets within each."""
         top = [_grouped(t, inside) for t in self.top]  # [seed, market, countries]
         bottom = [_grouped(b, inside) for b in self.bottom]
@@ -635,8 +633,16 @@ class _Comparison:
         return levels.transpose(3, 1, 0, 2).reshape(-1, 2, levels.shape[2])
 
 
-def _grouped(values: Array, inside: Sequence[NDArray[np.bool_]]) -> Array:
+def _rows_of(codes: Collection[str], countries: Sequence[str]) -> list[int]:
+    """The rows of some countries, in the order of all."""
+    some = set(codes)
+    return [row for row, country in enumerate(countries) if country in some]
+
+
+def _grouped(values: Array, inside: Sequence[list[int]]) -> Array:
     """[seed, market, group] sums over the countries of each group; values [.., .., country]."""
+    if all(len(some) == 1 for some in inside):
+        return values[:, :, [some[0] for some in inside]]
     return np.stack([values[:, :, some].sum(axis=2) for some in inside], axis=2)
 
 

@@ -125,11 +125,20 @@ class Panel:
         panel.circles = {name: common.circles[name] for name in panel.memberships}
         market = [panel.markets.index(place[:2]) for place in places]
         country = [panel.countries.index(place[2]) for place in places]
-        panel._columns = {name: np.full(panel.shape, np.nan) for name in columns}
+        # Where each market and country stands in a month; the last, unknown, where it has no row.
+        stands = np.full(panel.shape[-2:], len(places))
+        stands[market, country] = np.arange(len(places))
+        order = [
+            runs.index(run) if (run := (membership, shock)) in runs else len(runs)
+            for membership in panel.memberships
+            for shock in panel.shocks
+        ]
+        panel._columns = {}
         for name, values in columns.items():
-            for (membership, shock), of_run in zip(runs, values, strict=True):
-                at = panel.memberships.index(membership), panel.shocks.index(shock)
-                panel._columns[name][*at, 0][:, market, country] = of_run
+            known = np.full((len(runs) + 1, len(months), len(places) + 1), np.nan, values.dtype)
+            known[:-1, :, :-1] = values
+            dense = known[order].take(stands.ravel(), axis=2)
+            panel._columns[name] = dense.reshape(panel.shape).astype(float)
         return panel
 
     @classmethod

@@ -192,17 +192,19 @@ class _Yearly:
     @classmethod
     def of(cls, table: pd.DataFrame, labels: list[str], figures: list[str]) -> _Yearly:
         """Lay out a table whose rows are told apart by run, year and labels."""
-        runs = table.groupby(["membership", "shock"], observed=True, sort=False)
-        groups = table.groupby(labels, observed=True)
-        first = np.unique(groups.ngroup(), return_index=True)[1]
+        run, of_run = _numbered(table, ["membership", "shock"])
+        came = np.argsort(of_run)  # runs stand as they come
+        run = np.argsort(came)[run]
+        place, first = _numbered(table, labels)
         seed, seeds = pd.factorize(table["seed"], sort=True)
         year, years = pd.factorize(table["year"], sort=True)
-        cell = runs.ngroup(), seed, year, groups.ngroup()
-        shape = runs.ngroups, len(seeds), len(years), len(first)
+        cell = run, seed, year, place
+        shape = len(of_run), len(seeds), len(years), len(first)
         values, known = np.zeros((*shape, len(figures))), np.zeros(shape, dtype=bool)
         values[cell] = np.nan_to_num(table[figures].to_numpy(float))
         known[cell] = True
-        names = [(str(membership), str(shock)) for membership, shock in runs.groups]
+        runs = table[["membership", "shock"]].iloc[of_run[came]].to_numpy()
+        names = [(str(membership), str(shock)) for membership, shock in runs]
         places = table.iloc[first][labels].reset_index(drop=True)
         return cls(names, np.asarray(seeds), np.asarray(years), places, values, known)
 
@@ -263,6 +265,15 @@ class _Yearly:
     def _part(self, pair: Comparison) -> tuple[list[int], np.ndarray]:
         at = [self.runs.index(run) for run in (pair.run, pair.base)]
         return at, (self.years >= pair.first) & (self.years <= pair.last)
+
+
+def _numbered(table: pd.DataFrame, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """[row] which of the distinct labels a row has, in sorted order; and the first row of each."""
+    columns = [table[label].astype("category") for label in labels]
+    sizes = [len(column.cat.categories) for column in columns]
+    codes = np.ravel_multi_index([column.cat.codes for column in columns], sizes)
+    _, first, number = np.unique(codes, return_index=True, return_inverse=True)
+    return number, first
 
 
 def _pairs(yearly: _Yearly, windows: Sequence[Window]) -> list[Comparison]:
