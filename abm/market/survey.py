@@ -103,9 +103,9 @@ def look_over(
     """
     held = True
     for n in range(len(figures)):
-        values, low, high = figures[n], least[n], most[n]
-        for k in range(values.size * part // parts, values.size * (part + 1) // parts):
-            held &= (values[k] >= low) & (values[k] <= high)
+        values = figures[n]
+        first, last = values.size * part // parts, values.size * (part + 1) // parts
+        held &= within(values[first:last], least[n], most[n])
     if not held or not ordered(figures[LOW_ASK], figures[HIGH_ASK], part, parts):
         return MALFORMED
     if not ordered(figures[BID_LOW], figures[BID_HIGH], part, parts):
@@ -125,12 +125,27 @@ def look_over(
     return found
 
 
+# Loops over a slice from its beginning: of an index that might count from the end no several are
+# looked at at a time.
+
+
+@compiled
+def within(figures: np.ndarray, low: float, high: float) -> bool:
+    """Whether all figures are between two bounds, which no number that is not one is."""
+    held = True
+    for n in range(figures.size):
+        held &= (figures[n] >= low) & (figures[n] <= high)
+    return held
+
+
 @compiled
 def ordered(low: np.ndarray, high: np.ndarray, part: int, parts: int) -> bool:
     """Whether no flat figure of the second is below that of the first, in one of so many parts."""
+    first, last = low.size * part // parts, low.size * (part + 1) // parts
+    lower, higher = low[first:last], high[first:last]
     held = True
-    for n in range(low.size * part // parts, low.size * (part + 1) // parts):
-        held &= high[n] >= low[n]
+    for n in range(lower.size):
+        held &= higher[n] >= lower[n]
     return held
 
 
