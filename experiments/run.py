@@ -317,7 +317,7 @@ def setting_sentence(error: Exception) -> str:
             f"{match[1]} gives several values; put -m first to run each in turn, "
             "or write a list as [a,b]"
         )
-    if match := re.search(r"Could not find '(experiment|[^']+?)/([^']+)'", text):
+    if match := re.search(r"Could not (?:find|load) '(experiment|[^']+)/([^']+)'", text):
         return _unknown_option(match[1], match[2])
     circle = re.fullmatch(r"membership\.circles\.([\w-]+)", key)
     if circle or "not a subclass of Circle" in reason:
@@ -373,8 +373,9 @@ def _unknown(key: str) -> str:
 
 
 def _unknown_option(group: str, option: str) -> str:
-    folder = SETTINGS / group
-    found = folder.glob("**/*.yaml" if group == "experiment" else "*.yaml")
+    folder, pattern = SETTINGS / group, "**/*.yaml" if group == "experiment" else "*.yaml"
+    # Launchers come with Hydra and its plugins: those of a folder of ours are not all there are.
+    found = [] if group.startswith("hydra/") else folder.glob(pattern)
     options = sorted(str(path.relative_to(folder).with_suffix("")) for path in found)
     choose = f"choose from {', '.join(options)}" if options else "see --help"
     return f"{group}={option} is not an option; {choose}"

@@ -252,18 +252,21 @@ def begin(config: Config, runs: int, workers: Workers) -> None:
     if runs < MANY:
         return
     year = workers.submit(seconds_of_a_year, config).result()
-    minutes = year * config.horizon.years * runs / max(workers.count, 1) / 60.0
-    print(
-        f"{runs:,} worlds of {_counted(config.horizon.years, 'year')}: about "
-        f"{_counted(max(round(minutes), 1), 'minute')} on {_counted(workers.count, 'process')}, "
-        "if nothing was done before.",
-        flush=True,
+    print(f"{what_it_costs(runs, config.horizon.years, year, workers.count)}.", flush=True)
+
+
+def what_it_costs(runs: int, years: int, seconds: float, processes: int) -> str:
+    """How long a study takes; `seconds` are those that one year of one world takes."""
+    minutes = max(round(seconds * years * runs / processes / 60.0), 1)
+    return (
+        f"{runs:,} worlds of {_counted(years, 'year', 'years')}: about "
+        f"{_counted(minutes, 'minute', 'minutes')} on "
+        f"{_counted(processes, 'process', 'processes')}, if nothing was done before"
     )
 
 
-def _counted(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def seconds_of_a_year(config: Config) -> float:

@@ -185,6 +185,11 @@ WRONG = {
     "misspelt as a flag": (["--seeds=3"], ["--seeds=3", "name=value"]),
     "no value": (["seeds"], ["seeds", "name=value"]),
     "unknown option": (["shock=bann"], ["shock=bann", "export_ban", "none"]),
+    "unknown option in a list": (["shocks=[licence,licens]"], ["shocks=licens is not", "licence"]),
+    "unknown option of a group in a group": (
+        ["instruments/stockpiles=sixty"],
+        ["instruments/stockpiles=sixty is not", "sixty_days"],
+    ),
     "unknown group": (["shok=export_ban"], ["shok", "shock"]),
     "circle not run": (["membership.circles.quad.add=[AUS]"], ["quad", "membership=quad"]),
     "unknown mineral": (["world.minerals=[galium]"], ["world.minerals", "galium", "gallium"]),

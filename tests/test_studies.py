@@ -24,7 +24,7 @@ from experiments.studies.instruments import (
 )
 from experiments.studies.mechanisms import ablation, headline_effects
 from experiments.studies.registry import STUDIES
-from experiments.study import Cell, run_cell, run_study, with_settings
+from experiments.study import Cell, run_cell, run_study, what_it_costs, with_settings
 
 TINY = [
     "world.minerals=[gallium]",
@@ -235,6 +235,20 @@ def test_every_switch_names_a_setting() -> None:
 
 
 # The engine -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("runs", "years", "processes", "said"),
+    [
+        (240, 1, 1, "240 worlds of 1 year: about 1 minute on 1 process, if"),
+        (13_000, 5, 2, "13,000 worlds of 5 years: about 54 minutes on 2 processes, if"),
+        (200, 1, 8, "200 worlds of 1 year: about 1 minute on 8 processes, if"),
+    ],
+)
+def test_what_a_study_costs_is_said_in_words(
+    runs: int, years: int, processes: int, said: str
+) -> None:
+    assert what_it_costs(runs, years, 0.1, processes).startswith(said)
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:
