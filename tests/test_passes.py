@@ -101,6 +101,9 @@ def test_familiarity_and_size_move_towards_what_was_bought_and_stands(
     before, stickiness = draw.uniform(0.25, 4.0, arcs), draw.uniform(0.1, 1.0, MARKETS)
     size, opening, grown, known = draw.uniform(1.0, 2.0, (4, MARKETS, PLACES))
     opening[:, 0] = 0.0
+    for nothing in (size, known, flow, notional):  # of an origin that has never offered any
+        nothing[0, 2] = 0.0
+    before[0, 2] = 1.0
     bought = flow.sum(axis=1)
     after, knows, share = before.copy(), known.copy(), np.zeros((2, MARKETS, PLACES))
     learn_suppliers(

@@ -28,8 +28,9 @@ def learn_suppliers(
     Familiarity [M, I, J] moves towards the share bought over the notional share, to the power
     `stickiness` [M], within bounds; towards one where nothing is bought [M, J] or on offer. The
     `known_size` [M, I] moves towards capacity [M, I] over that of the opening as it has `grown`
-    [M, I], or over that of the whole market for an origin that had none. Written anew is the share
-    of `dominant` origins [P] in what is bought [P, M, J].
+    [M, I], or over that of the whole market for an origin that had none. One that is not known yet
+    has no notional share and no familiarity to move. Written anew is the share of `dominant`
+    origins [P] in what is bought [P, M, J].
     """
     markets, origins, destinations = flow.shape
     part, target = np.empty(destinations), np.empty(destinations)
@@ -40,14 +41,17 @@ def learn_suppliers(
         part[:] = 0.0
         for i in range(origins):
             whole += opening_size[m, i] * grown[m, i]
-            usual = notional[m, i]
-            for j in range(destinations):
-                part[j] += usual[j]
+            if known_size[m, i] > 0.0:
+                expected = notional[m, i]
+                for j in range(destinations):
+                    part[j] += expected[j]
         for j in range(destinations):
             part[j] = part[j] / total[j] if total[j] > 0.0 else 0.0
         for i in range(origins):
             usual = opening_size[m, i] * grown[m, i]
             relative = size[m, i] / (usual if usual > 0.0 else whole)
+            if relative == 0.0 and known_size[m, i] == 0.0:
+                continue  # it has never had anything to offer
             known_size[m, i] += pace * (relative - known_size[m, i])
             shipped, expected, known = flow[m, i], notional[m, i], familiarity[m, i]
             offers, trades = False, 0
