@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Who gains and who loses, in the order of the first axis of `month_surplus`.
 PARTIES = ("consumers", "producers", "rents", "treasury")
-# What is known of each sector, in the order of the first axis of `sector_figures`.
+# What is known of each sector, in the order of the first axis of what `users_gain` adds to.
 SECTOR_FIGURES = ("need_t", "use_t", "uncovered_t", "outlay_usd", "surplus_usd")
 
 
