@@ -291,6 +291,22 @@ def test_nan_is_refused_by_name(name: str) -> None:
         clear(replace(problem, **{name: values}))
 
 
+@pytest.mark.parametrize("place", range(5))
+def test_threads_leave_no_figure_unseen(place: int) -> None:
+    """Each looks over a part of the figures, and the parts are the whole."""
+    five = stacked([market(np.random.default_rng(seed)) for seed in range(5)])
+    dispersion = five.dispersion.copy()
+    dispersion[place] = np.nan
+    firm = five.firm_offset[place, 0]
+    for threads in (1, 2, 3):
+        with pytest.raises(ValueError, match=rf"Problem\.dispersion\[{place}\]"):
+            clear(replace(five, dispersion=dispersion), threads=threads)
+        low_ask = five.low_ask.copy()
+        low_ask[firm] = five.high_ask[firm] + 1.0
+        with pytest.raises(ValueError, match=rf"Problem\.high_ask\[{firm}\]"):
+            clear(replace(five, low_ask=low_ask), threads=threads)
+
+
 @pytest.mark.parametrize("name", ["capacity", "need", "elasticity", "bid_quantity", "limit"])
 def test_negative_amounts_are_refused_by_name(name: str) -> None:
     problem = with_limits(
