@@ -15,6 +15,7 @@ from experiments.measures.effects import (
     dependence,
     effects_table,
     estimate,
+    estimates,
     exporter_home_gap,
     opening_basket,
     opening_of,
@@ -256,6 +257,29 @@ def test_basket_ignores_what_the_shock_does_later(monthly: pd.DataFrame) -> None
         strict=True,
     ):
         np.testing.assert_array_equal(before, after)
+
+
+def test_many_groups_are_summarised_together_as_each_would_be_alone() -> None:
+    """Groups of other sizes, mixed, with gaps and one with nothing known; SciPy says the rest."""
+    draw = np.random.default_rng(5)
+    of_group = draw.permutation(np.repeat(np.arange(6), [1, 4, 9, 9, 5, 3]))
+    values = draw.normal(size=of_group.size)
+    values[draw.random(values.size) < 0.2] = np.nan
+    values[of_group == 5] = np.nan
+    relative = np.array([False, True, False, True, False, False])
+    numbers, count = estimates(values, of_group, relative)
+    for group in range(6):
+        known = values[of_group == group]
+        known = known[np.isfinite(known)]
+        assert count[group] == known.size
+        if not known.size:
+            assert np.isnan(numbers[group]).all()
+            continue
+        expected = [known.mean(), np.nan, np.nan, *np.quantile(known, [0.5, 0.1, 0.9])]
+        if known.size > 1:
+            expected[1:3] = stats.t.interval(0.95, known.size - 1, known.mean(), stats.sem(known))
+        shown = 100.0 * np.expm1(expected) if relative[group] else expected
+        np.testing.assert_allclose(numbers[group], shown, rtol=1e-12)
 
 
 def test_seeds_measured_one_by_one_add_up_to_all_of_them(monthly: pd.DataFrame) -> None:

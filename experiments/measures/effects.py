@@ -273,19 +273,51 @@ def estimate(values: Array, unit: str, relative: bool = False) -> Estimate:
     With `relative` the values are log ratios: mean, interval and quantiles are taken in logs and
     shown as percent, 100 (exp x - 1).
     """
-    values = values[np.isfinite(values)]
-    n = int(values.size)
-    if n == 0:
-        return estimate_of([np.nan] * 6, 0, unit)
-    mean = float(values.mean())
-    half = np.nan
-    if n > 1:
-        half = float(student_quantile(n - 1) * values.std(ddof=1) / np.sqrt(n))
-    p10, median, p90 = np.quantile(values, [0.1, 0.5, 0.9])
-    numbers = np.array([mean, mean - half, mean + half, median, p10, p90])
-    if relative:
-        numbers = 100.0 * np.expm1(numbers)
-    return estimate_of(numbers.tolist(), n, unit)
+    one = np.zeros(values.size, dtype=np.intp)
+    numbers, n = estimates(values, one, np.array([relative]))
+    return estimate_of(numbers[0].tolist(), int(n[0]), unit)
+
+
+def estimates(
+    values: Array, of_group: NDArray[np.intp], relative: NDArray[np.bool_]
+) -> tuple[Array, NDArray[np.intp]]:
+    """Summaries of many groups of values at once, each as `estimate` says.
+
+    Parameters
+    ----------
+    values, of_group
+        [row] differences, one a seed, and the group of each.
+    relative
+        [group] whether the values are log ratios, shown as percent.
+
+    Returns
+    -------
+    tuple[Array, NDArray[np.intp]]
+        [group, number] mean, low, high, median, p10 and p90, NaN where no seed is known; and
+        [group] how many seeds are.
+    """
+    numbers, known = np.full((relative.size, 6), np.nan), np.flatnonzero(np.isfinite(values))
+    count = np.bincount(of_group[known], minlength=relative.size)
+    for groups, rows in alike(of_group[known], count):
+        found = values[known[rows]]
+        n = rows.shape[1]
+        mean, half = found.mean(axis=1), np.full(groups.size, np.nan)
+        if n > 1:
+            half = student_quantile(n - 1) * found.std(axis=1, ddof=1) / np.sqrt(n)
+        p10, median, p90 = np.quantile(found, [0.1, 0.5, 0.9], axis=1)
+        numbers[groups] = np.stack([mean, mean - half, mean + half, median, p10, p90], axis=1)
+    numbers[relative] = 100.0 * np.expm1(numbers[relative])
+    return numbers, count
+
+
+def alike(
+    of_group: NDArray[np.intp], count: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Groups with as many rows as each other, and [group, row] their rows in their order."""
+    order, begin = np.argsort(of_group, kind="stable"), np.cumsum(count) - count
+    for n in np.unique(count[count > 0]):
+        groups = np.flatnonzero(count == n)
+        yield groups, order[begin[groups, None] + np.arange(n)]
 
 
 def estimate_of(numbers: Sequence[float], n: int, unit: str) -> Estimate:
@@ -383,20 +415,26 @@ def effects_of(levels: pd.DataFrame) -> pd.DataFrame:
 
     A group in which no seed has both levels is left out.
     """
-    records: list[dict[str, object]] = []
     if levels.empty:
         return pd.DataFrame(columns=EFFECT_COLUMNS)
-    for key, rows in levels.groupby(EFFECT_KEYS, sort=False, observed=True):
-        labels = dict(zip(EFFECT_KEYS, key, strict=True))
-        without, with_ = (rows[name].to_numpy(float) for name in ("level_without", "level_with"))
-        summary = _paired(without, with_, _measure(str(labels["measure"])))
-        if summary.n:
-            records.append(
-                labels
-                | {k: v for k, v in vars(summary).items() if k != "unit"}
-                | {"level_without": np.nanmean(without), "level_with": np.nanmean(with_)}
-            )
-    return pd.DataFrame.from_records(records, columns=EFFECT_COLUMNS)
+    grouped = levels.groupby(EFFECT_KEYS, sort=False, observed=True)
+    of_group = grouped.ngroup().to_numpy()
+    table = grouped.head(1)[EFFECT_KEYS].astype(str).reset_index(drop=True)
+    relative = np.array([_measure(name).relative for name in table["measure"]])
+    without, with_ = (levels[name].to_numpy(float) for name in ("level_without", "level_with"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(relative[of_group], np.log(with_ / without), with_ - without)
+    numbers, count = estimates(values, of_group, relative)
+    for place, name in enumerate(("mean", "low", "high", "median", "p10", "p90")):
+        table[name] = numbers[:, place]
+    table["n"] = count
+    measured = count > 0
+    for name, level in (("level_without", without), ("level_with", with_)):
+        table[name] = np.nan
+        for groups, rows in alike(of_group, np.bincount(of_group)):
+            some = measured[groups]
+            table.loc[groups[some], name] = np.nanmean(level[rows[some]], axis=1)
+    return table[measured].reset_index(drop=True)[EFFECT_COLUMNS]
 
 
 def paired_effects(
@@ -650,12 +688,6 @@ def _over(top: Array, bottom: Array, markets: NDArray[np.bool_]) -> Array:
     """[seed, group] ratio of the sums over some markets."""
     ratio: Array = top[:, markets].sum(axis=1) / bottom[:, markets].sum(axis=1)
     return ratio
-
-
-def _paired(without: Array, with_: Array, rule: Measure) -> Estimate:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.log(with_ / without) if rule.relative else with_ - without
-    return estimate(values, rule.unit, relative=rule.relative)
 
 
 def _country_groups(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from abm.welfare import PARTIES
-from experiments.measures.effects import NO_MEMBERSHIP, NO_SHOCK, Window, estimate
+from experiments.measures.effects import NO_MEMBERSHIP, NO_SHOCK, Window, estimates
 
 TOTAL = "total"
 MEMBERSHIP, SHOCK = "membership", "shock"  # what differs between the two runs of a pair
@@ -165,17 +165,18 @@ def industry_changes(
 def summary_of(changes: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Mean, interval and quantiles over seeds of a table of changes; what is nowhere known goes."""
     labels = [name for name in columns if name not in SUMMARY]
-    records = []
     if changes.empty:
         return pd.DataFrame(columns=columns)
-    for key, rows in changes.groupby(labels, sort=False, observed=True):
-        values = rows["change"].to_numpy(float)
-        if np.isnan(values).all():
-            continue
-        summary = estimate(values, "")
-        named = dict(zip(labels, key, strict=True))
-        records.append(named | {name: getattr(summary, name) for name in SUMMARY})
-    return pd.DataFrame.from_records(records, columns=columns)
+    grouped = changes.groupby(labels, sort=False, observed=True)
+    of_group = grouped.ngroup().to_numpy()
+    table = grouped.head(1)[labels].astype(str).reset_index(drop=True)
+    values = changes["change"].to_numpy(float)
+    numbers, count = estimates(values, of_group, np.zeros(len(table), dtype=bool))
+    for place, name in enumerate(("mean", "low", "high", "median", "p10", "p90")):
+        table[name] = numbers[:, place]
+    table["n"] = count
+    known = np.isin(np.arange(len(table)), of_group[~np.isnan(values)])
+    return table[known].reset_index(drop=True)[list(columns)]
 
 
 @dataclass(frozen=True)
