@@ -22,6 +22,7 @@ from experiments.measures.effects import (
     Window,
     calm_window,
     cells_in,
+    crisis_length,
     crisis_window,
     effects_of,
     estimate,
@@ -165,12 +166,15 @@ def headline_of(
     highest = _peaks_of(peaks)
     changes = home["change"].to_numpy(float) if len(home) else np.zeros(0)
     change = estimate(changes, "%", relative=True)
+    months = about.crisis_months
+    if about.shock is not None:
+        months = crisis_length(about.shock_start, outline.months[-1], months)
     return Headline(
         shock=about.shock,
         shock_start=about.shock_start,
         shock_minerals=about.shock_minerals,
         exporter=about.exporter,
-        crisis_months=about.crisis_months,
+        crisis_months=months,
         seeds=seeds,
         home_price_shock=change if change.n else None,
         findings=tuple(

@@ -25,7 +25,14 @@ from experiments.engine.workers import Workers
 from experiments.figures import Scene, load_drawing, membership_figures, save
 from experiments.figures.flows import read_flows
 from experiments.finding import Subject, headline_of
-from experiments.measures.effects import calm_window, crisis_window, effects_of, month_after
+from experiments.measures.effects import (
+    CRISIS_MONTHS,
+    calm_window,
+    crisis_length,
+    crisis_window,
+    effects_of,
+    month_after,
+)
 from experiments.measures.panel import Common, Outline
 from experiments.measures.replications import Asked
 from experiments.measures.welfare import INDUSTRY_COLUMNS, WELFARE_COLUMNS, summary_of
@@ -104,14 +111,18 @@ def write_welfare(folder: Path, world: World, tables: Tables) -> pd.DataFrame:
 
 def outline_of(config: Config, world: World, cases: list[Scenario], common: Common) -> Outline:
     """Which runs there are, and who is in which circle."""
-    start = config.horizon.start
     return Outline(
         memberships=sorted({case.membership for case in cases}),
         shocks=sorted({case.shock for case in cases}),
-        months=[start, month_after(start, config.horizon.years * MONTHS - 1)],
+        months=[config.horizon.start, last_month(config)],
         countries=list(world.countries),
         circles=common.circles,
     )
+
+
+def last_month(config: Config) -> str:
+    """Of the horizon, YYYY-MM."""
+    return month_after(config.horizon.start, config.horizon.years * MONTHS - 1)
 
 
 def asked_of(config: Config, tables: Tables, scene: Scene, outline: Outline) -> Asked:
@@ -160,6 +171,7 @@ def scene_of(config: Config, world: World, cases: list[Scenario]) -> Scene:
         roles=dict(zip(world.countries, world.roles, strict=True)),
         events=events,
         names=dict(zip(world.countries, world.country_names, strict=True)),
+        crisis_months=crisis_length(shock.start, last_month(config)) if shocked else CRISIS_MONTHS,
     )
 
 

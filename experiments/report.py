@@ -111,7 +111,8 @@ def finding(headline: Headline, scene: Scene) -> list[str]:
             )
             for i, f in enumerate(headline.findings)
         ]
-        start = f"In the first {headline.crisis_months} months of the shock"
+        months = headline.crisis_months
+        start = f"In the first {f'{months} months' if months > 1 else 'month'} of the shock"
         sentences.append(f"{start}, {_join(clauses, '; ')}.")
     return _named_once(sentences)
 

@@ -29,6 +29,7 @@ from experiments.measures.effects import (
     dependence_by_seed,
     effects_table,
     estimate,
+    month_after,
     price_series,
 )
 from experiments.measures.panel import Panel
@@ -259,6 +260,17 @@ def test_finding_is_two_sentences_with_the_numbers(found: Headline) -> None:
         for circle in found.findings:
             assert f"by {number(abs(getattr(circle, name).mean))} %" in sentence
     assert "".join(sentences).count("95 % interval") == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "said"), [(30, "first 24 months"), (7, "first 7 months"), (1, "first month")]
+)
+def test_a_run_that_ends_early_tells_of_the_months_it_holds(
+    monthly: pd.DataFrame, held: int, said: str
+) -> None:
+    short = monthly[monthly["month"].astype(str) <= month_after(START, held - 1)]
+    sentences = finding(headline(short, START, SHOCKED, "CHN", roles=COUNTRIES), SCENE)
+    assert sentences[1].startswith(f"In the {said} of the shock, ")
 
 
 def test_finding_without_membership_says_so(found: Headline) -> None:

@@ -221,6 +221,12 @@ def month_after(month: str, months: int) -> str:
     return str(pd.Period(month, freq="M") + months)
 
 
+def crisis_length(start: str, last: str, months: int = CRISIS_MONTHS) -> int:
+    """Months of the crisis that a run holds which ends with the month `last` (YYYY-MM)."""
+    left = pd.Period(last, freq="M").ordinal - pd.Period(start, freq="M").ordinal + 1
+    return int(min(months, max(left, 0)))
+
+
 # ---------------------------------------------------------------- yearly averages
 
 
