@@ -5,6 +5,7 @@ import pickle
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from experiments.figures import (
     save,
 )
 from experiments.figures import again as drawing
+from experiments.figures.look import DOUBLE, mark_events
 from experiments.finding import Headline, headline
 from experiments.measures.effects import (
     Estimate,
@@ -159,6 +161,24 @@ def test_events_inside_the_horizon_are_marked(drawn: dict[str, Drawn]) -> None:
     scene = replace(SCENE, events={**SCENE.events, "lifted": "2045-01"})
     axes = home_gap(table, scene).axes[0]
     assert [t.get_text() for t in axes.texts] == ["announced", "ban starts"]
+
+
+@pytest.mark.parametrize(
+    "months", [("2026-10", "2027-01", "2030-01"), ("2027-01", "2027-02", "2039-01")]
+)
+@pytest.mark.parametrize("last", ["2032-01", "2040-01"])
+def test_names_of_events_do_not_overlap(months: tuple[str, ...], last: str) -> None:
+    """On a panel of a third of a page, for a horizon of seven years and of fifteen."""
+    figure = Figure(figsize=(DOUBLE / 3, 2.0))
+    axes = figure.subplots()
+    axes.plot(np.array(["2025-01", last], dtype="datetime64[D]"), [1.0, 1.0])
+    events = dict(zip(("announced", "ban starts", "lifted"), months, strict=True))
+    mark_events(axes, events, named=True)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == sum(month <= last for month in months)
+    for one, other in combinations(boxes, 2):
+        assert not one.overlaps(other)
 
 
 def test_memberships_differ_without_colour(drawn: dict[str, Drawn]) -> None:

@@ -187,7 +187,13 @@ def bloc_flows(table: pd.DataFrame, scene: Scene) -> Figure:
             axes.set_title(name, fontsize=SMALL)
         home = scene.names.get(scene.exporter, scene.exporter)
         handles = [Patch(color=BLOC_COLOURS[b], lw=0, label=bloc_label(b, home)) for b in blocs]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=len(handles),
+            title="Million US$ a year at prices of the first year",
+            title_fontsize=SMALL,
+        )
     return figure
 
 

@@ -20,7 +20,7 @@ from experiments.measures.effects import NO_MEMBERSHIP
 
 SINGLE, DOUBLE = 89 / 25.4, 183 / 25.4  # inches: a journal's columns
 SMALL, NORMAL = 7.0, 8.0
-NEAR = np.timedelta64(500, "D")
+NEAR = 0.36  # of the time shown: an event that follows sooner leaves no room for a label
 
 BLACK, BLUE, VERMILION, GREEN = "#222222", "#0072B2", "#D55E00", "#009E73"
 PURPLE, ORANGE, SKY, GREY = "#CC79A7", "#E69F00", "#56B4E9", "#777777"
@@ -89,20 +89,25 @@ def mark_events(axes: Axes, events: Mapping[str, str], named: bool) -> None:
     dated = sorted(events.items(), key=lambda item: item[1])
     dated = [(label, month) for label, month in dated if np.datetime64(month) <= end]
     at = dates(pd.Series([month for _, month in dated], dtype=str))
+    near = np.diff(at) < NEAR * (
+        end - np.datetime64(num2date(axes.dataLim.x0).replace(tzinfo=None))
+    )
     for number, (label, _) in enumerate(dated):
         axes.axvline(at[number], color=GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
         if not named:
             continue
-        # leave the room to the right of the line to an event that follows soon
-        crowded = number + 1 < len(at) and at[number + 1] - at[number] < NEAR
+        # Leave the room to the right of the line to an event that follows soon; between two that
+        # are near there is room only below.
+        crowded, between = near[number : number + 1].any(), near[max(number - 1, 0) : number].any()
+        beside, below = crowded and not between, crowded and between
         axes.annotate(
             label,
             (at[number], 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(-1.5 if crowded else 1.5, 1.5),
+            xytext=(-1.5 if beside else 1.5, -1.5 if below else 1.5),
             textcoords="offset points",
-            ha="right" if crowded else "left",
-            va="bottom",
+            ha="right" if beside else "left",
+            va="top" if below else "bottom",
             fontsize=SMALL,
             color="#555555",
         )
