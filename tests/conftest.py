@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from tiny_world import write_tiny_tables
 
 from abm.agents.buyer import Orders
@@ -32,8 +34,14 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("chokepoint")
 
-# Files that take longest. Of two processes the second compiles what the first needs only later.
-FIRST = ("run", "facts", "history", "calibrate", "studies", "hindcast", "figures", "docs", "phase")
+# Files that take longest. With nothing compiled, the second of two processes compiles for both:
+# until it has, the first tests what runs no month.
+COMPILING, MEANWHILE = "facts", ("docs", "indices", "figures")
+LONGEST = (
+    *("run", "studies", "calibrate", "history", "hindcast", "market", "launchers", "new_mineral"),
+    *("accession_study", "benchmarks", "model", "phase", "pathways", "resilience", "projects"),
+)
+FIRST = (MEANWHILE[0], COMPILING, *MEANWHILE[1:], *LONGEST)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +59,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     config.option.loadscopereorder = False
     return LoadFileScheduling(config, log)
+
+
+def sketch(patch: pytest.MonkeyPatch) -> None:
+    """Figures are written coarsely, their fonts as outlines: a third of the time."""
+    whole = Figure.savefig
+
+    def coarsely(figure: Figure, *arguments: Any, **options: Any) -> None:
+        with rc_context({"pdf.fonttype": 3}):  # 42 cuts fonts down, which takes longest
+            whole(figure, *arguments, **options | {"dpi": 50})
+
+    patch.setattr(Figure, "savefig", coarsely)
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are sketched, where a test is not about how they look."""
+    sketch(monkeypatch)
 
 
 SIX = ("USA", "EU27", "GBR", "JPN", "AUS", "NZL")

@@ -281,6 +281,7 @@ def blank_outcomes(game: Game, labels: dict[int, list[str]], noise: float = 0.0)
 # The study in small -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_study_runs_in_a_small_world(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], real_tables: Tables
 ) -> None:

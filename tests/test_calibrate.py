@@ -286,6 +286,7 @@ def test_named_draws_leave_the_shared_generator_as_it_was() -> None:
 # --- What is written ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("sketched")
 def test_results_are_the_same_bytes_and_the_model_can_read_the_posterior(
     found: Calibration, tmp_path: Path
 ) -> None:

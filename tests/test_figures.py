@@ -222,6 +222,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path, drawn: dict[str, Draw
     assert b"CreationDate" not in pair[0]["gap.pdf"]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_redraw_from_a_results_folder(
     tmp_path: Path,
     drawn: dict[str, Drawn],

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import sketch
 
 from abm.config import Config, ConfigError, Question, check
 from abm.facts import imposed_facts
@@ -195,6 +196,7 @@ def played(invented: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hindcast") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("experiments.study.save", sent)
+        sketch(patch)
         run_study(invented, folder, hindcast_study)
     return folder
 
@@ -211,6 +213,7 @@ def test_a_hindcast_reports_every_figure_under_three_forecasts(played: Path) -> 
     assert "hindcast_paths" in {path.stem for path in (played / "figures").iterdir()}
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_page_states_scores_and_every_miss(
     played: Path, invented: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

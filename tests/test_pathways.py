@@ -225,6 +225,7 @@ def test_a_milestone_that_cannot_be_used_names_row_and_cure(tmp_path: Path, worl
 # The study --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_study_runs_small_and_its_figures_are_drawn_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -260,6 +260,7 @@ TINY = [
 ]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_from_settings_to_a_report_and_figures_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -336,7 +336,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workers, "submit", packed)
 
 
-@pytest.mark.usefixtures("few_rows", "sent")
+@pytest.mark.usefixtures("few_rows", "sent", "sketched")
 @pytest.mark.parametrize("question", ["instruments", "standoff", "mechanisms", "sensitivity"])
 def test_every_study_runs_in_a_tiny_world(
     question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
