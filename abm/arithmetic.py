@@ -6,14 +6,14 @@ Numba's cache does not notice that what calls them is older than a change here: 
 import numpy as np
 from numba import njit
 
-import abm.compilation  # noqa: F401  quicker typing
+from abm.compilation import PartCompiler
 
 # Products may be added unrounded.
 fused = njit(
-    cache=True,
     error_model="numpy",
     fastmath={"contract"},
     no_cpython_wrapper=True,
+    pipeline_class=PartCompiler,
     no_cfunc_wrapper=True,
     _nrt=False,
 )

@@ -1,12 +1,16 @@
-"""How Numba is told at once what it would find out slowly.
+"""How Numba is told at once what it would find out slowly, and what it need not compile.
 
-Nothing here changes machine code: imported wherever something is compiled, it only saves time.
+Nothing here changes what compiled code does: imported wherever something is compiled, it only saves
+time.
 """
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 from numba import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.typing.arraydecl import get_array_index_type
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
@@ -61,3 +65,42 @@ for way in ARITHMETIC:
     infer_global(way)(Arithmetic)
 for way in COMPARISONS:
     infer_global(way)(Comparison)
+
+
+class Part(JITCodeLibrary):
+    """What other functions are compiled from: linked into them, never made machine code by itself.
+
+    Numba would else optimise and assemble every function for its own sake, and do it again, with
+    all that it calls, in each of its callers.
+    """
+
+    def finalize(self) -> None:
+        linked = set()
+        for library in self._linking_libraries:
+            if library not in linked:
+                linked.add(library)
+                self._reload_init.update(library._reload_init)
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._final_module.verify()
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> "Part":
+        """Itself: Numba asks a library's code generator to set the environment of a function."""
+        return self
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Nothing to set: there is no machine code."""
+
+
+class PartCompiler(Compiler):
+    """Compiles functions that only compiled functions call."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        self.state.library = Part(self.state.targetctx.codegen(), func.__qualname__)
+        return super().compile_extra(func)

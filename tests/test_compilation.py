@@ -1,12 +1,13 @@
-"""What Numba is told at once is what it would have found out."""
+"""What Numba is told at once is what it would have found out, and parts do what they say."""
 
 import operator
 
+import numpy as np
 import pytest
-from numba import types
+from numba import njit, types
 from numba.core.registry import cpu_target
 
-from abm.compilation import ARITHMETIC, COMPARISONS
+from abm.compilation import ARITHMETIC, COMPARISONS, PartCompiler
 
 NUMBERS = (types.int64, types.float64)
 TABLE = types.Array(types.float64, 2, "C")
@@ -45,3 +46,35 @@ def test_slices_and_mixed_numbers_are_left_to_numba():
         ours = [way for way in told.templates if getattr(way, "metadata", {}) == {"target": "cpu"}]
         assert ours
         assert not any(way(context).apply(arguments, {}) for way in ours)
+
+
+part = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler)
+SCALE = np.array([3.0, 5.0])
+
+
+@part
+def scaled(x, k):
+    return x * SCALE[k]
+
+
+@part
+def in_turn(values):
+    total = 0.0
+    for n in range(values.size):
+        total += scaled(values[n], n % 2)
+    return total
+
+
+@njit
+def twice(values):
+    return scaled(in_turn(values), 0) + in_turn(values)
+
+
+def test_parts_are_linked_into_what_calls_them_and_into_nothing_else():
+    values = np.array([1.0, 2.0, 4.0])
+    assert twice(values) == 4.0 * (3.0 * 1.0 + 5.0 * 2.0 + 3.0 * 4.0)
+    (whole,) = twice.overloads.values()
+    assert whole.library.get_pointer_to_function(whole.fndesc.llvm_func_name)
+    for function in (scaled, in_turn):
+        for found in function.overloads.values():
+            assert found.library.get_pointer_to_function(found.fndesc.llvm_func_name) == 0

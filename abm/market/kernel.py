@@ -29,19 +29,23 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, intrinsic, models, register_model
 from numba.np.arrayobj import make_array, populate_array
 
-import abm.compilation  # noqa: F401  quicker typing
 from abm.arithmetic import exponential, logarithm
+from abm.compilation import PartCompiler
 
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
-# Only the entries are called from Python; the rest go without a wrapper for it, which halves the
-# time of compilation. Nothing is allocated, so references to memory are not counted (_nrt).
+# Only the entries are called from Python; the rest are parts of them, without a wrapper or machine
+# code of their own, and in no cache. Nothing is allocated, so references to memory are not counted
+# (_nrt).
 entry = njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True, _nrt=False)
-bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-compiled = njit(cache=True, error_model="numpy", **bare)
+bare: dict[str, Any] = {
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False,
+    "pipeline_class": PartCompiler,
+}  # fmt: skip
+compiled = njit(error_model="numpy", **bare)
 # Products may be added unrounded, and sums over a row in any order: several terms at a time. The
 # loops run over slices, for an index that might count from the end is worked out term by term.
-fused = njit(cache=True, error_model="numpy", fastmath={"contract"}, **bare)
-rowwise = njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, **bare)
+fused = njit(error_model="numpy", fastmath={"contract"}, **bare)
+rowwise = njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, **bare)
 
 # Isoelastic demand runs on as its tangent below this fraction of the reference price, so that it
 # is finite and falling at every price, also at zero and below.
