@@ -4,19 +4,8 @@ Numba's cache does not notice that what calls them is older than a change here: 
 """
 
 import numpy as np
-from numba import njit
 
-from abm.compilation import PartCompiler
-
-# Products may be added unrounded.
-fused = njit(
-    error_model="numpy",
-    fastmath={"contract"},
-    no_cpython_wrapper=True,
-    pipeline_class=PartCompiler,
-    no_cfunc_wrapper=True,
-    _nrt=False,
-)
+from abm.compilation import fused
 
 
 @fused

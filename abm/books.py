@@ -149,7 +149,7 @@ class Books:
             self.by_buyer,
             self.by_seller,
         )
-        self.money_gap = self.money_gap if over <= self.money_gap else over
+        self.money_gap = float(np.maximum(self.money_gap, over))  # NaN stays
         self.price[rows] = clearing.landed_price
         self.origin_price[rows] = clearing.origin_price
         self.certificate = max(self.certificate, float(clearing.residual.max()))

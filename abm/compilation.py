@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from numba import types
+from numba import njit, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.typing.arraydecl import get_array_index_type
@@ -104,3 +104,13 @@ class PartCompiler(Compiler):
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         self.state.library = Part(self.state.targetctx.codegen(), func.__qualname__)
         return super().compile_extra(func)
+
+
+# Options of a function that only compiled functions call: a part of them, without a wrapper for
+# Python. It allocates nothing, so references to memory are not counted (_nrt).
+PART: dict[str, Any] = {
+    "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False,
+    "pipeline_class": PartCompiler,
+}  # fmt: skip
+# Products may be added unrounded.
+fused = njit(fastmath={"contract"}, **PART)

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from abm.model import MineralModel
 
 
-NO_RENTS = np.zeros(0)
-
-
 def trade(model: MineralModel, stage: StageRows) -> None:
     """Firms offer, the markets of one stage clear, and their goods set sail.
 
@@ -40,8 +37,7 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     problem = stage_problem(model, stage, supply)
     limits = model.border.limits[stage.refined]
     held_out = rents_held_out_for(model, stage, limits)
-    if held_out.size:
-        problem = at_least(problem, limits, held_out)
+    problem = at_least(problem, limits, held_out)
     try:
         clearing = clear(
             problem,
@@ -54,9 +50,8 @@ def trade(model: MineralModel, stage: StageRows) -> None:
     if held_out.size:
         clearing = replace(clearing, rent=clearing.rent + held_out)
     model.last_rent[stage.refined] = dict(zip(limits.trades, clearing.rent.tolist(), strict=True))
-    if model.measures.arcs.reweighed:
-        clearing = contained(clearing, problem, model.measures.arcs.unit[stage.markets])
-    book_trade(model, stage, supply, clearing)
+    unit = model.measures.arcs.unit[stage.markets]
+    book_trade(model, stage, supply, contained(clearing, problem, unit))
 
 
 def rents_held_out_for(model: MineralModel, stage: StageRows, limits: LimitArcs) -> np.ndarray:
@@ -67,8 +62,6 @@ def rents_held_out_for(model: MineralModel, stage: StageRows, limits: LimitArcs)
     of vanishing, and a quota may be used in part at a price gap. Treasuries and traders take what
     the market gives.
     """
-    if not limits.trades:
-        return NO_RENTS
     last = model.last_rent.get(stage.refined, {})
     rents = np.array([last.get(trade, 0.0) for trade in limits.trades])
     return model.behaviour.rights_reserve * rents * limits.of_exporters
@@ -97,8 +90,7 @@ def stage_problem(model: MineralModel, stage: StageRows, supply: Supply) -> Prob
         model.border.limits[stage.refined],
         model.measures.tonnes,
     )
-    arcs = model.measures.arcs
-    return by_weight(problem, arcs.unit[stage.markets]) if arcs.reweighed else problem
+    return by_weight(problem, model.measures.arcs.unit[stage.markets])
 
 
 def book_trade(model: MineralModel, stage: StageRows, supply: Supply, clearing: Clearing) -> None:

@@ -7,7 +7,7 @@ import pytest
 from numba import njit, types
 from numba.core.registry import cpu_target
 
-from abm.compilation import ARITHMETIC, COMPARISONS, PartCompiler
+from abm.compilation import ARITHMETIC, COMPARISONS, PART
 
 NUMBERS = (types.int64, types.float64)
 TABLE = types.Array(types.float64, 2, "C")
@@ -48,7 +48,7 @@ def test_slices_and_mixed_numbers_are_left_to_numba():
         assert not any(way(context).apply(arguments, {}) for way in ours)
 
 
-part = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=PartCompiler)
+part = njit(**PART)
 SCALE = np.array([3.0, 5.0])
 
 

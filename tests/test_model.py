@@ -34,6 +34,7 @@ from abm.config import (
     month_name,
 )
 from abm.model import MineralModel
+from abm.passes.trading import book_flows
 from abm.recorder import Record
 from abm.scenario import scenarios
 from abm.shocks import draw_events
@@ -362,6 +363,17 @@ def test_the_books_notice_a_tonne_from_nowhere(tiny_world: World) -> None:
 
     model.settle = settle_with_a_gift  # type: ignore[method-assign]
     with pytest.raises(BooksDoNotBalance, match=r"graphite in 2025-02: tonnes do not balance"):
+        model.step()
+
+
+def test_the_books_notice_an_outlay_that_is_no_number(
+    tiny_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the stage that clears after it adds up."""
+    gaps = iter([np.nan, 0.0])
+    monkeypatch.setattr("abm.books.book_flows", lambda *given: book_flows(*given) + next(gaps))
+    model = model_of(quiet_config(years=1), tiny_world)
+    with pytest.raises(BooksDoNotBalance, match="2025-01: payments do not balance, gap nan"):
         model.step()
 
 

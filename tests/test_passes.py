@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abm.agents.buyer import Orders
+from abm.passes.accounts import compare_prices, cost_of_stockpiles, mean_price, measure_money
 from abm.passes.learning import foresee_landed, learn_asked, learn_suppliers
 from abm.passes.ordering import bid_for_stockpiles, grow_need, price_substitutes
 from abm.passes.trading import (
@@ -405,6 +406,50 @@ def test_the_price_of_feed_on_hand_is_its_mean() -> None:
     np.testing.assert_allclose(price[1:], expected[1:], rtol=1e-12)
     np.testing.assert_array_equal(price[0], before[0])
     assert price[1, 1] == before[1, 1]
+
+
+def test_mean_prices_and_money_are_those_of_the_purchases() -> None:
+    draw = draws(7)
+    places = (MARKETS, PLACES)
+    spent, rebate, bought, price, choke = draw.uniform(1, 9, (5, *places))
+    bought[1] = spent[1] = rebate[1] = 0.0
+    mean = mean_price(spent, bought, price, choke)
+    with np.errstate(invalid="ignore"):
+        usual, net = spent / bought, (spent - rebate) / bought
+    expected = np.where(bought > 0, usual, np.minimum(price, choke))
+    np.testing.assert_allclose(mean, expected, rtol=1e-12)
+    origin, risk, duty, rent, exporters, traders, treasury = draw.uniform(size=(7, *places))
+    found = np.full((10, *places), np.nan)
+    measure_money(
+        found, mean, rebate, origin, bought, risk, spent, duty, rent, exporters, traders, treasury,
+        1e3,
+    )  # fmt: skip
+    money = 1e3 * np.array([spent, duty, rent, exporters + traders, treasury])
+    paid = np.where(bought > 0, net, mean)
+    np.testing.assert_allclose(found, [mean, paid, origin, bought, risk, *money], rtol=1e-12)
+
+
+def test_states_pay_for_what_they_take_and_hold() -> None:
+    draw = draws(8)
+    price = draw.uniform(1, 9, (MARKETS, PLACES))
+    taken, stock = draw.uniform(1, 9, (2, MARKETS, PLACES, GROUPS))
+    purchases, holding = cost_of_stockpiles(1, price, taken, stock, 0.02)
+    later = np.array([0.0, 1.0, 1.0])[:, None]
+    np.testing.assert_allclose(purchases, later * price * taken[:, :, -1], rtol=1e-12)
+    np.testing.assert_allclose(holding, 0.02 * later * price * stock[:, :, -1], rtol=1e-12)
+
+
+def test_final_users_see_the_prices_of_what_they_buy() -> None:
+    draw = draws(9)
+    price, reference, of_stage = draw.uniform(1, 9, (3, MARKETS, PLACES))
+    of_world = draw.dirichlet(np.ones(PLACES), 2)
+    of_world[0, 2] = 0.0
+    dear = np.zeros((2, PLACES))
+    np.add.at(dear, MINERAL, of_stage * price / reference)
+    mean = (of_world * dear).sum(axis=1)
+    dear[0, 2] = mean[0]
+    found = compare_prices(price, reference, of_stage, of_world, MINERAL)
+    np.testing.assert_allclose(found, dear, rtol=1e-12)
 
 
 def test_measures_of_suppliers_are_those_of_the_flows(tiny_world: World) -> None:

@@ -10,6 +10,7 @@ is cheap.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,8 +31,10 @@ class TermContracts:
     index: np.ndarray  # [market, origin] USD/kg that contracts pay: the mean of the past prices
     oldest: int = 0  # row of the past prices that the next month takes
 
-    def __post_init__(self) -> None:
-        self.active = bool(self.share.any())
+    @cached_property
+    def active(self) -> bool:
+        """Whether anything is under contract in some market."""
+        return bool(self.share.any())
 
     @classmethod
     def opening(cls, world: World, settings: Contracts) -> TermContracts:

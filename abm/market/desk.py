@@ -77,8 +77,7 @@ def take_desks(room: Room, count: int) -> list[Desk]:
 
 def keep_desks(room: Room, mine: list[Desk]) -> None:
     """Put desks back for the next call, unless they are large; the longest unused give way."""
-    desk = mine[0]
-    if desk.value.nbytes + desk.point.nbytes + desk.matrix.nbytes <= LARGEST_KEPT:
+    if sum(array.nbytes for array in mine[0]) <= LARGEST_KEPT:
         with _lock:
             _kept.extend([(room, desk) for desk in mine])
             del _kept[:-MOST_KEPT]

@@ -30,22 +30,15 @@ from numba.extending import infer_getattr, intrinsic, models, register_model
 from numba.np.arrayobj import make_array, populate_array
 
 from abm.arithmetic import exponential, logarithm
-from abm.compilation import PartCompiler
+from abm.compilation import PART, fused
 
 # Division by zero gives infinity, as in NumPy: no branch to raise from in every loop.
-# Only the entries are called from Python; the rest are parts of them, without a wrapper or machine
-# code of their own, and in no cache. Nothing is allocated, so references to memory are not counted
-# (_nrt).
+# Only the entries are called from Python; the rest are parts of them, and in no cache.
 entry = njit(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True, _nrt=False)
-bare: dict[str, Any] = {
-    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False,
-    "pipeline_class": PartCompiler,
-}  # fmt: skip
-compiled = njit(error_model="numpy", **bare)
-# Products may be added unrounded, and sums over a row in any order: several terms at a time. The
-# loops run over slices, for an index that might count from the end is worked out term by term.
-fused = njit(error_model="numpy", fastmath={"contract"}, **bare)
-rowwise = njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"}, **bare)
+compiled = njit(**PART)
+# Sums over a row may be taken in any order, too: several terms at a time. The loops run over
+# slices, for an index that might count from the end is worked out term by term.
+rowwise = njit(fastmath={"contract", "reassoc", "nsz"}, **PART)
 
 # Isoelastic demand runs on as its tangent below this fraction of the reference price, so that it
 # is finite and falling at every price, also at zero and below.

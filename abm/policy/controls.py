@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -81,11 +80,6 @@ class ArcMeasures:
     rerouted: np.ndarray  # bool: the arc is banned, what flows on it took a detour
     unit: np.ndarray  # [market] t by the weight that limits count per contained t
     scopes: tuple[tuple[Scope, ...], ...]  # of each control in force
-
-    @cached_property
-    def reweighed(self) -> bool:
-        """Whether some market is cleared by another weight than contained tonnes."""
-        return bool((self.unit != 1.0).any())
 
 
 @dataclass(frozen=True)
