@@ -1,6 +1,7 @@
 """Flows between blocs and on the map: what they show is what the flows say."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 import pytest
 from matplotlib.patches import FancyArrowPatch, PathPatch
 
+from experiments.ensemble import PROJECT
 from experiments.figures import Scene
 from experiments.figures import flows as trade
-from experiments.figures.flows import bloc_flows, flow_map, trade_table
+from experiments.figures.flows import NAMED, bloc_flows, flow_map, trade_table
+from experiments.figures.names import name_places
 from experiments.figures.shapes import ABSENT, drawing, outlines, polygons_of, seat_of
 from experiments.measures.panel import Panel
 from tests.synthetic_monthly import COUNTRIES, SHOCK, SHOCKED, START, synthetic_monthly
@@ -104,3 +107,63 @@ def test_arrows_on_the_map_run_between_countries(flows: pd.DataFrame, panel: Pan
     for axes, period in zip(figure.axes, dict.fromkeys(table["period"]), strict=False):
         arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
         assert len(arrows) == (table["period"] == period).sum()
+
+
+EAST = ("CHN", "TWN", "KOR", "JPN", "VNM", "THA", "MYS", "PHL", "IDN", "MMR", "IND")
+WEST = ("EU27", "GBR", "NOR", "CHE", "TUR", "CHN", "KAZ", "TJK", "RUS")
+SOUTH = ("COD", "ZAF", "ZWE", "MOZ", "MDG", "TZA", "CHL", "ARG", "BOL", "BRA", "AUS", "NZL", "NCL")
+
+
+def shipped_around(countries: tuple[str, ...]) -> pd.DataFrame:
+    """Every country ships to the next two, those named first the most."""
+    columns = ["period", "origin", "destination", "million_usd_a_year", "origin_bloc",
+               "destination_bloc"]  # fmt: skip
+    rows = [
+        (
+            period,
+            origin,
+            countries[(place + step) % len(countries)],
+            100.0 - place,
+            "members",
+            "members",
+        )
+        for period in ("before", "after")
+        for place, origin in enumerate(countries)
+        for step in (1, 2)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@pytest.mark.parametrize("countries", [(), EAST, EAST[::-1], WEST, SOUTH, ("CHN", *SOUTH, "EU27")])
+@pytest.mark.parametrize("dpi", [72, 220])
+def test_no_names_on_the_map_overlap(countries: tuple[str, ...], dpi: int) -> None:
+    """As seen on paper, for several sets of flows; () is that of the gallery."""
+    if drawing() is None:
+        pytest.skip(ABSENT)
+    saved = PROJECT / "docs" / "gallery" / "flow_map.csv"
+    table = shipped_around(countries) if countries else pd.read_csv(saved, keep_default_na=False)
+    names = {"TWN": "Taiwan", "THA": "Thailand", "VNM": "Viet Nam", "MYS": "Malaysia",
+             "EU27": "European Union", "USA": "United States", "GBR": "United Kingdom",
+             "COD": "Democratic Republic of the Congo"}  # fmt: skip
+    figure = flow_map(table, replace(SCENE, names=names))
+    figure.set_dpi(dpi)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) >= NAMED - 1, "there is room for almost all"
+        for one, other in combinations(boxes, 2):
+            assert not one.overlaps(other)
+
+
+def test_names_without_room_are_left_out_and_none_hides_a_mark() -> None:
+    frame = np.array([[0.0, 0.0], [100.0, 30.0]])
+    seats = np.array([[50.0, 15.0]] * 20)
+    places = name_places(seats, np.full((20, 2), (30.0, 8.0)), seats[:1], frame)
+    kept = places[~np.isnan(places).any(axis=1)]
+    assert 2 <= len(kept) < 20
+    np.testing.assert_array_equal(kept, places[: len(kept)], "the first come first")
+    assert (np.abs(kept - 50.0) <= (35.0, 50.0)).all(), "within the frame"
+    for one, other in combinations(kept, 2):
+        assert (np.abs(one - other) >= (30.0, 8.0)).any()
+    alone = name_places(seats[:1], np.array([[30.0, 8.0]]), np.array([[50.0, 8.0]]), frame)
+    assert alone[0, 1] > 15.0, "above, as a mark stands below"

@@ -12,7 +12,6 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Patch, PathPatch, Rectangle
 from matplotlib.path import Path as Outline
-from matplotlib.patheffects import withStroke
 
 from experiments.figures.drawn import Drawn
 from experiments.figures.look import (
@@ -26,6 +25,7 @@ from experiments.figures.look import (
     plain_number,
     style,
 )
+from experiments.figures.names import write_names
 from experiments.figures.scene import Scene
 from experiments.figures.shapes import ABSENT, drawing, land_of, outlines, seat_of
 from experiments.measures.effects import (
@@ -52,7 +52,7 @@ FLOW_COLUMNS = ("membership", "shock", "seed", "year", "mineral", "stage", "orig
 MILLION = 1e6
 SHOWN = 22  # flows on a map
 NAMED = 9  # countries named on a map
-WIDEST = 6.0  # points
+WIDEST, THIN = 6.0, 0.5  # points: the largest flow, and at least any
 SPECK, COAST = 1.5, 100.0  # boxes of islands no reader could see, and of land that frames a map
 GAP, BAR = 0.03, 0.05  # of a panel's height, and of its width
 THREAD = 0.004  # of the largest total: narrower bands are not drawn, nor bars named
@@ -297,16 +297,26 @@ def flow_map(table: pd.DataFrame, scene: Scene) -> Figure:
     with style():
         figure = Figure(figsize=(DOUBLE, 0.4 + 3.35 * len(names)), layout="constrained")
         cells = figure.subplots(len(names), 1, squeeze=False)[:, 0]
+        named = []
         for axes, name in zip(cells, names, strict=True):
             _land(axes, known, blocs)
             rows = shown[shown["period"] == name].nlargest(SHOWN, "million_usd_a_year")
             _arrows(axes, rows, known, widest)
-            _names(axes, rows, known, scene)
+            named.append((_named(rows, known, scene), _ends(rows, known)))
             axes.set_title(" ".join(name.split()), fontsize=SMALL)
         home = scene.names.get(scene.exporter, scene.exporter)
         present = [bloc for bloc in BLOC_COLOURS if bloc in set(blocs.values())]
         handles = [Patch(color=BLOC_COLOURS[b], lw=0, label=bloc_label(b, home)) for b in present]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=len(handles),
+            title=f"Arrows by exporter; the widest: {plain_number(widest)} million US$ a year, "
+            f"the thinnest: up to {plain_number(widest * THIN / WIDEST)}",
+            title_fontsize=SMALL,
+        )
+        for axes, (places, ends) in zip(cells, named, strict=True):  # all else stands by now
+            write_names(axes, places, ends)
     return figure
 
 
@@ -330,9 +340,10 @@ def _land(
         seen = [polygon for polygon in polygons if _size(polygon) > SPECK]
         axes.add_collection(
             PolyCollection(
-                seen, facecolors=colour, alpha=strength, edgecolors="white", linewidths=0.25
+                seen, facecolors=colour, alpha=strength, edgecolors="white", linewidths=0.25,
+                in_layout=False,  # within its axes, and slow to measure
             )
-        )
+        )  # fmt: skip
     frame = [p for c in blocs for p in land_of(c, dict(known)) if _size(p) > COAST]
     corners = np.concatenate(frame or every)
     (left, low), (right, high) = corners.min(axis=0), corners.max(axis=0)
@@ -353,7 +364,7 @@ def _arrows(
 ) -> None:
     for row in rows.to_dict("records"):
         start, end = (_place(row[place], known) for place in ("origin", "destination"))
-        width = max(WIDEST * row["million_usd_a_year"] / widest, 0.5)
+        width = max(WIDEST * row["million_usd_a_year"] / widest, THIN)
         head = f"head_length={width + 2.5},head_width={width + 2.5}"
         axes.add_patch(
             FancyArrowPatch(
@@ -372,29 +383,24 @@ def _place(country: str, known: Mapping[str, tuple[np.ndarray, ...]]) -> tuple[f
     return float(seat[0]), float(seat[1])
 
 
-def _names(
-    axes: Axes, rows: pd.DataFrame, known: Mapping[str, tuple[np.ndarray, ...]], scene: Scene
-) -> None:
-    """Names at the countries that trade most, where there is room for them."""
+def _named(
+    rows: pd.DataFrame, known: Mapping[str, tuple[np.ndarray, ...]], scene: Scene
+) -> dict[str, np.ndarray]:
+    """The countries that trade most, by name, and where they are on the map."""
     worth = pd.concat(
         [rows.set_index(place)["million_usd_a_year"] for place in ("origin", "destination")]
     )
-    unit = float(np.ptp(axes.get_xlim())) / (72.0 * DOUBLE)  # of the drawing, a point
-    taken: list[np.ndarray] = []
-    for country in worth.groupby(level=0).sum().sort_values(ascending=False).index[:NAMED]:
-        name, seat = scene.names.get(country, country), np.array(_place(str(country), known))
-        size = unit * np.array([0.58 * SMALL * len(name), 1.1 * SMALL])
-        for side in ((0, -1), (0, 1), (1, 0), (-1, 0), (1, -1), (-1, -1), (1, 1), (-1, 1)):
-            centre = seat + np.array(side) * (size / 2 + 3.0 * unit)
-            box = np.array([centre - size / 2, centre + size / 2])
-            if not any((box[0] < b[1]).all() and (b[0] < box[1]).all() for b in taken):
-                taken.append(box)
-                axes.text(
-                    float(centre[0]), float(centre[1]), name, fontsize=SMALL, zorder=5,
-                    ha="center", va="center",
-                    path_effects=[withStroke(linewidth=1.6, foreground="white")],
-                )  # fmt: skip
-                break
+    largest = worth.groupby(level=0).sum().sort_values(ascending=False).index[:NAMED]
+    return {
+        scene.names.get(country, country): np.array(_place(str(country), known))
+        for country in largest
+    }
+
+
+def _ends(rows: pd.DataFrame, known: Mapping[str, tuple[np.ndarray, ...]]) -> np.ndarray:
+    """[end, 2] where the arrows of these flows start and end."""
+    countries = sorted({*rows["origin"], *rows["destination"]})
+    return np.array([_place(country, known) for country in countries])
 
 
 def drawn_flow_map(table: pd.DataFrame, scene: Scene) -> Drawn:
