@@ -1612,6 +1612,11 @@ def check_control(path: str, control: Control) -> None:
         )
     if control.instrument is not Instrument.none and not (control.minerals or control.family):
         raise ConfigError(f"{path}.minerals is empty; name at least one mineral, or [all]")
+    if control.instrument is not Instrument.none and not control.targets:
+        raise ConfigError(
+            f"{path}.targets is empty, so the control would hit nobody; name countries, circles, "
+            "members or world"
+        )
     if control.validated_share > 0 and control.instrument in (Instrument.tax, Instrument.ban):
         raise ConfigError(
             f"{path}.validated_share is {control.validated_share:.10g}, but only a quota or a "

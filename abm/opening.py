@@ -158,7 +158,7 @@ def opening_balance(
 def _checked_minerals(tables: Tables, minerals: Sequence[str]) -> tuple[str, ...]:
     names = tuple(minerals)
     if not names:
-        raise TableError("No mineral is given; name at least one of minerals.csv.")
+        raise TableError("world.minerals is empty; name at least one mineral, or [all].")
     for name in names:
         tables.stages_of(name)
         if names.count(name) > 1:

@@ -257,7 +257,7 @@ def members_of(circle: Circle, name: str, world: World) -> list[str]:
     Raises
     ------
     ConfigError
-        For a circle or a country that no table knows.
+        For a circle or a country that no table knows, and for a circle of nobody.
     """
     listed: list[str] = []
     if circle.table:
@@ -270,6 +270,11 @@ def members_of(circle: Circle, name: str, world: World) -> list[str]:
     for code in [*circle.add, *circle.drop]:
         check_country(code, f"membership.circles.{name}", world)
     chosen = {*listed, *circle.add} - set(circle.drop)
+    if not chosen:
+        raise ConfigError(
+            f"membership.circles.{name}.drop takes out all its {len(set(circle.drop))} members; "
+            "keep at least one, or leave the circle out"
+        )
     return [code for code in world.countries if code in chosen]
 
 

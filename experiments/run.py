@@ -231,9 +231,11 @@ def arranged(words: list[str]) -> list[str]:
     Raises
     ------
     ConfigError
-        For an option that Hydra does not know, as it would print a page about all others; and for a
-        file of settings that cannot be read.
+        For an option that Hydra does not know, as it would print a page about all others; for a
+        word without a name or without effect; and for a file of settings that cannot be read.
     """
+    for word in words:
+        _refuse_idle(word)
     words = sorted(expanded(words), key=lambda word: word not in ("-m", "--multirun"))
     said = io.StringIO()
     try:
@@ -244,6 +246,18 @@ def arranged(words: list[str]) -> list[str]:
             reason = said.getvalue().rpartition("error: ")[2].strip()
             raise ConfigError(f"{reason}; write settings as name=value, see --help") from None
     return words
+
+
+def _refuse_idle(word: str) -> None:
+    """Refuse a word that Hydra fails on, or takes and then does nothing with."""
+    name, _, value = word.partition("=")
+    if not name.strip("+~- "):
+        raise ConfigError(f"{word!r} names no setting; write name=value, see --help")
+    if "".join(value.split()) == "{}" and not name.startswith(("+", "~")):
+        raise ConfigError(
+            f"{word} would change nothing, as entries are added to those that are there; take one "
+            f"out with ~{name}.NAME"
+        )
 
 
 def quietly(words: list[str]) -> list[str]:

@@ -50,7 +50,7 @@ from experiments.ensemble import (
     worker_count,
 )
 from experiments.figures import load_drawing, save
-from experiments.outcome import assumptions
+from experiments.outcome import assumptions, last_month
 from experiments.report import Answer, write_study_report
 
 OUTCOMES = "outcomes"
@@ -220,6 +220,18 @@ def check_cells(cells: Sequence[Cell], world: World) -> None:
     kinds = {(repr(cell.config), cell.membership, cell.shocked): cell for cell in cells[:MANY]}
     for cell in kinds.values():
         cell_scenario(cell, world)
+        if cell.shocked:
+            _refuse_late_shock(cell.config)
+
+
+def _refuse_late_shock(config: Config) -> None:
+    """Refuse a shock that a run does not reach, as nothing could be measured under it."""
+    shock, end = config.shock, last_month(config)
+    if shock.start > end:
+        raise ConfigError(
+            f"The shock {shock.name} starts in {shock.start}, but the run ends in {end}; give more "
+            "horizon.years, or an earlier start"
+        )
 
 
 def run_cells(

@@ -93,6 +93,7 @@ def test_a_coalition_has_exactly_its_countries(world: World) -> None:
         ({"joining__players": {"six": SIX}}, "has 1 player"),
         ({"joining__players": {"a": ["AUS", "NZL"], "b": ["NZL"]}}, "NZL in a and in b"),
         ({"joining__players": {"a": ["AUS", "KOR"]}}, "1 are in the circle"),
+        ({"joining__players": {"a": []}}, "players.a is empty; name"),
         ({"joining__players": {"KOR": ["AUS", "NZL"]}}, "calls a group 'KOR'"),
         ({"joining__players": {"a": ["AUS", "XXX"]}}, "country 'XXX'"),
         ({"joining__candidates": ["KOR", "atlantis"]}, "contains 'atlantis'"),

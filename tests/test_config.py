@@ -96,6 +96,7 @@ def test_a_setting_out_of_range_is_named_with_its_value(
         (ban(start="2027-01", announced="2027-02"), ("announced", "2027-02", "2027-01")),
         (ban(by="CHN", targets=["USA", "CHN"]), ("targets", "CHN")),
         (ban(minerals=[]), ("minerals", "[all]")),
+        (ban(targets=[]), ("targets", "members", "world")),
         (ban(stages=[]), ("stages", "[mined]")),
     ],
 )
@@ -157,9 +158,10 @@ def test_a_control_that_the_world_cannot_place_is_refused(
         (Circle(table="round"), ("table", "'round'", "washington")),
         (Circle(table="washington", add=["MARS"]), ("membership.circles.x", "'MARS'", "ROW")),
         (Circle(table="washington", drop=["MARS"]), ("membership.circles.x", "'MARS'")),
+        (Circle(add=["USA"], drop=["USA"]), ("membership.circles.x.drop", "all its 1 members")),
     ],
 )
-def test_a_circle_that_no_table_knows_is_refused(
+def test_a_circle_that_cannot_be_filled_is_refused(
     tiny_world: World, circle: Circle, mentioned: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigError) as refusal:

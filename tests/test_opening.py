@@ -271,7 +271,7 @@ def test_minerals_are_checked(tables: Tables, opening: Opening) -> None:
         opening_balance(tables, ["galium"])
     with pytest.raises(TableError, match="twice"):
         opening_balance(tables, ["gallium", "gallium"])
-    with pytest.raises(TableError, match="No mineral"):
+    with pytest.raises(TableError, match=r"world\.minerals is empty"):
         opening_balance(tables, [])
     with pytest.raises(ValueError, match="no market gallium mined"):
         opening.market("gallium", "mined")

@@ -184,6 +184,12 @@ WRONG = {
     "misspelt in a control": (["controls=[{nam:x}]"], ["controls.nam"]),
     "misspelt as a flag": (["--seeds=3"], ["--seeds=3", "name=value"]),
     "no value": (["seeds"], ["seeds", "name=value"]),
+    "no name": (["=3"], ["'=3'", "name=value"]),
+    "no word": ([""], ["''", "name=value"]),
+    "empty group": (
+        ["membership.circles={}"],
+        ["membership.circles={} would change nothing", "~membership.circles.NAME"],
+    ),
     "unknown option": (["shock=bann"], ["shock=bann", "export_ban", "none"]),
     "unknown option in a list": (["shocks=[licence,licens]"], ["shocks=licens is not", "licence"]),
     "unknown option of a group in a group": (

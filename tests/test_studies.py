@@ -24,7 +24,14 @@ from experiments.studies.instruments import (
 )
 from experiments.studies.mechanisms import ablation, headline_effects
 from experiments.studies.registry import STUDIES
-from experiments.study import Cell, run_cell, run_study, what_it_costs, with_settings
+from experiments.study import (
+    Cell,
+    check_cells,
+    run_cell,
+    run_study,
+    what_it_costs,
+    with_settings,
+)
 
 TINY = [
     "world.minerals=[gallium]",
@@ -304,6 +311,20 @@ def test_a_study_without_what_it_compares_is_refused(
     world = build_world(real_tables, config.world)
     with pytest.raises(ConfigError, match=cure):
         STUDIES[config.question](config, world)
+
+
+@pytest.mark.parametrize("question", ["accession", "instruments", "mechanisms", "phase"])
+def test_a_shock_that_the_run_does_not_reach_is_refused(question: str, real_tables: Tables) -> None:
+    """Nothing could be measured under it, and means of nothing are no numbers."""
+    several = ["shocks=export_ban", "shocks.export_ban.minerals=[gallium]"]
+    named = several if question == "instruments" else ["shock.minerals=[gallium]"]
+    words = [f"experiment={question}", "world.minerals=[gallium]", *named]
+    config = configuration(*words, "horizon.years=3")
+    world = build_world(real_tables, config.world)
+    check_cells(STUDIES[config.question](config, world).cells, world)
+    config = configuration(*words, "horizon.years=2")
+    with pytest.raises(ConfigError, match="export_ban starts in 2027-01, but the run ends in 2026"):
+        check_cells(STUDIES[config.question](config, world).cells, world)
 
 
 @pytest.fixture

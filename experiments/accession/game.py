@@ -107,10 +107,14 @@ def _groups(config: Config, world: World, members: Collection[str]) -> dict[str,
                 )
             seen[code] = name
         inside = [code for code in codes if code in members]
-        if not codes or 0 < len(inside) < len(codes):
+        if not codes:
             raise ConfigError(
-                f"{path}.{name} is {' '.join(codes) or 'empty'}, of which {len(inside)} are in the "
-                "circle; name countries that are all members, or all outside"
+                f"{path}.{name} is empty; name countries that are all members, or all outside"
+            )
+        if 0 < len(inside) < len(codes):
+            raise ConfigError(
+                f"{path}.{name} is {' '.join(codes)}, of which {len(inside)} are in the circle; "
+                "name countries that are all members, or all outside"
             )
     return {name: tuple(codes) for name, codes in config.joining.players.items()}
 

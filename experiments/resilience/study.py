@@ -96,8 +96,9 @@ def check_cut(config: Config) -> None:
     left = config.horizon.years * MONTHS - begins - settings.months
     if begins < 1 or left < settings.settled_months:
         raise ConfigError(
-            f"A cut from {settings.start} for {settings.months} months leaves {left} months of the "
-            f"horizon, with {settings.settled_months} needed to see a recovery; change "
+            f"A cut from {settings.start} for {settings.months} months does not fit into the run, "
+            f"which starts in {config.horizon.start}, lasts {config.horizon.years} years and needs "
+            f"{settings.settled_months} months after the cut to see a recovery; change "
             "resilience.start, resilience.months or horizon.years"
         )
 
