@@ -96,6 +96,7 @@ def test_a_coalition_has_exactly_its_countries(world: World) -> None:
         ({"joining__players": {"a": []}}, "players.a is empty; name"),
         ({"joining__players": {"KOR": ["AUS", "NZL"]}}, "calls a group 'KOR'"),
         ({"joining__players": {"a": ["AUS", "XXX"]}}, "country 'XXX'"),
+        ({"joining__candidates": ["KOR", "USA"]}, "'USA', which is a member already"),
         ({"joining__candidates": ["KOR", "atlantis"]}, "contains 'atlantis'"),
         ({"accession__active": True}, "accession=off"),
     ],
@@ -304,7 +305,7 @@ def test_the_study_runs_in_a_small_world(
     report = run_study(config, tmp_path / "results", accession_study)
     page = report.read_text(encoding="utf-8")
     said = capsys.readouterr().out
-    assert "Of 1 candidates, Korea comes first" in said
+    assert "The one candidate is Korea: its joining" in said
     assert "nan" not in said
     drawn = sorted(path.stem for path in (report.parent / "figures").glob("*.png"))
     assert drawn == [f"accession_{name}" for name in ("candidates", "minerals", "pairs", "shapley")]

@@ -15,13 +15,16 @@ from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.figures.again import redraw
 from experiments.resilience.study import (
+    COVER,
     LOST,
     PEAK,
     RECOVER,
     SHARE,
     SURVIVE,
     TIMES,
+    WORST,
     alliance_effect,
+    answer,
     cut_off,
     hardest_hit,
     league,
@@ -301,3 +304,34 @@ def test_a_cut_ends_in_its_month() -> None:
     assert config.shock.enforcement == 1.0
     outage = cut_off(tiny_config(Cut.outage), "CHN").outages[-1]
     assert (outage.start, outage.end, outage.share) == ("2026-01", "2027-01", 1.0)
+
+
+def made_up(lost: dict[int, float]) -> pd.DataFrame:
+    """Outcomes of one case, by seed, with and without the circle."""
+    values = {SURVIVE: 3.0, RECOVER: 20.0, WORST: 0.5, PEAK: 2.0, SHARE: 0.8, COVER: 1.0}
+    rows = [
+        (alliance, "CHN", "JPN", "gallium", seed, measure, value)
+        for alliance in ("none", "washington")
+        for seed in lost
+        for measure, value in {**values, LOST: lost[seed]}.items()
+    ]
+    names = ["alliance", "supplier", "country", "mineral", "seed", "measure", "value"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said", "unsaid"),
+    [
+        ({0: 5.0}, ["loses 5.0 months of supply (one seed, so no interval)"], ["80 %", "–"]),
+        ({0: 5.0, 1: 7.0}, ["loses 6.0 months of supply (95 % interval", "80 % of seeds"], ["–"]),
+        ({0: 0.0, 1: 0.0}, ["no member goes without any mineral"], ["most vulnerable"]),
+    ],
+)
+def test_the_answer_says_how_sure_it_is(
+    lost: dict[int, float], said: list[str], unsaid: list[str], real_tables: Tables
+) -> None:
+    config = configuration(*TINY)
+    world = build_world(real_tables, config.world)
+    text = " ".join(answer(made_up(lost), world, config).sentences)
+    assert [part for part in said if part not in text] == [], text
+    assert [part for part in unsaid if part in text] == [], text

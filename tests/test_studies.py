@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from test_run import configuration
 
 from abm.config import ConfigError, Control, check
@@ -228,8 +229,43 @@ def test_the_ablation_covers_the_list_of_mechanisms_and_names_only_what_is_clear
     )
     base = pd.DataFrame({"mechanism": "none", "price": [0.1, 0.2]})
     said = " ".join(mechanisms._sentences(base, worth))
-    assert "Thrift (−2.0 points)" in said
+    assert "Thrift (−2.0 points, −3.0 to −1.0)" in said
     assert "Noise" not in said
+
+
+def test_levels_of_a_standoff_come_with_their_intervals() -> None:
+    values = {("none", 0): 1.0, ("none", 1): 2.0, ("washington", 0): 3.0, ("washington", 1): 3.5}
+    table = pd.DataFrame(
+        [
+            (alliance, seed, month, measure, 10.0 * value)
+            for (alliance, seed), value in values.items()
+            for month in ("2029-11", "2029-12")
+            for measure in standoff.PANELS
+        ],
+        columns=["alliance", "seed", "month", "measure", "value"],
+    )
+    first = standoff._sentences(table, standoff.late_levels(table))[0]
+    half = stats.t.ppf(0.975, 1) * 5.0
+    assert f"15 % without an alliance (95 % interval −{half - 15:.0f} to {15 + half:.0f})" in first
+    assert first.count("interval") == 1
+    one = table[table["seed"] == 0]
+    first = standoff._sentences(one, standoff.late_levels(one))[0]
+    assert "30 % with the Washington six (one seed, so no interval)" in first
+
+
+def test_a_share_of_variance_that_may_be_nothing_leads_no_result() -> None:
+    columns = ["result", "parameter", "total", "total_low", "total_high"]
+    found = pd.DataFrame(
+        [(name, "behaviour.order_width", 0.6, 0.4, 0.8) for name in sensitivity.RESULTS],
+        columns=columns,
+    )
+    found.loc[found["result"] == "peak", "total_low"] = -1.9
+    screened = pd.DataFrame(
+        {"result": list(sensitivity.RESULTS), "parameter": "order width", "mu_star": 1.0}
+    )
+    said = sensitivity._sentences(screened, found, 1)[0]
+    assert "under the shock hangs most on order width (60 % of the variance" in said
+    assert "the peak of the price hangs most on is not known" in said
 
 
 def test_every_switch_names_a_setting() -> None:

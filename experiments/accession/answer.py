@@ -131,11 +131,19 @@ def sentences(values: pd.DataFrame, candidates: pd.DataFrame, game: Game) -> lis
     members = estimate_in(candidates, part=MEMBERS, **where)
     own = estimate_in(candidates, part=CANDIDATE, **where)
     found.append(
-        f"Of {candidates['candidate'].nunique()} candidates, {candidates['name'].iloc[0]} comes "
-        f"first: its joining {effect_clause(members, 'the price that present members pay')} and "
+        f"{_first_of(candidates['candidate'].nunique(), candidates['name'].iloc[0])}: its joining "
+        f"{effect_clause(members, 'the price that present members pay')} and "
         f"{effect_clause(own, 'the price that it pays itself')}."
     )
     return found
+
+
+def _first_of(count: int, name: str) -> str:
+    return (
+        f"Of {count} candidates, {name} comes first"
+        if count > 1
+        else f"The one candidate is {name}"
+    )
 
 
 def notes(found: Outcomes) -> list[str]:

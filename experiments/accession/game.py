@@ -145,6 +145,11 @@ def _candidates(
             chosen |= {
                 c for c, role in zip(world.countries, world.roles, strict=True) if role == word
             }
+        elif word in members:
+            raise ConfigError(
+                f"joining.candidates contains {word!r}, which is a member already; name countries "
+                "outside the circle"
+            )
         elif word in world.countries:
             chosen.add(word)
         else:

@@ -376,13 +376,17 @@ def _sentences(outcomes: pd.DataFrame, table: pd.DataFrame, config: Config) -> l
     alone = table[table["alliance"] == NO_MEMBERSHIP]
     short = int(np.isfinite(alone[SURVIVE]).sum())
     verb = "stops all exports" if settings.cut is Cut.ban else "stops producing"
+    if first[LOST] <= MOST_SILENT:
+        return [
+            "Without an alliance no member goes without any mineral in any of the "
+            f"{len(alone)} cases in which a supplier {verb} for {settings.months} months."
+        ]
     opening = (
         f"Without an alliance the most vulnerable is {mineral_label(first['mineral']).lower()} in "
         f"{first['country_name']} when {first['supplier_name']} {verb} for {settings.months} "
         f"months: it {_survival(first, settings.months)}, {_recovery(first)}, and loses "
-        f"{number(first[LOST])} months of supply (95 % interval {number(first[f'{LOST}_low'])} to "
-        f"{number(first[f'{LOST}_high'])}); in {short} of {len(alone)} cases supply falls below "
-        f"{100 * settings.survival:g} % of the undisturbed run."
+        f"{number(first[LOST])} months of supply ({_interval(first)}); in {short} of {len(alone)} "
+        f"cases supply falls below {100 * settings.survival:g} % of the undisturbed run."
     )
     places = table[table["rank"] <= NAMED].drop_duplicates("rank")
     clauses = [
@@ -402,10 +406,19 @@ def _survival(row: pd.Series, months: int) -> str:
 def _recovery(row: pd.Series) -> str:
     if not np.isfinite(row[RECOVER]):
         return "has not recovered by the end of the run"
-    return f"has recovered after {row[RECOVER]:g}{_span(row, RECOVER)}"
+    return f"has recovered after {row[RECOVER]:g} months{_span(row, RECOVER)}"
+
+
+def _interval(row: pd.Series) -> str:
+    low, high = row[f"{LOST}_low"], row[f"{LOST}_high"]
+    if not np.isfinite(low):
+        return "one seed, so no interval"
+    return f"95 % interval {number(low)} to {number(high)}"
 
 
 def _span(row: pd.Series, name: str) -> str:
+    if not np.isfinite(row[f"{LOST}_low"]):
+        return ""  # of one seed there is no span
     low, high = row[f"{name}_p10"], row[f"{name}_p90"]
     end = f"{high:g}" if np.isfinite(high) else "never"
     return f" (80 % of seeds: {low:g} to {end})"

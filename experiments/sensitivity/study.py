@@ -284,10 +284,16 @@ def _sentences(screened: pd.DataFrame, found: pd.DataFrame, count: int) -> list[
         if best["total"] <= 0.0:
             parts.append(f"nothing that was varied moves {NAMED[result]}")
             continue
+        share = (
+            f"{number(100 * best['total'])} % of the variance with interactions, 95 % interval "
+            f"{number(100 * best['total_low'])} to {number(100 * best['total_high'])}"
+        )
+        most = label(best["parameter"])
         parts.append(
-            f"{NAMED[result]} hangs most on {label(best['parameter'])} "
-            f"({number(100 * best['total'])} % of the variance with interactions, 95 % interval "
-            f"{number(100 * best['total_low'])} to {number(100 * best['total_high'])})"
+            f"{NAMED[result]} hangs most on {most} ({share})"
+            if best["total_low"] > 0.0
+            else f"what {NAMED[result]} hangs most on is not known from so few base points "
+            f"(largest: {most}, {share})"
         )
     text = "; ".join(parts)
     largest = screened.groupby("result")["mu_star"].max()

@@ -361,7 +361,11 @@ def _sentences(effects: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
         f"the shock by {number(price.mean, signed=True)} % ({interval(price)})."
     )
     rows = worth[(worth["measure"] == "price") & clear(worth)].head(NAMED)
-    named = [f"{row.label} ({number(row.mean, signed=True)} points)" for row in rows.itertuples()]
+    named = [
+        f"{row.label} ({number(row.mean, signed=True)} points, {number(row.low)} to "
+        f"{number(row.high)})"
+        for row in rows.itertuples()
+    ]
     most = f"What clearly moves that effect most: {', '.join(named)}."
     return [first, most if named else "No mechanism clearly moves that effect."]
 

@@ -146,7 +146,7 @@ def _sentences(outcomes: pd.DataFrame, late: pd.DataFrame) -> list[str]:
         where = (
             "without an alliance" if alliance == NO_MEMBERSHIP else f"with the {_label(alliance)}"
         )
-        parts.append(f"{number(row['mean'])} % {where}")
+        parts.append(f"{number(row['mean'])} % {where} ({_interval(row, not parts)})")
     first = (
         "In the last three years the exporter holds back, of its opening mineral exports, "
         + ", ".join(parts)
@@ -162,6 +162,13 @@ def _sentences(outcomes: pd.DataFrame, late: pd.DataFrame) -> list[str]:
         f"{effect_clause(found_change, paid)}."
     )
     return [first, second]
+
+
+def _interval(row: pd.Series, named: bool) -> str:
+    """The 95 % interval of a level, named at its first mention."""
+    if row["n"] < 2:
+        return "one seed, so no interval"
+    return f"{'95 % interval ' * named}{number(row['low'])} to {number(row['high'])}"
 
 
 def standoff_figure(table: pd.DataFrame) -> Figure:
