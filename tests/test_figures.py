@@ -247,6 +247,28 @@ def test_redraw_from_a_results_folder(
 
 
 @pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("manifest.json", "", "is not JSON"),
+        ("manifest.json", "[]", "no object in braces"),
+        ("figures/home_gap.csv", "a,b\n1,2\n", "is not the table of the figure 'home_gap'"),
+        ("figures/home_gap.csv", "", "is no table"),
+        ("figures/phase.csv", "coverage\n", "is not the table of the figure 'phase'"),
+    ],
+)
+def test_what_cannot_be_drawn_again_is_named(
+    file: str, content: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "manifest.json").write_text(json.dumps({"scene": SCENE.to_dict()}))
+    (tmp_path / file).write_text(content)
+    assert drawing.main([str(tmp_path)]) == 2
+    sentence = capsys.readouterr().out
+    assert str(tmp_path / file) in sentence
+    assert said in sentence
+
+
+@pytest.mark.parametrize(
     ("values", "words"),
     [
         ([-2.0, -2.1, -1.9, -2.0], "lowers it by 2.0 % (95 % interval 1.9 to 2.1)"),

@@ -83,8 +83,25 @@ def latest_results(root: Path) -> Path:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a results folder says of itself."""
-    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    """What a results folder says of itself.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where it says nothing, or nothing that can be read.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"'{folder}' holds no manifest.json, so it is no finished results folder; name one "
+            "that is, or run the experiment first"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"'{path}' is not JSON ({error}); run the experiment again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"'{path}' holds no object in braces {{ }}; run the experiment again")
     return content
 
 
@@ -94,23 +111,34 @@ def figure_from(path: Path, manifest: Mapping[str, Any]) -> tuple[Figure, pd.Dat
     Raises
     ------
     ValueError
-        Where the figure is not drawn from its table alone, or the manifest lacks its scene.
+        Where the figure is not drawn from its table alone, the table is not that of the figure, or
+        the manifest lacks its scene.
     """
     name = path.stem
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    if name in OF_TABLE:
-        return OF_TABLE[name](table), table
-    if name not in OF_SCENE:
+    if name not in {*OF_TABLE, *OF_SCENE}:
         known = ", ".join(sorted({*OF_SCENE, *OF_TABLE}))
         raise ValueError(
             f"The figure '{name}' is not drawn from its table alone; those that are: {known}"
         )
-    if "scene" not in manifest:
+    if name in OF_SCENE and "scene" not in manifest:
         raise ValueError(
             f"The manifest beside '{path}' has no 'scene', so the figure cannot be drawn; run the "
             "experiment again"
         )
-    return OF_SCENE[name](table, Scene.from_dict(manifest["scene"])), table
+    back = "put its saved table back, or run the experiment again"
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise ValueError(f"'{path}' is no table ({error}); {back}") from error
+    try:
+        if name in OF_TABLE:
+            return OF_TABLE[name](table), table
+        return OF_SCENE[name](table, Scene.from_dict(manifest["scene"])), table
+    except (IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"'{path}' is not the table of the figure '{name}' ({type(error).__name__}: {error}); "
+            f"{back}"
+        ) from error
 
 
 def redraw(folder: Path) -> list[Path]:
