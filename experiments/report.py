@@ -87,7 +87,10 @@ def effect_clause(estimate: Estimate | None, what: str) -> str:
 
 
 def finding(headline: Headline, scene: Scene) -> list[str]:
-    """The finding in two sentences, calm and shock; one where only one was run."""
+    """The finding in two sentences, calm and shock; one where only one was run.
+
+    Where the run ends before the shock the second says so.
+    """
     if not headline.findings:
         return ["No membership was compared with the run without alliance in this experiment."]
     basket = _basket(headline)
@@ -114,6 +117,11 @@ def finding(headline: Headline, scene: Scene) -> list[str]:
         months = headline.crisis_months
         start = f"In the first {f'{months} months' if months > 1 else 'month'} of the shock"
         sentences.append(f"{start}, {_join(clauses, '; ')}.")
+    elif scene.shock is not None:
+        sentences.append(
+            f"The shock starts in {scene.shock_start}, after the end of the run, so nothing is "
+            "known of it; more horizon.years would reach it."
+        )
     return _named_once(sentences)
 
 

@@ -22,6 +22,7 @@ from experiments.figures import (
     save,
 )
 from experiments.figures import again as drawing
+from experiments.figures.effects import drawn_effects
 from experiments.figures.look import DOUBLE, mark_events
 from experiments.finding import Headline, headline
 from experiments.measures.effects import (
@@ -314,6 +315,22 @@ def test_a_run_that_ends_early_tells_of_the_months_it_holds(
     short = monthly[monthly["month"].astype(str) <= month_after(START, held - 1)]
     sentences = finding(headline(short, START, SHOCKED, "CHN", roles=COUNTRIES), SCENE)
     assert sentences[1].startswith(f"In the {said} of the shock, ")
+
+
+def test_a_run_that_ends_before_the_shock_says_so(monthly: pd.DataFrame) -> None:
+    short = monthly[monthly["month"].astype(str) < START]
+    scene = replace(SCENE, shock=SHOCK)
+    sentences = finding(headline(short, START, SHOCKED, "CHN", roles=COUNTRIES), scene)
+    assert sentences[0].startswith("In calm years, ")
+    assert sentences[1].startswith(f"The shock starts in {START}, after the end of the run")
+    assert len(finding(headline(short, START, SHOCKED, "CHN"), replace(scene, shock=None))) == 1
+
+
+def test_a_caption_names_the_periods_that_were_measured(drawn: dict[str, Drawn]) -> None:
+    shown = drawn["membership_effect"]
+    assert "over the calm horizon and the first 24 months of the shock (only" in shown.caption
+    calm = drawn_effects(shown.table[shown.table["window"] == "calm"], SCENE)
+    assert "over the calm horizon. Filled" in calm.caption
 
 
 def test_finding_without_membership_says_so(found: Headline) -> None:

@@ -66,6 +66,13 @@ def test_trade_is_tonnes_at_the_prices_of_the_first_year(flows: pd.DataFrame, pa
     assert set(table.loc[table["origin"] == "CHN", "origin_bloc"]) == {trade.EXPORTER}
 
 
+def test_no_year_before_the_shock_is_under_it(flows: pd.DataFrame, panel: Panel) -> None:
+    early = flows[flows["year"] < int(START[:4])]
+    shown = list(dict.fromkeys(trade_table(early, panel, SCENE)["period"]))
+    assert len(shown) == 3
+    assert not any("under the shock" in period for period in shown)
+
+
 def test_bands_are_as_wide_as_trade(flows: pd.DataFrame, panel: Panel) -> None:
     table = trade_table(flows, panel, SCENE)
     figure = bloc_flows(table, SCENE)

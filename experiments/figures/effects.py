@@ -196,8 +196,8 @@ def drawn_effects(effects: pd.DataFrame, scene: Scene) -> Drawn:
         title="What membership does, by country",
         caption="Effect of each membership on landed price (basket at opening quantities), on the "
         "non-allied share of purchases and on unmet need (share of need): difference to the run "
-        "without alliance under the same draws, mean over seeds with 95 % t-interval, over the "
-        f"calm horizon and the first {scene.crisis_months} months of the shock{_baskets(scene)}. "
+        "without alliance under the same draws, mean over seeds with 95 % t-interval, over "
+        f"{_spans(table, scene)}. "
         "Filled: member of that circle. Lines part members, members of the wider circles only, "
         "others and the non-allied." + _quiet(table),
         alt=_effects_alt(table[table["bloc"] == MEMBERS], "member countries", scene),
@@ -206,8 +206,11 @@ def drawn_effects(effects: pd.DataFrame, scene: Scene) -> Drawn:
     )
 
 
-def _baskets(scene: Scene) -> str:
-    return " (only the shocked minerals)" if scene.shock is not None else ""
+def _spans(table: pd.DataFrame, scene: Scene) -> str:
+    """The periods that were measured, in words."""
+    shock = f"the first {scene.crisis_months} months of the shock (only the shocked minerals)"
+    windows = dict.fromkeys(table["window"].astype(str))
+    return " and ".join("the calm horizon" if name == "calm" else shock for name in windows)
 
 
 def _quiet(table: pd.DataFrame) -> str:

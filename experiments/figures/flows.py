@@ -110,12 +110,13 @@ def trade_table(flows: pd.DataFrame, panel: Layout, scene: Scene) -> pd.DataFram
 def periods(flows: pd.DataFrame, panel: Layout, scene: Scene) -> list[tuple[str, str, list[int]]]:
     """Label, membership and years of what is compared: before, after, and after with an alliance.
 
-    After is the first two whole years of the shock, or the last year where no shock was run.
+    After is the first two whole years of the shock, or the last year where none was run or the run
+    ends before it.
     """
     known = sorted(int(year) for year in flows["year"].unique())
     before, after, when = known[0], known[-1:], "after"
-    if scene.shock is not None:
-        start = int(scene.shock_start[:4])
+    start = int(scene.shock_start[:4])
+    if scene.shock is not None and start <= known[-1]:
         whole = start + (scene.shock_start[5:7] != "01")
         before = max(known[0], start - 1)
         years = CRISIS_MONTHS // 12
