@@ -140,7 +140,7 @@ def _label(alliance: str) -> str:
 
 def _sentences(outcomes: pd.DataFrame, late: pd.DataFrame) -> list[str]:
     found = late.set_index(["alliance", "measure"])
-    parts = []
+    parts: list[str] = []
     for alliance in outcomes["alliance"].unique():
         row = found.loc[(alliance, "restricted")]
         where = (
