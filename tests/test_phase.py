@@ -14,9 +14,12 @@ from abm.config import Circle, Config, ConfigError, Control, Instrument, Orderin
 from abm.model import MineralModel
 from abm.tables import Tables
 from abm.world import World, build_world
+from experiments.ensemble import PROJECT
 from experiments.figures.again import redraw
+from experiments.figures.drawn import save
 from experiments.measures.effects import ALL
 from experiments.phase import frontier as contour
+from experiments.phase.figures import frontier_figure
 from experiments.phase.study import (
     GAIN,
     covered,
@@ -256,3 +259,19 @@ def test_settings_without_a_grid_are_refused(
     world = build_world(real_tables, config.world)
     with pytest.raises(ConfigError, match=cure):
         STUDIES[config.question](config, world)
+
+
+def test_the_frontier_leaves_the_numbers_readable(tmp_path: Path) -> None:
+    """No number of the published diagrams lies under a mark of the frontier."""
+    table = pd.read_csv(PROJECT / "docs" / "gallery" / "phase_by_mineral.csv")
+    figure = frontier_figure(table)
+    save(figure, tmp_path, "phase_by_mineral")  # laid out as on paper
+    figure.draw_without_rendering()
+    marks = 0
+    for axes in figure.axes:
+        lines = [line.get_xydata() for line in axes.lines if line.get_marker() == "o"]
+        for place in axes.transData.transform(np.concatenate([*lines, np.empty((0, 2))])):
+            marks += 1
+            boxes = [text.get_window_extent() for text in axes.texts]
+            assert not any(box.contains(*place) for box in boxes)
+    assert marks > 3

@@ -1,6 +1,7 @@
 """Studies: their arithmetic against figures worked out by hand, and each of them run small."""
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,25 @@ def test_a_share_of_variance_that_may_be_nothing_leads_no_result() -> None:
     said = sensitivity._sentences(screened, found, 1)[0]
     assert "under the shock hangs most on order width (60 % of the variance" in said
     assert "the peak of the price hangs most on is not known" in said
+
+
+@pytest.mark.parametrize("years", [2, 4, 5, 6, 8, 10, 12, 15, 20])
+def test_dates_below_the_mechanisms_keep_apart(years: int) -> None:
+    """As seen in the narrowest figure, whatever the horizon."""
+    months = pd.period_range("2025-01", periods=12 * years, freq="M").astype(str)
+    part = pd.DataFrame({"month": months, "median": 1.0, "p10": 0.0, "p90": 2.0})
+    parts = [
+        part.assign(mechanism=name, label=name, alliance=mechanisms.ALLIED, shock="crisis",
+                    start="2026-01", measure="price")
+        for name in ("a", "b", "c", "d")
+    ]  # fmt: skip
+    figure = mechanisms.mechanisms_figure(pd.concat(parts))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        shown = [label for label in axes.get_xticklabels() if label.get_text()]
+        boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
+        assert len(boxes) >= 2
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
 def test_every_switch_names_a_setting() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
+from matplotlib.dates import MICROSECONDLY, YEARLY, AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -76,8 +76,11 @@ def dates(months: pd.Series) -> Any:
     return pd.to_datetime(months.astype(str), format="%Y-%m").to_numpy()
 
 
-def years_axis(axes: Axes) -> None:
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+def years_axis(axes: Axes, most: int = 6) -> None:
+    """A few dates below, of years `most` at most: fewer where panels are narrow."""
+    locator = AutoDateLocator(
+        minticks=3, maxticks={**dict.fromkeys(range(MICROSECONDLY + 1), 6), YEARLY: most}
+    )
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.tick_params(labelsize=SMALL)

@@ -10,6 +10,7 @@ from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from experiments.figures import BLACK, DOUBLE, SMALL, VERMILION, mineral_label, style
 from experiments.phase.frontier import LOSES, PAYS
@@ -65,10 +66,11 @@ def frontier_figure(table: pd.DataFrame) -> Figure:
             axes.tick_params(labelbottom=number + columns >= len(minerals))
         flat = cells.reshape(-1)
         finish(figure, list(cells[:, 0]), list(flat[max(len(minerals) - columns, 0) :][:columns]))
+        words = {"title": HEADS["gain"], "title_fontsize": SMALL}
         if len(minerals) < flat.size:
-            flat[len(minerals)].legend(handles=key(table), loc="center", handlelength=1.6)
+            flat[len(minerals)].legend(handles=key(table), loc="center", handlelength=1.6, **words)
         else:
-            figure.legend(handles=key(table), loc="outside lower center", ncols=2)
+            figure.legend(handles=key(table), loc="outside lower center", ncols=2, **words)
     return figure
 
 
@@ -79,14 +81,18 @@ def draw_panel(axes: Axes, part: pd.DataFrame, centred: bool) -> None:
     coverage, severity = grid.columns.to_numpy(), grid.index.to_numpy()
     colours, scale = palette(values, centred)
     edges = np.arange(len(coverage) + 1) - 0.5
+    crossed = part.groupby("coverage")[list(CROSSINGS)].first().notna().any(axis=1).to_numpy()
     axes.pcolormesh(
         edges, severity_edges(severity), values, cmap=colours, norm=scale, lw=0.4, ec="white"
     )
     for row, level in enumerate(severity):
         for column in range(len(coverage)):
             face = colours(scale(values[row, column]))
+            aside = crossed[column]  # the frontier runs through the middle of the cells
             axes.text(
-                column, level, short(values[row, column]), ha="center", va="center",
+                column - 0.46 * aside, level, short(values[row, column]),
+                ha="left" if aside else "center", va="center", zorder=4,
+                path_effects=[withStroke(linewidth=1.5, foreground=face)],
                 fontsize=SMALL - 1.0, color="white" if luminance(face) < DARK else "#222222",
             )  # fmt: skip
     circles = part[["members", "coverage"]].drop_duplicates().sort_values("coverage")
@@ -127,7 +133,9 @@ def draw_frontier(axes: Axes, part: pd.DataFrame, edges: np.ndarray) -> None:
         ends = [here[f"{name}_{end}"].clip(edges[0], edges[-1]) for end in ("low", "high")]
         axes.fill_between(at, *ends, color=colour, alpha=0.22, lw=0)
         axes.vlines(at, *ends, color=colour, lw=0.8, alpha=0.8)
-        axes.plot(at, here[name], color=colour, ls=dash, lw=1.4, marker="o", ms=3.0)
+        axes.plot(
+            at, here[name], color=colour, ls=dash, lw=1.4, marker="o", ms=3.5, mec="white", mew=0.5
+        )
     for kind, place, mark in ((PAYS, edges[-1], "^"), (LOSES, edges[0], "v")):
         at = np.flatnonzero(rows["kind"] == kind)
         axes.plot(at, np.full(at.size, place), mark, color=BLACK, ms=4.5, clip_on=False, ls="none")

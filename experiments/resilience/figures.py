@@ -30,6 +30,7 @@ PANELS = {
 }
 SPREAD = 0.17  # rows between two alliances of one case
 FELT = 0.05  # months of supply lost: below, a cell is left blank
+LOST_BY_WORST = "months of supply lost, and by whose cut"
 DARK = 0.55  # share of the scale above which a label is white
 
 
@@ -129,7 +130,7 @@ def worst_figure(table: pd.DataFrame) -> Figure:
         for axes, alliance in zip(panels, alliances, strict=True):
             part = table[table["alliance"] == alliance]
             _worst_panel(axes, part, countries, minerals, scale)
-            axes.set_title(alliance_label(alliance), fontsize=SMALL)
+            axes.set_title(f"{alliance_label(alliance)}: {LOST_BY_WORST}", fontsize=SMALL)
         panels[-1].set_xticks(
             np.arange(len(minerals)) + 0.5,
             [mineral_label(m).replace(" ", "\n") for m in minerals],

@@ -409,7 +409,7 @@ def _picture(axes: Axes, part: pd.DataFrame) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(4))
     if part[["p10", "p90"]].abs().to_numpy().max() < NEGLIGIBLE:
         axes.set_ylim(-1.0, 1.0)  # nothing moves: a flat line, not the noise of rounding
-    years_axis(axes)
+    years_axis(axes, most=4)
 
 
 def ablation_figure(table: pd.DataFrame) -> Figure:
