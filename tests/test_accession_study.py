@@ -16,6 +16,7 @@ from abm.scenario import members_of
 from abm.tables import Tables
 from abm.world import World, build_world
 from experiments.accession.answer import answer
+from experiments.accession.figures import shapley_bars
 from experiments.accession.game import Game, coalition_config, game_of
 from experiments.accession.outcomes import QUANTITIES
 from experiments.accession.study import accession_study, next_rings
@@ -27,6 +28,7 @@ from experiments.accession.values import (
     relative_error,
     shapley_table,
 )
+from experiments.ensemble import PROJECT
 from experiments.figures.again import figure_from
 from experiments.study import Cell, run_study, with_settings
 
@@ -332,3 +334,14 @@ def test_figures_are_drawn_again_from_their_tables(
         drawn.table.to_csv(path, index=False)
         again, _ = figure_from(path, {})
         assert len(again.axes) == len(drawn.figure.axes)
+
+
+def test_marks_of_the_bars_lie_inside_their_panels() -> None:
+    """Of the published figure: bars end at zero, where half of a mark was cut off."""
+    figure = shapley_bars(pd.read_csv(PROJECT / "docs" / "gallery" / "accession_shapley.csv"))
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        for line in axes.lines:
+            if line.get_marker() in ("o", "D"):
+                assert low < line.get_xdata().min()
+                assert line.get_xdata().max() < high

@@ -1,6 +1,7 @@
 """Studies: their arithmetic against figures worked out by hand, and each of them run small."""
 
 import pickle
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from abm.config import ConfigError, Control, check
 from abm.tables import Tables
 from abm.world import build_world
 from experiments.engine.workers import Workers
+from experiments.ensemble import PROJECT
 from experiments.sensitivity import study as sensitivity
 from experiments.studies import instrument_figures, instruments, mechanisms, standoff
 from experiments.studies.instruments import (
@@ -223,6 +225,9 @@ def test_the_ablation_covers_the_list_of_mechanisms_and_names_only_what_is_clear
     """All of the eighteen but concentration and welfare, which are measured and not switched."""
     known = mechanisms.mechanisms(configuration("experiment=mechanisms"))
     assert {mechanism.number for mechanism in known.values()} == set(range(1, 19)) - {1, 18}
+    page = (PROJECT / "docs" / "model.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (\d+)\. ", page, flags=re.MULTILINE)
+    assert [int(number) for number in listed] == list(range(1, 19))
     columns = ["mechanism", "label", "measure", "mean", "low", "high"]
     worth = pd.DataFrame(
         [("a", "Noise", "price", 9.0, -1.0, 19.0), ("b", "Thrift", "price", -2.0, -3.0, -1.0)],

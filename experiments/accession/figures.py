@@ -103,6 +103,7 @@ def _bars(axes: Axes, rows: pd.DataFrame, order: Sequence[str]) -> None:
     axes.plot(
         mean[RECEIVED], at, ls="none", marker="D", ms=3.0, mfc="white", mec=BLACK, mew=0.7, zorder=5
     )
+    axes.use_sticky_edges = False  # bars would end the panel at zero, and cut its marks in two
     _zero_line(axes)
 
 
