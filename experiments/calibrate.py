@@ -307,7 +307,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     except (ConfigError, TableError, OSError) as error:
-        print(f"{' '.join(str(error).split()).rstrip('.')}.", file=sys.stderr)
+        said = str(error)
+        if isinstance(error, OSError) and error.strerror is not None:
+            said = f"Cannot use {error.filename}: {error.strerror.lower()}; give another --results"
+        print(f"{' '.join(said.split()).rstrip('.')}.", file=sys.stderr)
         return 2
     print(f"Results: {named}")
     return 0

@@ -70,6 +70,7 @@ STORE.__deepcopy__ = lambda memo: STORE  # type: ignore[attr-defined]
 SETTINGS = Path(__file__).resolve().parent.parent / "conf"
 # Hydra would write its own files into a folder before we can refuse it; the manifest has them all.
 QUIET = ["hydra.output_subdir=null", "hydra/job_logging=none"]
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")  # where an empty name is the folder one is in
 PAGE_WIDTH = 110  # signs in a line of the help
 
 
@@ -253,6 +254,8 @@ def _refuse_idle(word: str) -> None:
     name, _, value = word.partition("=")
     if not name.strip("+~- "):
         raise ConfigError(f"{word!r} names no setting; write name=value, see --help")
+    if name in FOLDERS and not value.strip("'\""):
+        raise ConfigError(f"{word} names no folder; give one, or leave it out for one of its own")
     if "".join(value.split()) == "{}" and not name.startswith(("+", "~")):
         raise ConfigError(
             f"{word} would change nothing, as entries are added to those that are there; take one "
@@ -365,12 +368,17 @@ def _cure(key: str) -> str:
     kind: Any = Config
     about: Any = {}
     for name in re.sub(r"\[\d+\]", "", key).split("."):
+        if typing.get_origin(kind) is dict:  # its entries have names of their own
+            kind = typing.get_args(kind)[1]
+            continue
         if not dataclasses.is_dataclass(kind) or name not in typing.get_type_hints(kind):
             return "see --help"
         about = next(item.metadata for item in dataclasses.fields(kind) if item.name == name)
         kind = typing.get_type_hints(kind)[name]
     if typing.get_origin(kind) is list:
         kind = typing.get_args(kind)[0] if key.endswith("]") else list
+    if typing.get_origin(kind) is dict:
+        return f"set its entries, as {key}.NAME=VALUE"
     if dataclasses.is_dataclass(kind):
         return f"set its parts, such as {key}.{dataclasses.fields(kind)[0].name}=VALUE"
     if isinstance(kind, type) and issubclass(kind, Enum):

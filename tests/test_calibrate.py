@@ -16,6 +16,7 @@ from scipy.stats import kstest, norm
 from abm.config import ConfigError
 from abm.posterior import about_setting, read_posterior
 from experiments.calibrate import calibrate, planned, space_filling
+from experiments.calibrate import main as calibrate_command
 from experiments.calibration.candidates import RunStore
 from experiments.calibration.emulator import fit_emulator
 from experiments.calibration.inference import named_draws
@@ -329,3 +330,14 @@ def test_tables_agree_with_what_was_run(found: Calibration) -> None:
     matrix = correlation_table(found).pivot(index="setting", columns="other", values="correlation")
     np.testing.assert_allclose(np.diag(matrix), 1.0)
     np.testing.assert_allclose(matrix, matrix.T)
+
+
+def test_a_folder_that_cannot_be_used_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    where = tmp_path / "file" / "results"
+    assert calibrate_command(["--results", str(where), "--budget", "300"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Cannot use ")
+    assert "not a directory; give another --results" in said

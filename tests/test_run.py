@@ -186,6 +186,11 @@ WRONG = {
     "no value": (["seeds"], ["seeds", "name=value"]),
     "no name": (["=3"], ["'=3'", "name=value"]),
     "no word": ([""], ["''", "name=value"]),
+    "no folder": (["hydra.run.dir="], ["hydra.run.dir= names no folder", "leave it out"]),
+    "no list in a circle": (
+        ["membership=forge", "membership.circles.forge.add=ZAF"],
+        ["membership.circles.forge.add=ZAF", "give a list [a,b]"],
+    ),
     "empty group": (
         ["membership.circles={}"],
         ["membership.circles={} would change nothing", "~membership.circles.NAME"],

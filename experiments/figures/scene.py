@@ -26,6 +26,10 @@ MEMBERSHIP_LABELS = {
     "washington": "Washington six",
     "forge": "wide circle",
     "sapporo_five": "Sapporo Five",
+    "g7": "G7",
+    "quad": "Quad",
+    "msp": "Minerals Security Partnership",
+    "pax_silica": "Pax Silica",
 }
 BLOC_LABELS = {
     "members": "Members",
