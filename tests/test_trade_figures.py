@@ -174,3 +174,12 @@ def test_names_without_room_are_left_out_and_none_hides_a_mark() -> None:
         assert (np.abs(one - other) >= (30.0, 8.0)).any()
     alone = name_places(seats[:1], np.array([[30.0, 8.0]]), np.array([[50.0, 8.0]]), frame)
     assert alone[0, 1] > 15.0, "above, as a mark stands below"
+
+
+def test_a_map_without_arrows_is_drawn() -> None:
+    """Where all trade is with the rest of the world, which has no place on it."""
+    if drawing() is None:
+        pytest.skip(ABSENT)
+    figure = flow_map(shipped_around(("CHN", "ROW")).query("destination == 'ROW'"), SCENE)
+    assert not any(axes.texts or axes.patches for axes in figure.axes)
+    assert "nan" not in figure.legends[0].get_title().get_text()

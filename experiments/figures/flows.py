@@ -312,13 +312,20 @@ def flow_map(table: pd.DataFrame, scene: Scene) -> Figure:
             handles=handles,
             loc="outside lower center",
             ncols=len(handles),
-            title=f"Arrows by exporter; the widest: {plain_number(widest)} million US$ a year, "
-            f"the thinnest: up to {plain_number(widest * THIN / WIDEST)}",
+            title=_widths(widest) if len(shown) else None,
             title_fontsize=SMALL,
         )
         for axes, (places, ends) in zip(cells, named, strict=True):  # all else stands by now
             write_names(axes, places, ends)
     return figure
+
+
+def _widths(widest: float) -> str:
+    """What the width of an arrow says, in words."""
+    return (
+        f"Arrows by exporter; the widest: {plain_number(widest)} million US$ a year, "
+        f"the thinnest: up to {plain_number(widest * THIN / WIDEST)}"
+    )
 
 
 def _on_map(table: pd.DataFrame, known: Mapping[str, tuple[np.ndarray, ...]]) -> pd.Series:
@@ -401,7 +408,7 @@ def _named(
 def _ends(rows: pd.DataFrame, known: Mapping[str, tuple[np.ndarray, ...]]) -> np.ndarray:
     """[end, 2] where the arrows of these flows start and end."""
     countries = sorted({*rows["origin"], *rows["destination"]})
-    return np.array([_place(country, known) for country in countries])
+    return np.array([_place(country, known) for country in countries]).reshape(-1, 2)
 
 
 def drawn_flow_map(table: pd.DataFrame, scene: Scene) -> Drawn:

@@ -30,6 +30,8 @@ def write_names(axes: Axes, places: Mapping[str, Points], marks: Points) -> None
     The figure is laid out before, as room is counted on paper; names do not change its layout.
     A name for which there is no room within the axes is left out.
     """
+    if not places:
+        return
     figure = axes.get_figure(root=True)
     assert figure is not None
     if (engine := figure.get_layout_engine()) is not None:
