@@ -92,7 +92,7 @@ def draw_panel(axes: Axes, part: pd.DataFrame, centred: bool) -> None:
             axes.text(
                 column - 0.46 * aside, level, short(values[row, column]),
                 ha="left" if aside else "center", va="center", zorder=4,
-                path_effects=[withStroke(linewidth=1.5, foreground=face)],
+                path_effects=[withStroke(linewidth=1.5, foreground=face)] if aside else None,
                 fontsize=SMALL - 1.0, color="white" if luminance(face) < DARK else "#222222",
             )  # fmt: skip
     circles = part[["members", "coverage"]].drop_duplicates().sort_values("coverage")
