@@ -196,6 +196,32 @@ def test_steps_of_supply_sell_pro_rata_at_their_ask() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("firms", [3, 120, 140, 3000])
+def test_every_firm_sells_what_its_ask_says_at_the_price(firms: int, seed: int) -> None:
+    """However many there are, in whatever order: equal asks, steps, subsidised and absurd ones."""
+    rng = np.random.default_rng(seed)
+    low = rng.normal(5.0, 3.0, firms) * 10.0 ** rng.choice([0, -9, 6], firms, p=[0.8, 0.1, 0.1])
+    low[rng.random(firms) < 0.3] = np.array([0.0, -0.0, 5.0])[seed % 3]
+    width = rng.uniform(0.1, 4.0, firms) * (rng.random(firms) < 0.7)
+    problem = replace(
+        market(rng, 1, 1),
+        capacity=rng.uniform(0.0, 2.0, firms),
+        low_ask=low,
+        high_ask=low + width,
+        firm_offset=np.array([[0, firms]]),
+        need=np.full((1, 1, 2), 0.3 * firms),
+        price_factor=np.ones((1, 1, 1)),
+    )
+    found = clear(problem)
+    price, ramp = found.origin_price[0, 0], np.maximum(width, 1e-300)
+    offered = problem.capacity * np.clip((price - low) / ramp, 0.0, 1.0)
+    upright = (width == 0.0) & (np.abs(low - price) < 1e-9)
+    np.testing.assert_allclose(found.sales[~upright], offered[~upright], atol=1e-8 * firms)
+    assert (found.sales[upright] <= problem.capacity[upright]).all()
+    assert found.sales.sum() == pytest.approx(found.demand.sum(), rel=1e-8)
+
+
 def test_a_warm_start_finds_the_same_clearing_sooner() -> None:
     rng = np.random.default_rng(10)
     problem = with_limits(market(rng, 4, 4), (3.0, all_from(0, 4)))
@@ -326,6 +352,14 @@ def test_shapes_that_do_not_fit_are_refused_by_name() -> None:
         clear(with_limits(problem, (1.0, [(0, 0), (0, 0)])))
     with pytest.raises(ValueError, match="start"):
         clear(problem, start=clear(market(np.random.default_rng(1), 2, 2)))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 64])
+def test_threads_give_the_same_bits(threads: int) -> None:
+    problem = stacked([market(np.random.default_rng(seed)) for seed in range(50)])
+    alone, shared = clear(problem), clear(problem, threads=threads)
+    for name in ("origin_price", "flow", "delivered_price", "sales", "residual", "iterations"):
+        np.testing.assert_array_equal(getattr(shared, name), getattr(alone, name))
 
 
 def test_used_memory_leaves_no_trace() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -13,7 +14,9 @@ from abm.market.desk import Room, keep_desks, take_desks
 from abm.market.fallback import MOST_STEPS, NO_START, solve_stubborn
 from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import FIGURES, ROWS, Problem
-from abm.market.survey import CHOKED, LEAST, MOST, layout_of, look_over
+from abm.market.survey import CHOKED, LEAST, MOST, Rows, layout_of, look_over
+
+RUNS_OF_A_THREAD = 12
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,12 @@ def clear(
     answer = blank_answer(problem)
     arrays = tuple(warm_start(problem, start)), tuple(answer)
     desks = take_desks(room, threads)
+    runs = iter(runs_of(clusters, threads))
 
     def work(part: int) -> float:
-        mine = clusters * part // threads, clusters * (part + 1) // threads
         where_to = tuple(batch), tuple(desks[part]), *arrays
-        return solve_batch(*where_to, *mine, float(tolerance), MOST_STEPS, False)
+        settings = float(tolerance), MOST_STEPS, False
+        return max((solve_batch(*where_to, *own, *settings) for own in runs), default=0.0)
 
     worst = max(run(work, parts))
     if not worst <= tolerance:
@@ -103,6 +107,17 @@ def clear(
         bad = np.flatnonzero(~(answer.residual <= tolerance))
         raise MarketNotCleared(failure_text(problem, answer, bad, tolerance, where), bad.tolist())
     return Clearing(*answer, problem)
+
+
+def runs_of(clusters: int, threads: int) -> list[tuple[int, int]]:
+    """First and end of the clusters that are solved in one go.
+
+    Every thread takes the next when it is done with one: none waits long for another that had
+    harder markets, or a busier core.
+    """
+    runs = min(clusters, RUNS_OF_A_THREAD * threads) if threads > 1 else 1
+    ends = [clusters * n // runs for n in range(runs + 1)]
+    return list(pairwise(ends))
 
 
 def share_out(work: Callable[[int], Any], parts: range) -> list[Any]:
@@ -121,8 +136,7 @@ def pack(problem: Problem) -> tuple[Batch, Room]:
     figures = [np.asarray(values, np.float64, order="C") for values in figures_of(problem)]
     rows = [np.asarray(values, np.int64, order="C") for values in rows_of(problem)]
     shapes = tuple([array.shape for array in (*figures, *rows)])
-    firm, limit, *arcs = [numbers.tobytes() for numbers in rows]
-    layout = layout_of(shapes, firm, limit, b"".join(arcs))
+    layout = layout_of(shapes, Rows(*[numbers.tobytes() for numbers in rows]))
     return Batch._make((*figures, *layout[:-1])), layout.room
 
 

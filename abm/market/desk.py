@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from abm.market.kernel import BID_ROWS, LINK_ROWS, TERM_ROWS, VALUE_ROWS, Desk
+from abm.market.kernel import (
+    BID_ROWS,
+    DIGITS,
+    LINK_ROWS,
+    MOST_DIGIT,
+    TERM_ROWS,
+    VALUE_ROWS,
+    Desk,
+)
 
 MOST_KEPT = 4  # desks
 LARGEST_KEPT = 16_000_000  # bytes
@@ -52,6 +60,7 @@ def new_desk(room: Room) -> Desk:
         table=whole((room.markets, room.origins, room.destinations)),
         key=real((2, 2 * room.firms_of_one_origin)),
         event=whole((3, 2 * room.firms_of_one_origin)),
+        tally=whole((DIGITS, MOST_DIGIT + 1)),
         point=real((2, 2 * room.firms + 2 * room.limits + 2)),
         term=real((TERM_ROWS * room.terms, places)),
         bid=real((BID_ROWS * room.bids, places)),

@@ -46,6 +46,9 @@ TANGENT_BELOW = 0.01
 NARROWEST_RAMP = 1e-3  # least width of a ramp of demand, relative to its price
 REDUNDANT = 1e-9  # a pivot below this means that the rights before it do the same work
 RUN = 64  # asks that are sorted by counting
+MANY = 256  # asks from which on they are sorted digit by digit
+DIGIT_BITS, DIGITS = 11, 6  # of a price's 64 bits
+MOST_DIGIT = (1 << DIGIT_BITS) - 1
 RIDGE = 1e-13  # least pivot of the normalised derivative
 
 # Entries of `Desk.size`.
@@ -143,6 +146,7 @@ class Desk(NamedTuple):
     table: np.ndarray  # [M, I, J] rights that an arc needs, below -1 its number among such arcs
     key: np.ndarray  # [2, E] asks of one origin while they are sorted
     event: np.ndarray  # [3, E] 2f is the low ask of firm f, 2f + 1 the high one; lower asks
+    tally: np.ndarray  # [6, 2048] how many asks have each digit, and where they go
     point: np.ndarray  # [2, Q] supply graphs: price, quantity
     term: np.ndarray  # [H x 5, P] demand terms
     bid: np.ndarray  # [N x 3, P]
@@ -312,11 +316,61 @@ def rank(desk: Desk, begin: int, end: int) -> None:
 
 
 @compiled
+def ordered_bits(price: float) -> int:
+    """A whole number for each price, in the same order."""
+    bits: Any = np.float64(price + 0.0).view(np.int64)  # the sum makes one of both zeros
+    return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
+
+
+@compiled
+def digit_of(bits: int, d: int) -> int:
+    """Digit `d` of an ordered number, the last first; the first one has the sign."""
+    digit = (bits >> (DIGIT_BITS * d)) & MOST_DIGIT
+    return digit ^ ((MOST_DIGIT + 1) >> 1) if d == DIGITS - 1 else digit
+
+
+@compiled
+def sort_by_digits(desk: Desk, count: int) -> int:
+    """Sort so many asks of row 0 of `desk.key` and `desk.event`; returns the row that holds them.
+
+    By one digit after the other, the last first, each time in the order found: as long an ask for
+    a million as for a thousand.
+    """
+    key, event, tally = desk.key, desk.event, desk.tally
+    for d in range(DIGITS):
+        for digit in range(MOST_DIGIT + 1):
+            tally[d, digit] = 0
+    for n in range(count):
+        bits = ordered_bits(key[0, n])
+        for d in range(DIGITS):
+            tally[d, digit_of(bits, d)] += 1
+    source = 0
+    for d in range(DIGITS):
+        if tally[d, digit_of(ordered_bits(key[source, 0]), d)] == count:
+            continue  # all have the same
+        place = 0
+        for digit in range(MOST_DIGIT + 1):
+            here = tally[d, digit]
+            tally[d, digit] = place
+            place += here
+        target = 1 - source
+        for n in range(count):
+            digit = digit_of(ordered_bits(key[source, n]), d)
+            place = tally[d, digit]
+            tally[d, digit] = place + 1
+            key[target, place] = key[source, n]
+            event[target, place] = event[source, n]
+        source = target
+    return source
+
+
+@compiled
 def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int]:
     """Sort the asks of firms `first` to `last` in `desk.key` and `desk.event`.
 
     Returns the row that holds them and how many there are. A step has its low ask only. Merge sort
-    from runs sorted by `rank`; equal asks keep the order of the firms.
+    from runs sorted by `rank`, or by digits where asks are many; equal asks keep the order of the
+    firms.
     """
     capacity, low_ask, high_ask = batch.capacity, batch.low_ask, batch.high_ask
     key, event = desk.key, desk.event
@@ -334,6 +388,8 @@ def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int
                 count += 1
     if sorted_already:
         return 0, count
+    if count >= MANY:
+        return sort_by_digits(desk, count), count
     for begin in range(0, count, RUN):
         rank(desk, begin, min(begin + RUN, count))
     source = 1
@@ -1650,9 +1706,9 @@ def share_out(batch: Batch, desk: Desk, k: int, first: int, last: int, answer: A
     upright = high <= low
     for f in range(sales.size):
         width = high_ask[f] - low_ask[f]
-        safe = width if width > 0.0 else 1.0
-        begun = min(max((low - low_ask[f]) / safe, 0.0), 1.0)
-        done = min(max((high - low_ask[f]) / safe, 0.0), 1.0)
+        per_dollar = 1.0 / (width if width > 0.0 else 1.0)
+        begun = min(max((low - low_ask[f]) * per_dollar, 0.0), 1.0)
+        done = min(max((high - low_ask[f]) * per_dollar, 0.0), 1.0)
         step_before = low_ask[f] < low or (low_ask[f] == low and not upright)
         step_after = low_ask[f] < high or (low_ask[f] == high and upright)
         least = begun if width > 0.0 else 1.0 if step_before else 0.0
@@ -1694,8 +1750,8 @@ def write_answer(
         j = index[DESTINATION, d]
         answer.landed_price[b, j] = value[LANDED, d]
         answer.demand[b, j] = value[DEMAND, d]
-        answer.average_price[b, j] = 0.0
     rent = value[PULL]
+    wipe(part(value, ROW, 0, count[PLACES]))
     wipe(part(value, PULL, 0, count[ARCS]))
     for x in range(count[RESTRICTED]):
         for r in range(index[RIGHT_START, x], index[RIGHT_START, x + 1]):
@@ -1703,11 +1759,17 @@ def write_answer(
     for k in range(count[ORIGINS]):
         b = batch.cluster_market[first_market + index[SELLER_MARKET, k]]
         write_row(desk, k, b, answer)
+    for d in range(count[PLACES]):
+        b = batch.cluster_market[first_market + index[PLACE_MARKET, d]]
+        answer.average_price[b, index[DESTINATION, d]] = value[ROW, d]
 
 
-@compiled
+@rowwise
 def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
-    """Copy flows and delivered prices of the open arcs of seller `k` of market `b`."""
+    """Copy flows and delivered prices of the open arcs of seller `k` of market `b`.
+
+    Their mean by tonnes is added up in ROW; SHARE and PULL are spent.
+    """
     index, value = desk.link, desk.value
     begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
     end = begin + last - first
@@ -1715,17 +1777,27 @@ def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
     share, factor = part(value, SHARE, begin, end), part(value, FACTOR, begin, end)
     addition, rent = part(value, ADDITION, begin, end), part(value, PULL, begin, end)
     floor, quality = part(value, FLOOR, begin, end), part(value, QUALITY, begin, end)
+    mean = part(value, ROW, first, last)
     flow = answer.flow[b, index[NAME, k]]
     delivered = answer.delivered_price[b, index[NAME, k]]
-    average = answer.average_price[b]
     here = value[SELLER_PRICE, k]
+    # Several short loops, of which several arcs are done at a time, are quicker than one of all.
+    for n in range(share.size):
+        rent[n] = max(factor[n] * here + addition[n] + rent[n], floor[n])
+    for n in range(share.size):
+        mean[n] += rent[n] * share[n]
+    for n in range(share.size):
+        rent[n] = rent[n] if quality[n] > -np.inf else np.nan
+    for n in range(share.size):
+        share[n] *= demand[n]
+    if share.size == flow.size:  # places are all destinations
+        for j in range(flow.size):
+            flow[j] = share[j]
+            delivered[j] = rent[j]
+        return
     for n in range(destination.size):
-        if quality[n] > -np.inf:
-            j = destination[n]
-            price = max(factor[n] * here + addition[n] + rent[n], floor[n])
-            flow[j] = demand[n] * share[n]
-            delivered[j] = price
-            average[j] += price * share[n]
+        flow[destination[n]] = share[n]
+        delivered[destination[n]] = rent[n]
 
 
 @entry

@@ -51,19 +51,28 @@ class Layout(NamedTuple):
     room: Room  # for any one cluster
 
 
+class Rows(NamedTuple):
+    """The 64-bit integers of the problem's arrays of that name, in C order."""
+
+    firm_offset: bytes
+    limit_offset: bytes
+    limit_market: bytes
+    limit_origin: bytes
+    limit_destination: bytes
+
+    def __hash__(self) -> int:
+        """Of how long they are and how they end: to read them all takes longer than to compare."""
+        return hash(tuple([(len(numbers), numbers[-64:]) for numbers in self]))
+
+
 @lru_cache(maxsize=16)
-def layout_of(
-    shapes: tuple[tuple[int, ...], ...], firm_offset: bytes, limit_offset: bytes, arcs: bytes
-) -> Layout:
+def layout_of(shapes: tuple[tuple[int, ...], ...], rows: Rows) -> Layout:
     """The layout of a batch; its arrays are shared, not to be written to.
 
     Parameters
     ----------
     shapes
         Of the problem's arrays, in the order of `ARRAYS`.
-    firm_offset, limit_offset, arcs
-        The 64-bit integers of the problem's arrays, in C order; `arcs` those of the market, origin
-        and destination of every arc under limits.
 
     Raises
     ------
@@ -74,10 +83,8 @@ def layout_of(
     if fault:
         raise ValueError(fault)
     shape, firms = shapes[FIGURES.index("log_weight")], shapes[FIGURES.index("capacity")][0]
-    offset, limit, arc = (
-        np.frombuffer(rows, np.int64).copy() for rows in (firm_offset, limit_offset, arcs)
-    )
-    limit_arc = arc.reshape(3, -1)
+    offset, limit, *arcs = (np.frombuffer(numbers, np.int64).copy() for numbers in rows)
+    limit_arc = np.array(arcs)
     fault = row_fault(shape, firms, offset, limit, list(limit_arc))
     if fault:
         raise ValueError(fault)
