@@ -104,11 +104,18 @@ def month_times(model: MineralModel, months: int) -> np.ndarray:
 
 
 def month(scale: Scale, seed: int) -> Measured:
-    """A month of ten minerals with every mechanism off, and with every one on."""
+    """A month of ten minerals with every mechanism off, also with more firms, and with all on."""
     measured = Measured()
-    for name, overrides in (("every mechanism off", OFF), ("every mechanism on", ON)):
+    plan = (
+        ("every mechanism off", OFF, 0),
+        ("every mechanism off", OFF, scale.race),
+        ("every mechanism on", ON, 0),
+    )
+    for name, overrides, firms in plan:
         config = settings(*overrides, f"horizon.years={1 + (WARM_UP + scale.months) // MONTHS}")
         world = world_of(config)
+        if firms:
+            world = with_firms(world, firms)
         times = [month_times(model_of(config, world, seed), scale.months)
                  for _ in range(scale.repeats)]  # fmt: skip
         least = 1e3 * np.min(times, axis=0)
@@ -119,21 +126,22 @@ def month(scale: Scale, seed: int) -> Measured:
 
 
 def years(scale: Scale, seed: int) -> Measured:
-    """A whole run with a review of export policies every quarter."""
-    config = settings(*REVIEWS, f"horizon.years={scale.years}")
-    world = world_of(config)
-    times = []
-    for _ in range(scale.repeats):
-        model = model_of(config, world, seed)
-        start = process_time()
-        model.run()
-        times.append(process_time() - start)
-    held = f"{scale.years} years with {len(model.review.minutes)} reviews"
+    """A whole run with a review of export policies every quarter, and one with all else on, too."""
     measured = Measured()
     target = at_most(1.5) if scale.years == FULL.years else None
-    measured.add(held, min(times), "s", target)
-    rate = len(world.minerals) * model.months / min(times)
-    measured.add("mineral-months a second, reviews included", rate, "", at_least(1_200.0))
+    for name, overrides in (("", REVIEWS), (", every mechanism on", ON)):
+        config = settings(*overrides, f"horizon.years={scale.years}")
+        world = world_of(config)
+        times = []
+        for _ in range(scale.repeats):
+            model = model_of(config, world, seed)
+            start = process_time()
+            model.run()
+            times.append(process_time() - start)
+        held = f"{scale.years} years with {len(model.review.minutes)} reviews{name}"
+        measured.add(held, min(times), "s", target)
+        rate = len(world.minerals) * model.months / min(times)
+        measured.add(f"mineral-months a second{name}", rate, "", at_least(1_200.0))
     return measured
 
 
