@@ -269,21 +269,35 @@ def measure_supply(
         for k in range(figures.shape[0]):
             for j in range(destinations):
                 figures[k, m, j] = 0.0
+        from_marked, squares, hidden, clean = (
+            figures[1, m],
+            figures[2, m],
+            figures[4, m],
+            figures[5, m],
+        )
         for i in range(origins):
             if sold[m, i] == 0.0:
                 continue
+            # Several short loops, of which several arcs are done at a time.
+            shipped, spent, flow_of_year, value_of_year = (
+                flow[m, i],
+                paid[m, i],
+                flows[m, i],
+                values[m, i],
+            )
             for j in range(destinations):
-                tonnes = flow[m, i, j]
-                if tonnes == 0.0:
-                    continue
-                flows[m, i, j] += tonnes
-                values[m, i, j] += unit * paid[m, i, j]
-                figures[2, m, j] += tonnes * tonnes
-                if marked[i]:
-                    figures[1, m, j] += tonnes
-                if rerouted[m, i, j]:
-                    figures[4, m, j] += tonnes
-                figures[5, m, j] += tonnes * certified[i, j]
+                flow_of_year[j] += shipped[j]
+            for j in range(destinations):
+                value_of_year[j] += unit * spent[j]
+            for j in range(destinations):
+                squares[j] += shipped[j] * shipped[j]
+            for j in range(destinations if marked[i] else 0):
+                from_marked[j] += shipped[j]
+            detours, share = rerouted[m, i], certified[i]
+            for j in range(destinations):
+                hidden[j] += shipped[j] if detours[j] else 0.0
+            for j in range(destinations):
+                clean[j] += shipped[j] * share[j]
         for j in range(destinations):
             total = bought[m, j] if bought[m, j] > 0.0 else np.nan
             figures[0, m, j] = sold[m, j] - flow[m, j, j]

@@ -158,6 +158,10 @@ def book_flows(
         m = first + row
         left, outlay = 0.0, 0.0
         for i in range(origins):
+            if np.isnan(origin_price[row, i]):  # it has nothing to sell
+                for j in range(destinations):
+                    paid[m, i, j] = 0.0
+                continue
             for j in range(destinations):
                 tonnes = flow[row, i, j]
                 if tonnes == 0.0:
