@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.engine.store import origin
 from experiments.figures.look import style
+
+DPI = 220  # of a PNG
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,19 @@ def load_drawing() -> None:
         Figure(figsize=(1.0, 1.0)).savefig(io.BytesIO(), format=kind)
 
 
+def lay_out(figure: Figure) -> None:
+    """Lay a figure out as its PNG needs it, for good: a file of one with a layout is drawn twice."""
+    engine, usual = figure.get_layout_engine(), figure.dpi
+    if engine is not None:
+        FigureCanvasAgg(figure)
+        figure.dpi = DPI
+        engine.execute(figure)
+        figure.dpi = usual
+        figure.set_layout_engine(None)
+
+
 def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame | None = None) -> Path:
-    """Write name.png (220 dpi), name.pdf and the table behind as name.csv; the PNG's path.
+    """Write name.png (`DPI`), name.pdf and the table behind as name.csv; the PNG's path.
 
     Without a table, the one that is there stays. In `folder` of a results folder, PNG (as Source)
     and PDF (as Subject) name what the results come from: seeds, and hashes of settings, posterior,
@@ -49,10 +63,10 @@ def save(figure: Figure, folder: Path, name: str, table: pd.DataFrame | None = N
         for drawn in (*axes.lines, *axes.collections):
             drawn.set_in_layout(False)  # inside its axes, and slow to measure
     with style():
+        lay_out(figure)
         figure.savefig(
-            folder / f"{name}.png", dpi=220, metadata={"Software": None, "Source": source}
+            folder / f"{name}.png", dpi=DPI, metadata={"Software": None, "Source": source}
         )
-        figure.set_layout_engine("none")  # the PDF is laid out as the PNG was
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Subject": source})
     if table is not None:
         path = folder / f"{name}.csv"
