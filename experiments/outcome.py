@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from experiments.engine.store import (
     write_manifest,
 )
 from experiments.engine.workers import Workers
-from experiments.figures import Scene, load_drawing, membership_figures, save
-from experiments.figures.flows import read_flows
+from experiments.figures import Scene, Shown, draw, read_and_draw
+from experiments.figures.membership import DRAWN_FROM
 from experiments.finding import Subject, headline_of
 from experiments.measures.effects import (
     CRISIS_MONTHS,
@@ -56,22 +57,17 @@ def describe(
     Path
         The HTML report.
     """
-    for _ in range(workers.count):
-        workers.submit(load_drawing)
+    drawn: dict[str, Future[list[Shown]]] = {}
+    for name in ("flows", "prices", "dependence"):  # what takes longest comes first
+        drawn[name] = workers.submit(read_and_draw, folder, outline, scene, name)
     effects = effects_of(read_by_seed(folder, "effects"))
     write_described(effects, folder / "effects.parquet")
+    drawn["effects"] = workers.submit(draw, folder, outline, scene, "effects", effects)
     welfare = write_welfare(folder, world, tables)
+    drawn["welfare"] = workers.submit(draw, folder, outline, scene, "welfare", welfare)
     levels, peaks, home = (read_by_seed(folder, name) for name in ("headline", "peaks", "home"))
     found = headline_of(levels, peaks, home, asked.subject, outline, config.seeds)
-    figures, saved = [], []
-    paths = {name: read_by_seed(folder, name) for name in ("prices", "dependence")}
-    flows = read_flows(folder, scene)
-    for drawn in membership_figures(outline, paths, effects, scene, welfare, flows):
-        figures.append(drawn)
-        shown = (drawn.figure, folder / "figures", drawn.name, drawn.table)
-        saved.append(workers.submit(save, *shown))
-    for job in saved:
-        job.result()
+    figures = [shown for name in DRAWN_FROM for shown in drawn[name].result()]
     runs = pd.read_parquet(folder / "runs.parquet")
     manifest: dict[str, Any] = {
         "finding": " ".join(finding(found, scene)),
@@ -82,7 +78,7 @@ def describe(
         "data_hash": tables.data_hash(),
         "results_from": origin(folder),
         **provenance(),
-        "figures": {drawn.name: drawn.words for drawn in figures},
+        "figures": {shown.name: shown.words for shown in figures},
         "config": plain(dataclasses.asdict(config)),
         "scene": scene.to_dict(),
     }

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from experiments.engine.store import drawn_from
-from experiments.figures import NEGLIGIBLE, SHORT_LABELS, Drawn, Scene, mineral_label
+from experiments.figures import NEGLIGIBLE, SHORT_LABELS, Drawn, Scene, Shown, mineral_label
 from experiments.finding import Headline, MembershipFinding
 from experiments.measures.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
 
@@ -317,7 +317,7 @@ def _plain_cell(value: Any) -> Cell:
 def write_report(
     folder: Path,
     headline: Headline,
-    figures: Sequence[Drawn],
+    figures: Sequence[Shown],
     manifest: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame],
     scene: Scene,

@@ -65,7 +65,10 @@ def effects(monthly: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def drawn(monthly: pd.DataFrame, effects: pd.DataFrame) -> dict[str, Drawn]:
     return {
-        d.name: d for d in membership_figures(Panel(monthly), paths_of(monthly), effects, SCENE)
+        d.name: d
+        for d in membership_figures(
+            Panel(monthly), {**paths_of(monthly), "effects": effects}, SCENE
+        )
     }
 
 
@@ -395,7 +398,7 @@ def test_a_measure_that_moves_nowhere_is_left_out_and_said_to_be(
 ) -> None:
     still = effects.copy()
     still.loc[still["measure"] == "unmet_share", ["mean", "low", "high"]] = 0.0
-    shown = {d.name: d for d in membership_figures(Panel(monthly), {}, still, SCENE)}
+    shown = {d.name: d for d in membership_figures(Panel(monthly), {"effects": still}, SCENE)}
     for name in ("membership_effect", "bloc_effects"):
         titles = [axes.get_title(loc="left") for axes in shown[name].figure.axes]
         assert any("price" in title for title in titles)

@@ -38,6 +38,7 @@ from experiments.engine import batch
 from experiments.engine.parts import PARTS, Plan, claimed
 from experiments.engine.store import COLUMNS, ResultsFolderError, read_by_seed
 from experiments.engine.workers import Workers
+from experiments.figures import membership
 from experiments.measures.brief import BRIEF, MONTHLY
 from experiments.measures.effects import common_of, opening_of
 from experiments.measures.panel import Panel
@@ -545,7 +546,7 @@ def test_the_user_is_told_only_of_a_slow_start(
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take most of a small run, and are tested above."""
-    monkeypatch.setattr(outcome, "membership_figures", lambda *arguments: [])
+    monkeypatch.setattr(membership, "membership_figures", lambda *arguments: [])
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -633,7 +634,7 @@ def test_finished_runs_outlive_a_failure(
     assert "other settings" in sentence
     assert "completes it" not in sentence
     done.append(1)
-    monkeypatch.setattr(outcome, "membership_figures", lambda *arguments: [])
+    monkeypatch.setattr(membership, "membership_figures", lambda *arguments: [])
     answer = command(*SHORT, f"hydra.run.dir={folder}")
     assert answer.code == 0, answer.complained
     assert done.count(0) == 1, "what was finished is not done again"

@@ -5,7 +5,7 @@ journal's: single column 89 mm, double 183 mm.
 """
 
 from experiments.figures.dependence import dependence_heatmap
-from experiments.figures.drawn import Drawn, load_drawing, save
+from experiments.figures.drawn import Drawn, Shown, load_drawing, save
 from experiments.figures.effects import bloc_effects, membership_effect
 from experiments.figures.look import (
     BLACK,
@@ -26,7 +26,7 @@ from experiments.figures.look import (
     style,
     years_axis,
 )
-from experiments.figures.membership import membership_figures
+from experiments.figures.membership import draw, membership_figures, read_and_draw
 from experiments.figures.prices import home_gap, price_paths
 from experiments.figures.scene import (
     MEMBERSHIP_LABELS,
@@ -57,17 +57,20 @@ __all__ = [
     "VERMILION",
     "Drawn",
     "Scene",
+    "Shown",
     "begun",
     "bloc_effects",
     "circle_style",
     "dates",
     "dependence_heatmap",
+    "draw",
     "home_gap",
     "load_drawing",
     "membership_effect",
     "membership_figures",
     "mineral_label",
     "price_paths",
+    "read_and_draw",
     "save",
     "style",
     "welfare_bars",

@@ -17,20 +17,26 @@ DPI = 220  # of a PNG
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure with the table behind it, its title, caption and alternative text."""
+class Shown:
+    """What is said of a figure: its title, caption and alternative text."""
 
     name: str
     title: str
     caption: str
     alt: str
-    figure: Figure
-    table: pd.DataFrame
 
     @property
     def words(self) -> dict[str, str]:
         """Title, caption and alternative text, for a manifest."""
         return {"title": self.title, "caption": self.caption, "alt": self.alt}
+
+
+@dataclass(frozen=True)
+class Drawn(Shown):
+    """A figure with the table behind it, and what is said of it."""
+
+    figure: Figure
+    table: pd.DataFrame
 
 
 def load_drawing() -> None:
@@ -40,7 +46,7 @@ def load_drawing() -> None:
 
 
 def lay_out(figure: Figure) -> None:
-    """Lay a figure out as its PNG needs it, for good: a file of one with a layout is drawn twice."""
+    """Lay a figure out as its PNG needs it, for good: with a layout, each file draws it twice."""
     engine, usual = figure.get_layout_engine(), figure.dpi
     if engine is not None:
         FigureCanvasAgg(figure)
