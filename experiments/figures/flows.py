@@ -88,8 +88,9 @@ def trade_table(flows: pd.DataFrame, panel: Layout, scene: Scene) -> pd.DataFram
     first = flows[(flows["membership"] == NO_MEMBERSHIP) & (flows["year"] == flows["year"].min())]
     sums = first.groupby("mineral", observed=True)[["value_usd", "quantity_t"]].sum()
     price = (sums["value_usd"] / sums["quantity_t"]).to_dict()
-    worth = flows["quantity_t"] * flows["mineral"].astype(str).map(price) / MILLION
-    abroad = flows["origin"].astype(str) != flows["destination"].astype(str)
+    worth = flows["quantity_t"] * flows["mineral"].map(price).astype(float) / MILLION
+    origin, destination = (flows[end].astype("category") for end in ("origin", "destination"))
+    abroad = origin != destination.cat.set_categories(origin.cat.categories)
     flows = flows.assign(worth=worth)[abroad]
     parts = []
     for period, membership, years in periods(flows, panel, scene):
