@@ -15,6 +15,7 @@ if __name__ == "__main__" and not {"workers=1", "-h", "--help"} & set(sys.argv):
 import contextlib
 import dataclasses
 import difflib
+import gc
 import io
 import logging
 import os
@@ -175,7 +176,8 @@ def run_experiment(config: Config, folder: Path, overrides: Sequence[str] = ()) 
             outline = outline_of(config, world, cases, common)
             scene = scene_of(config, world, cases)
             asked = asked_of(config, tables, scene, outline)
-            todo = measure_jobs(parts, len(cases), sum(job.runs for job in jobs), common, asked)
+            runs = [job.runs for job in jobs]
+            todo = measure_jobs(parts, runs, len(cases), common, asked)
             measures = completed(workers, todo, folder, lambda: None, "measured_", "Measuring")
             take_in_measures(measures, results)
         report = describe(config, folder, world, tables, outline, scene, asked, workers)
@@ -420,4 +422,6 @@ def _setting_names(schema: Any, prefix: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    answer = main()
+    gc.freeze()  # Python looks through all that is loaded before it ends
+    raise SystemExit(answer)

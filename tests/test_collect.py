@@ -32,6 +32,7 @@ from experiments.engine.parts import (
 )
 from experiments.engine.store import ResultsFolderError, ResultTables, write_json
 from experiments.engine.workers import Workers
+from experiments.measures.replications import seeds_together
 
 PLAN = Plan("settings", "code", "data", ("shock.enforcement=0.5",))
 
@@ -153,12 +154,18 @@ def test_a_vanished_folder_is_one_sentence(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("runs", "together", "jobs", "most"), [(6, 6, 6, 1), (6000, 6, 334, 18)])
+@pytest.mark.parametrize(("runs", "together", "jobs", "most"), [(6, 6, 6, 1), (6000, 6, 356, 18)])
 def test_many_small_runs_share_jobs(runs: int, together: int, jobs: int, most: int) -> None:
     found = batches(range(runs), together)
     assert len(found) == jobs
     assert max(map(len, found)) == most
     assert [run for batch in found for run in batch] == list(range(runs))
+
+
+def test_parts_are_measured_by_whole_seeds() -> None:
+    parts = [Path(name) for name in "abcdef"]
+    groups = seeds_together(parts, [4, 2, 1, 1, 1, 1], 2)
+    assert ["".join(map(str, group)) for group in groups] == ["a", "b", "cd", "ef"]
 
 
 KILLED = """

@@ -93,10 +93,10 @@ def left_by_every_run(part: Path, name: str) -> pd.DataFrame:
 
 
 def measure_jobs(
-    parts: Sequence[Path], cases: int, runs: int, common: Common, asked: Asked
+    parts: Sequence[Path], runs: Sequence[int], cases: int, common: Common, asked: Asked
 ) -> list[Job]:
-    """Every seed measured from the parts of its runs; so many scenarios has a seed."""
-    groups = seeds_together(parts, cases, runs)
+    """Every seed measured from the parts of its runs, so many each; a seed has so many cases."""
+    groups = seeds_together(parts, runs, cases)
     return [Job(measured_seeds, (group, common, asked)) for group in groups]
 
 

@@ -44,6 +44,7 @@ from experiments.ensemble import PROJECT
 
 PARTS, FAILURE, MARK = "parts", "failed.json", "running"
 JOBS = 400  # about so many at most: what a thousand small runs cost is then the runs
+SHARED = 2  # jobs at the end whose runs are shared out
 ANOTHER_FOLDER = "give another folder with hydra.run.dir=FOLDER"
 NOT_RESULTS = ("workers", "results")  # settings that change nothing in a table
 MATCHED = ("settings", "code", "data")
@@ -71,6 +72,8 @@ class Job:
 def batches[Run](runs: Sequence[Run], together: int = 1) -> list[tuple[Run, ...]]:
     """Runs cut into jobs in their order, small enough to share out and large enough to be worth it.
 
+    The last come one at a time, so that all processes end together.
+
     Parameters
     ----------
     together
@@ -79,7 +82,8 @@ def batches[Run](runs: Sequence[Run], together: int = 1) -> list[tuple[Run, ...]
     size = -(-len(runs) // JOBS)
     if size > 1:
         size = -(-size // together) * together
-    return [tuple(runs[at : at + size]) for at in range(0, len(runs), max(size, 1))]
+    jobs = [tuple(runs[at : at + size]) for at in range(0, len(runs), max(size, 1))]
+    return jobs[:-SHARED] + [(run,) for job in jobs[-SHARED:] for run in job]
 
 
 # ---------------------------------------------------------------- the plan of a folder

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
@@ -112,13 +113,19 @@ def dependence_groups(layout: Layout) -> dict[str, tuple[str, ...]]:
     return groups | ({OTHER_MEMBERS: tuple(sorted(others))} if others else {})
 
 
-def seeds_together(parts: Sequence[Path], cases: int, runs: int) -> list[tuple[Path, ...]]:
+def seeds_together(
+    parts: Sequence[Path], runs: Sequence[int], cases: int
+) -> list[tuple[Path, ...]]:
     """Parts in groups that hold whole seeds.
 
     Parameters
     ----------
-    parts, cases, runs
-        The parts of all jobs in their order, scenarios of a seed, and runs of the whole experiment.
+    parts, runs, cases
+        The parts of all jobs in their order, the runs of each, and scenarios of a seed.
     """
-    together = cases if len(parts) == runs else 1
-    return [tuple(parts[at : at + together]) for at in range(0, len(parts), together)]
+    groups: list[list[Path]] = []
+    for part, before in zip(parts, accumulate(runs, initial=0), strict=False):
+        if before % cases == 0:
+            groups.append([])
+        groups[-1].append(part)
+    return [tuple(group) for group in groups]
