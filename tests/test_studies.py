@@ -18,7 +18,13 @@ from abm.world import build_world
 from experiments.engine.workers import Workers
 from experiments.ensemble import PROJECT
 from experiments.sensitivity import study as sensitivity
-from experiments.studies import instrument_figures, instruments, mechanisms, standoff
+from experiments.studies import (
+    instrument_figures,
+    instruments,
+    mechanisms,
+    multiple_tests,
+    standoff,
+)
 from experiments.studies.instruments import (
     NAMES,
     contributions,
@@ -228,15 +234,50 @@ def test_the_ablation_covers_the_list_of_mechanisms_and_names_only_what_is_clear
     page = (PROJECT / "docs" / "model.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| (\d+)\. ", page, flags=re.MULTILINE)
     assert [int(number) for number in listed] == list(range(1, 19))
-    columns = ["mechanism", "label", "measure", "mean", "low", "high"]
+    columns = ["mechanism", "label", "measure", "mean", "low", "high", "n"]
     worth = pd.DataFrame(
-        [("a", "Noise", "price", 9.0, -1.0, 19.0), ("b", "Thrift", "price", -2.0, -3.0, -1.0)],
+        [
+            ("a", "Noise", "price", 9.0, -1.0, 19.0, 8),
+            ("b", "Thrift", "price", -2.0, -2.5, -1.5, 8),
+        ],
         columns=columns,
     )
     base = pd.DataFrame({"mechanism": "none", "price": [0.1, 0.2]})
     said = " ".join(mechanisms._sentences(base, worth))
-    assert "Thrift (−2.0 points, −3.0 to −1.0)" in said
+    assert "1 of 2 mechanisms, all tested together" in said
+    assert "Thrift (−2.0 points, −2.5 to −1.5)." in said
     assert "Noise" not in said
+
+
+def test_luck_among_many_mechanisms_is_not_called_clear() -> None:
+    """Effects of nothing, of which some leave out zero by themselves and none with all tested."""
+    draws = np.random.default_rng(3).normal(0.0, 1.0, (46, 8))
+    draws[7] += 6.0  # the one that is something, and not the largest
+    draws[9] = 30.0 * draws[9]
+    means, halves = draws.mean(axis=1), stats.sem(draws, axis=1) * stats.t.ppf(0.975, 7)
+    table = pd.DataFrame({"mean": means, "low": means - halves, "high": means + halves, "n": 8})
+    by_itself = np.flatnonzero((table["low"] > 0.0) | (table["high"] < 0.0))
+    assert len(by_itself) > 1
+    assert np.flatnonzero(mechanisms.clear(table)).tolist() == [7]
+    expected = stats.ttest_1samp(draws, 0.0, axis=1).pvalue
+    assert multiple_tests.p_values(table) == pytest.approx(expected)
+    labels = [f"Mechanism {number}" for number in range(46)]
+    told = table.assign(mechanism=labels, label=labels, measure="price")
+    base = pd.DataFrame({"mechanism": "none", "price": [0.1, 0.2]})
+    said = mechanisms._sentences(base, told)[1]
+    assert said.startswith("1 of 46 mechanisms, all tested together (Holm’s correction), clearly")
+    assert said.count("points") == 1
+    said = mechanisms._sentences(base, told.drop(index=7))[1]
+    assert said.startswith("None of 45 mechanisms")
+    assert "largest, but not clear: Mechanism 9" in said
+
+
+def test_p_values_of_holm_are_those_worked_out_by_hand() -> None:
+    found = multiple_tests.holm(np.array([0.01, 0.04, 0.03, 0.005, 0.9]))
+    assert found == pytest.approx([0.04, 0.09, 0.09, 0.025, 0.9])
+    none = pd.DataFrame({"mean": [0.0, 2.0, 3.0], "low": [0.0, np.nan, 3.0],
+                         "high": [0.0, np.nan, 3.0], "n": [4, 1, 4]})  # fmt: skip
+    assert multiple_tests.p_values(none).tolist() == [1.0, 1.0, 0.0]
 
 
 def test_levels_of_a_standoff_come_with_their_intervals() -> None:

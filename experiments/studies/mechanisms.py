@@ -35,6 +35,7 @@ from experiments.figures import (
 from experiments.measures.effects import CRISIS_MONTHS, NO_MEMBERSHIP, estimate, month_after
 from experiments.measures.indicators import CALM, CRISIS, monthly_outcomes
 from experiments.report import Answer, interval, number
+from experiments.studies.multiple_tests import HOLM, clear_together
 from experiments.study import Cell, Study, circle_under_shock, with_settings
 
 AS_CONFIGURED = "none"
@@ -334,8 +335,9 @@ def answer(outcomes: pd.DataFrame, known: Mapping[str, Mechanism], config: Confi
             caption="Effect of membership on members’ price and non-allied share in the first "
             f"{CRISIS_MONTHS} months of the shock, with the mechanism less without it; mean over "
             "paired seeds with the 95 % interval. Left of zero it makes membership lower price or "
-            "share by more. Filled: clear of zero. Scales are even up to one point, logarithmic "
-            "beyond. Numbers are those of the list of mechanisms.",
+            "share by more. Filled: clear of zero even though so many are tested; a hollow mark "
+            "whose interval leaves out zero may be luck. Scales are even up to one point, "
+            "logarithmic beyond. Numbers are those of the list of mechanisms.",
             alt="Dot and interval chart: what each mechanism adds to the effect of membership.",
             figure=ablation_figure(worth),
             table=worth,
@@ -344,11 +346,16 @@ def answer(outcomes: pd.DataFrame, known: Mapping[str, Mechanism], config: Confi
     return Answer(
         sentences=_sentences(effects, worth),
         figures=drawn,
-        tables={"ablation": worth.drop(columns="mechanism").rename(columns={"label": "mechanism"})},
+        tables={
+            "ablation": worth.assign(clear=np.where(clear(worth), "yes", "no"))
+            .drop(columns="mechanism")
+            .rename(columns={"label": "mechanism"})
+        },
         notes=[
             "Mechanisms are switched one at a time, all others as configured. Concentration (1) "
             "and welfare (18) are measured, not switched; the control itself (2) is in every "
             "world under the shock, and its leaks are what is switched.",
+            HOLM.format(count=len(worth)),
         ],
     )
 
@@ -360,20 +367,28 @@ def _sentences(effects: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
         f"As configured, membership changes members’ price in the first {CRISIS_MONTHS} months of "
         f"the shock by {number(price.mean, signed=True)} % ({interval(price)})."
     )
-    rows = worth[(worth["measure"] == "price") & clear(worth)].head(NAMED)
+    moved = worth["measure"] == "price"
+    tested = f"of {moved.sum()} mechanisms, all tested together (Holm’s correction),"
+    rows = worth[moved & clear(worth)]
+    rows = (worth[moved] if rows.empty else rows).sort_values("mean", key=abs, ascending=False)
     named = [
         f"{row.label} ({number(row.mean, signed=True)} points, {number(row.low)} to "
         f"{number(row.high)})"
-        for row in rows.itertuples()
+        for row in rows.head(NAMED).itertuples()
     ]
-    most = f"What clearly moves that effect most: {', '.join(named)}."
-    return [first, most if named else "No mechanism clearly moves that effect."]
+    if not (moved & clear(worth)).any():
+        return [
+            first,
+            f"None {tested} clearly moves that effect; largest, but not clear: {named[0]}.",
+        ]
+    verb = "move" if len(rows) > 1 else "moves"
+    most = "most of all " * (len(rows) > NAMED) + ", ".join(named)
+    return [first, f"{len(rows)} {tested} clearly {verb} that effect: {most}."]
 
 
 def clear(table: pd.DataFrame) -> pd.Series:
-    """Whether an interval leaves out zero, and what a reader could not see."""
-    beyond = (table["low"] > 0.0) | (table["high"] < 0.0)
-    return beyond & (table["mean"].abs() > NEGLIGIBLE)
+    """Which effects of a whole table are clear, all tested together, and large enough to see."""
+    return clear_together(table) & (table["mean"].abs() > NEGLIGIBLE)
 
 
 def mechanisms_figure(table: pd.DataFrame) -> Figure:
@@ -415,7 +430,9 @@ def _picture(axes: Axes, part: pd.DataFrame) -> None:
 def ablation_figure(table: pd.DataFrame) -> Figure:
     """Rows: mechanisms, largest first; columns: the effect on price and on dependence.
 
-    Table: mechanism, label, measure, mean, low, high.
+    Filled where clear, all of the table tested together.
+
+    Table: mechanism, label, measure, mean, low, high, n.
     """
     labels = dict(zip(table["mechanism"], table["label"], strict=True))
     order = list(labels)
@@ -423,13 +440,15 @@ def ablation_figure(table: pd.DataFrame) -> Figure:
         "price": "Price effect of\nmembership (points)",
         "dependence": "Share effect of\nmembership (points)",
     }
+    filled = clear(table)
     with style():
         figure = Figure(figsize=(DOUBLE, 0.8 + 0.2 * len(order)), layout="constrained")
         cells = figure.subplots(1, 2, sharey=True)
         for axes, (measure, head) in zip(cells, heads.items(), strict=True):
-            rows = table[table["measure"] == measure].set_index("mechanism").reindex(order)
+            rows = table.assign(clear=filled)[table["measure"] == measure]
+            rows = rows.set_index("mechanism").loc[order]
             axes.axvline(0.0, color="#444444", lw=0.6)
-            for chosen, face in ((clear(rows), BLUE), (~clear(rows), "white")):
+            for chosen, face in ((rows["clear"], BLUE), (~rows["clear"], "white")):
                 at, part = np.flatnonzero(chosen), rows[chosen]
                 axes.hlines(at, part["low"], part["high"], color=BLUE, lw=1.0)
                 axes.plot(part["mean"], at, ls="none", marker="o", ms=3.5, color=BLUE, mfc=face)
