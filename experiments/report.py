@@ -122,10 +122,10 @@ def finding(headline: Headline, scene: Scene) -> list[str]:
             f"The shock starts in {scene.shock_start}, after the end of the run, so nothing is "
             "known of it; more horizon.years would reach it."
         )
-    return _named_once(sentences)
+    return named_once(sentences)
 
 
-def _named_once(sentences: Sequence[str], name: str = "95 % interval ") -> list[str]:
+def named_once(sentences: Sequence[str], name: str = "95 % interval ") -> list[str]:
     """The sentences with the interval named at its first mention only."""
     seen, result = False, []
     for sentence in sentences:

@@ -150,18 +150,78 @@ def test_shocks_are_told_apart_from_worlds_to_words() -> None:
     table = found.tables["net_cost_of_a_point_of_dependence_avoided"].set_index(
         "Million US$ a year"
     )
-    assert list(table.columns) == ["Calm", "Licences", "Export ban"]
+    assert list(table.columns) == ["Calm", "Licences", "Export ban", "Mean of the shocks"]
     assert table.loc["Research and recycling"].tolist()[0] == pytest.approx(2.0)
     assert table.loc["Stockpiles"].tolist()[1] == pytest.approx(3.0)
-    assert table.loc["Standards and tracing"].tolist()[2] == pytest.approx(1.0)
-    assert table.drop(index="All together").notna().to_numpy().sum() == 3
-    lowest, least = found.sentences[1:]
-    assert "stockpiles under the licences (−9.5 %)" in lowest
-    assert "standards and tracing under the export ban (−18 %)" in lowest
-    assert "research and recycling in calm (+2.0)" in least
+    assert table.loc["Standards and tracing"].tolist()[2:] == pytest.approx([1.0, 1.0])
+    assert table.drop(index="All together").notna().to_numpy().sum() == 5
+    best, rest = found.sentences
+    assert "of a shock (mean of licences and export ban), standards and tracing buys most" in best
+    assert (
+        "falls by 2.5 percentage points (95 % interval 2.5 to 2.5), each at a net cost of" in best
+    )
+    assert "of 1.0 million US$ a year (1.0 to 1.0), clearly ahead of the next, stockpiles" in best
+    assert "falls most with standards and tracing alone (−9.5 %, " in rest
+    assert "together change that price by −14 % (−14 to −14)" in rest
     for drawn, panels in zip(found.figures, (2, 4), strict=True):
         assert list(dict.fromkeys(drawn.table["shock"])) == list(worth)
         assert len(drawn.figure.axes) == panels * len(worth)
+
+
+def test_the_answer_on_instruments_is_two_sentences_in_which_every_number_has_an_interval() -> None:
+    """Under four shocks, with effects that differ by seed; what is not resolved is said to be."""
+    draws, parts = np.random.default_rng(1), []
+    for shock in ("calm", "export_ban", "export_quota", "export_tax", "licence"):
+        worth = {
+            "standards": {"price": -0.10, "dependence": -5.0, "treasury": -50e6},
+            "research": {"price": -0.101, "dependence": -4.0, "treasury": -80e6},
+            "price_floor": {"dependence": 3.0, "treasury": 9e6},
+        }
+        found = outcomes_of(worth, seeds=6)
+        noise = draws.normal(0.0, 0.03, len(found)) * (found["instruments"] != "none")
+        parts.append(found.assign(shock=shock, value=found["value"] * np.exp(noise)))
+    said = instruments.answer(pd.concat(parts), None).sentences
+    assert len(said) == 2
+    assert "clearly ahead of the next, research and recycling at a cost of" in said[0]
+    assert max(len(sentence) for sentence in said) < 480
+    assert "), not clearly more than with" in said[1]
+    numbers = re.findall(
+        r"[−+]?[\d.,]+ (?:%|percentage points|million US\$ a year)", " ".join(said)
+    )
+    numbers.remove("95 %")
+    intervals = re.findall(
+        r"\((?:[^()]*, )?(?:95 % interval )?[−\d.,]+ to [−\d.,]+\)", " ".join(said)
+    )
+    assert len(numbers) == len(intervals) == 6
+
+
+@pytest.mark.parametrize(
+    ("lead", "words"), [(1.0, "clearly ahead of"), (0.01, "not clearly ahead")]
+)
+def test_what_pays_for_itself_buys_most_and_its_lead_is_tested(lead: float, words: str) -> None:
+    """Gains for each point grow as points shrink: the larger gain leads, not the fewer points."""
+    draws = np.random.default_rng(2)
+    rows = []
+    for seed in range(6):
+        spent = {"standards": -50.0 * (1.0 + lead), "research": -50.0, "stockpiles": 20.0}
+        avoided = {"standards": 5.0, "research": 1.0, "stockpiles": 9.0}
+        for name in ("all", *NAMES):
+            values = {
+                "price": draws.normal(0.0, 0.01),
+                "dependence": -avoided.get(name, 0.0),
+                "net_cost": spent.get(name, 0.0) + draws.normal(0.0, 1.0),
+                "public_cost": 0.0,
+            }
+            rows += [(name, "alone", "licence", seed, *item) for item in values.items()]
+    columns = ["instrument", "role", "shock", "seed", "measure", "value"]
+    mean = instruments.over_shocks(pd.DataFrame(rows, columns=columns))
+    first, second = instruments._sentences(mean, ["licence"])
+    assert "months of the licences, standards and tracing buys most" in first
+    assert "each at a net gain of" in first
+    assert words in first
+    assert ("not clearly ahead" in first) == (lead < 0.1)
+    assert "the next, research and recycling at a gain of" in first
+    assert "clearly falls with none of them alone" in second
 
 
 def test_numbers_of_dots_in_one_place_stand_apart() -> None:
