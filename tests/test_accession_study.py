@@ -1,5 +1,6 @@
 """The study of accession: who plays, what a coalition is worth, and how values are shared out."""
 
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +16,7 @@ from abm.config import Circle, Config, ConfigError, Instrument
 from abm.scenario import members_of
 from abm.tables import Tables
 from abm.world import World, build_world
-from experiments.accession.answer import answer
+from experiments.accession.answer import answer, by_size, unresolved
 from experiments.accession.figures import shapley_bars
 from experiments.accession.game import Game, coalition_config, game_of
 from experiments.accession.outcomes import QUANTITIES
@@ -225,6 +226,40 @@ def test_a_candidate_is_judged_against_the_present_circle(three: tuple[Game, Out
     members = row(table, part="all members", **at)["mean"]
     assert members == pytest.approx(-100 * 1.035 * 1.5 * 3 * 0.1 / before, rel=1e-3)
     assert row(table, part="candidate", **at)["mean"] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("noise", "resolved"), [(0.02, True), (4.0, False)])
+def test_a_member_leads_only_where_its_lead_is_clear(
+    noise: float, resolved: bool, world: World
+) -> None:
+    """By construction the third member brings most; with noise in bills that is not resolved."""
+    game, draws = small_game(3), np.random.default_rng(4)
+    table = outcomes_of(game, {seed: every_label(game) for seed in range(6)})
+    moved = (table["coalition"] != "none") & table["party"].str.startswith("P")
+    table[QUANTITIES[1]] += noise * draws.normal(size=len(table)) * moved
+    said = answer(asked(), game, table, world).sentences[0]
+    if resolved:
+        assert "the largest part comes with P2 (−" in said
+        assert said.endswith("clearly more than with any other member.")
+    else:
+        assert "which member brings most of it is not resolved: the estimate is largest" in said
+        assert "largest part comes with" not in said
+        assert re.search(r"its lead is not clear over \d of the 2 others \(over P\d", said)
+    assert "smallest" not in said
+
+
+def test_an_order_is_open_where_paired_differences_hold_zero() -> None:
+    """The same values: paired they differ by seed alike, or apart from each other."""
+    luck, names = np.array([3.0, -2.0, 1.0, 0.5, -1.5, 2.0]), {"a": "Ann", "b": "Bob", "c": "Cyd"}
+    wobble = 0.01 * np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    parts = {"b": luck, "a": luck + 1.0 + wobble, "c": luck - 1.0 - wobble}
+    assert by_size(parts) == ["a", "b", "c"]
+    assert unresolved(parts, names) == ""
+    apart = {"b": luck, "a": 2.0 - luck, "c": luck - 60.0}
+    assert unresolved(apart, names).startswith(
+        "its lead is not clear over 1 of the 2 others (over Bob 1.0 points, 95 % interval −"
+    )
+    assert unresolved({"a": luck}, names) == ""
 
 
 def test_sampled_values_add_up_and_agree_with_all_coalitions() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
+import numpy as np
 import pandas as pd
 
 from abm.config import Config
@@ -32,13 +33,16 @@ from experiments.accession.values import (
     is_exact,
     pairs_table,
     places_table,
+    price_joining,
+    price_parts,
     relative_error,
     shapley_table,
 )
 from experiments.figures import MEMBERSHIP_LABELS, Drawn
-from experiments.measures.effects import ALL, Estimate
+from experiments.measures.effects import ALL, Estimate, estimate
 from experiments.measures.indicators import CRISIS
 from experiments.report import Answer, effect_clause, interval, number
+from experiments.studies.multiple_tests import clear_together
 
 
 def answer(config: Config, game: Game, outcomes: pd.DataFrame, world: World) -> Answer:
@@ -50,7 +54,7 @@ def answer(config: Config, game: Game, outcomes: pd.DataFrame, world: World) -> 
     places = named(places_table(found), names, player="name")
     candidates = ranked(named(candidates_table(found), names, candidate="name"))
     return Answer(
-        sentences=sentences(values, candidates, game),
+        sentences=sentences(values, candidates, found),
         figures=drawn(values, pairs, candidates),
         tables={
             "what_each_member_brings": brought(values, places),
@@ -107,22 +111,29 @@ def estimate_in(table: pd.DataFrame, **where: str) -> Estimate:
     return Estimate(**{item.name: row[item.name] for item in fields(Estimate)})
 
 
-def sentences(values: pd.DataFrame, candidates: pd.DataFrame, game: Game) -> list[str]:
-    """What the members bring, then who should join next."""
+def sentences(values: pd.DataFrame, candidates: pd.DataFrame, outcomes: Outcomes) -> list[str]:
+    """What the members bring, then who should join next; an order only where it is resolved."""
+    game = outcomes.game
     at = {"shock": CRISIS, "measure": PRICE, "part": MEMBERS, "mineral": ALL}
     label = MEMBERSHIP_LABELS.get(game.circle, game.circle.replace("_", " "))
     whole = estimate_in(values, player=ALL, **at)
     sign = -1.0 if whole.mean < 0 else 1.0
-    by_player = {name: estimate_in(values, player=name, **at) for name in game.names}
-    order = sorted(by_player, key=lambda name: -sign * by_player[name].mean)
+    parts = {name: sign * part for name, part in price_parts(outcomes).items()}
     called = dict(zip(values["player"], values["name"], strict=True))
-    first, last = order[0], order[-1]
+    order = by_size(parts)
+    most = estimate_in(values, player=order[0], **at)
+    size = f"{called[order[0]]} ({number(most.mean, signed=True)} points, {interval(most)})"
+    doubts = [unresolved(parts, called), "" if most.clear else "it may be nothing"]
+    doubt = " and ".join(filter(None, doubts))
     found = [
         f"Under the shock, membership of the {label} "
-        f"{effect_clause(whole, 'what its members pay')}; the largest part comes with "
-        f"{called[first]} ({number(by_player[first].mean, signed=True)} points, "
-        f"{interval(by_player[first])}), the smallest with {called[last]} "
-        f"({number(by_player[last].mean, signed=True)}, {interval(by_player[last])})."
+        f"{effect_clause(whole, 'what its members pay')}; "
+        + (
+            f"which member brings most of it is not resolved: the estimate is largest for {size}, "
+            f"but {doubt}."
+            if doubt
+            else f"the largest part comes with {size}, clearly more than with any other member."
+        )
     ]
     if candidates.empty:
         return found
@@ -130,20 +141,49 @@ def sentences(values: pd.DataFrame, candidates: pd.DataFrame, game: Game) -> lis
     where = {"shock": CRISIS, "measure": PRICE, "candidate": best}
     members = estimate_in(candidates, part=MEMBERS, **where)
     own = estimate_in(candidates, part=CANDIDATE, **where)
+    called = dict(zip(candidates["candidate"], candidates["name"], strict=True))
     found.append(
-        f"{_first_of(candidates['candidate'].nunique(), candidates['name'].iloc[0])}: its joining "
+        f"{_first_of(price_joining(outcomes), called)}: its joining "
         f"{effect_clause(members, 'the price that present members pay')} and "
         f"{effect_clause(own, 'the price that it pays itself')}."
     )
     return found
 
 
-def _first_of(count: int, name: str) -> str:
+def by_size(parts: Mapping[str, np.ndarray]) -> list[str]:
+    """Names by the mean of their values over seeds, the largest first."""
+    return sorted(parts, key=lambda name: -float(parts[name].mean()))
+
+
+def unresolved(parts: Mapping[str, np.ndarray], called: Mapping[str, str]) -> str:
+    """Of how many others the first is not clearly ahead; "" where of all of them it is.
+
+    Leads are paired differences over seeds, all tested together; larger values are ahead.
+    """
+    first, *others = by_size(parts)
+    if not others:
+        return ""
+    leads = [estimate(parts[first] - parts[name], "points") for name in others]
+    clear = clear_together(pd.DataFrame([vars(lead) for lead in leads]))
+    if clear.all():
+        return ""
+    at = int((~clear).to_numpy().argmax())
+    lead = leads[at]
     return (
-        f"Of {count} candidates, {name} comes first"
-        if count > 1
-        else f"The one candidate is {name}"
+        f"its lead is not clear over {(~clear).sum()} of the {len(others)} others (over "
+        f"{called[others[at]]} {number(lead.mean)} points, {interval(lead)})"
     )
+
+
+def _first_of(joining: Mapping[str, np.ndarray], called: Mapping[str, str]) -> str:
+    """Who lowers the price of present members most, and whether clearly."""
+    lowered = {name: -change for name, change in joining.items()}
+    first = called[by_size(lowered)[0]]
+    if len(joining) == 1:
+        return f"The one candidate is {first}"
+    order = f"Of {len(joining)} candidates, {first} comes first"
+    doubt = unresolved(lowered, called)
+    return f"{order}, but {doubt}" if doubt else f"{order}, clearly ahead of all others"
 
 
 def notes(found: Outcomes) -> list[str]:
@@ -172,6 +212,8 @@ def notes(found: Outcomes) -> list[str]:
         "cost: what treasuries lose.",
         "A candidate joins together with the present members, and is ranked by what this does to "
         "the price they pay under the shock. Its own price is in percent of what it pays outside.",
+        "A lead is clear by paired t-tests over seeds of the first against all others together, "
+        "with Holm’s correction: the chance that one of them is called clear by luck is 5 %.",
     ]
 
 

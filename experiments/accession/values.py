@@ -357,6 +357,28 @@ def candidates_table(outcomes: Outcomes) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def price_parts(outcomes: Outcomes) -> dict[str, np.ndarray]:
+    """[seed] by player, what it brings to all members' price under the shock."""
+    players, price = outcomes.game.names, list(UNITS).index(PRICE)
+    values = member_values(outcomes, CRISIS)[:, :, :, : len(players), :, price]
+    by_seed = values.mean(axis=1).sum(axis=(2, 3))
+    return dict(zip(players, by_seed.T, strict=True))
+
+
+def price_joining(outcomes: Outcomes) -> dict[str, np.ndarray]:
+    """[seed] by candidate, what its joining does to the price of present members in the shock."""
+    price, members = list(UNITS).index(PRICE), range(len(outcomes.game.names))
+    return {
+        candidate: np.stack(
+            [
+                _joining(outcomes, worth, candidate, members)[price]
+                for _, worth in outcomes.of_shock(CRISIS)
+            ]
+        )
+        for candidate in outcomes.game.candidates
+    }
+
+
 def _joining(
     outcomes: Outcomes, worth: Worth, candidate: str, parties: Sequence[int]
 ) -> np.ndarray:
