@@ -371,8 +371,30 @@ def test_a_share_of_variance_that_may_be_nothing_leads_no_result() -> None:
         {"result": list(sensitivity.RESULTS), "parameter": "order width", "mu_star": 1.0}
     )
     said = sensitivity._sentences(screened, found, 1)[0]
-    assert "under the shock hangs most on order width (60 % of the variance" in said
+    assert "under the shock hangs most on order width (60 %, 40 to 80)" in said
     assert "the peak of the price hangs most on is not known" in said
+
+
+def test_shares_beyond_what_a_share_can_be_are_said_and_shown_to_be_noise() -> None:
+    """Of the published table: 108 %, with an interval to 212, and some below zero."""
+    found = pd.read_csv(PROJECT / "docs" / "gallery" / "variance_shares.csv")
+    figure = sensitivity.shares_figure(found)
+    for result, axes in zip(sensitivity.RESULTS, figure.axes, strict=True):
+        drawn = found[found["result"] == result].drop(columns=["result", "parameter"])
+        low, high = axes.get_xlim()
+        assert low < 100.0 * drawn.to_numpy().min() < 0.0
+        assert max(100.0 * drawn.to_numpy().max(), 100.0) < high
+        shaded = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+        assert shaded == [pytest.approx((low, 0.0)), pytest.approx((100.0, high))]
+    (key,) = figure.legends
+    assert "noise of the estimate" in key.get_texts()[-1].get_text()
+    screened = pd.DataFrame(
+        {"result": list(sensitivity.RESULTS), "parameter": "order width", "mu_star": 1.0}
+    )
+    said = sensitivity._sentences(screened, found, 1)[0]
+    assert "trend memory (108 %, above 100 by noise of the estimate, 3.2 to 212) or on" in said
+    assert "3.2 to 212) or on one of 7 others whose intervals overlap; " in said
+    assert "countervailing power (89 % of the variance with interactions, 95 % interval" in said
 
 
 @pytest.mark.parametrize("years", [2, 4, 5, 6, 8, 10, 12, 15, 20])

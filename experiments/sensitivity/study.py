@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from abm.config import Config, month_index
 from abm.model import MineralModel
@@ -29,7 +30,7 @@ from experiments.measures.indicators import (
     price_gap,
     window_months,
 )
-from experiments.report import Answer, number
+from experiments.report import Answer, named_once, number
 from experiments.sensitivity.factors import POSITIONS, Factor, changes, factor_table, factors_of
 from experiments.sensitivity.indices import (
     elementary_effects,
@@ -56,6 +57,12 @@ NAMED = {
     "peak": "the peak of the price",
     "gap": "the gap to the exporter's home price",
 }
+NOISE = (
+    "A true share lies between 0 and 100 %. Its estimate is noisy and is not cut off at these "
+    "ends, which would bias it: what lies beyond is noise of few base points, and more of them "
+    "(sensitivity.base_samples) narrow it."
+)
+BEYOND = "#e8e4dc"  # where no true share can lie
 SHOWN = 12  # parameters named in the figure of the screening
 LEAST = 0.05  # of the largest effect: what moves less everywhere does not survive
 
@@ -250,7 +257,7 @@ def answer(
             caption="Share of each result’s variance over the parameters’ ranges that a parameter "
             "accounts for: by itself (filled) and with all its interactions (hollow), with 95 % "
             "intervals from resampled base points. Parameters that passed the screening, most "
-            "important first.",
+            f"important first. {NOISE}",
             alt="Dot and interval chart of first and total Sobol indices by parameter and result.",
             figure=shares_figure(found),
             table=found,
@@ -284,18 +291,22 @@ def _sentences(screened: pd.DataFrame, found: pd.DataFrame, count: int) -> list[
         if best["total"] <= 0.0:
             parts.append(f"nothing that was varied moves {NAMED[result]}")
             continue
+        beyond = "above 100 by noise of the estimate, " * bool(best["total"] > 1.0)
         share = (
-            f"{number(100 * best['total'])} % of the variance with interactions, 95 % interval "
-            f"{number(100 * best['total_low'])} to {number(100 * best['total_high'])}"
+            f"{number(100 * best['total'])} % of the variance with interactions, {beyond}95 % "
+            f"interval {number(100 * best['total_low'])} to {number(100 * best['total_high'])}"
         )
         most = label(best["parameter"])
+        rivals = int((rows["total_high"].iloc[1:] >= best["total_low"]).sum())
+        others = f" or on one of {rivals} others" if rivals > 1 else " or on one other"
+        overlapping = f"{others} whose interval{'s' * (rivals > 1)} overlap{'s' * (rivals == 1)}"
         parts.append(
-            f"{NAMED[result]} hangs most on {most} ({share})"
+            f"{NAMED[result]} hangs most on {most} ({share}){overlapping * bool(rivals)}"
             if best["total_low"] > 0.0
             else f"what {NAMED[result]} hangs most on is not known from so few base points "
             f"(largest: {most}, {share})"
         )
-    text = "; ".join(parts)
+    (text,) = named_once(named_once(["; ".join(parts)]), " of the variance with interactions")
     largest = screened.groupby("result")["mu_star"].max()
     quiet = screened["mu_star"] < LEAST * screened["result"].map(largest)
     still = int(quiet.groupby(screened["parameter"]).all().sum())
@@ -319,6 +330,7 @@ def _notes(outcomes: pd.DataFrame, config: Config, count: int, few: int) -> list
         "price members pay over the exporter’s home price, both without the alliance.",
         f"Every sample runs under the same {config.seeds} seeds and a result is its mean over "
         "them; parameters by mineral that are not varied keep what the settings say of them.",
+        NOISE,
         f"{len(failed)} samples hold a world that could not be run; the estimates leave out the "
         f"blocks they belong to ({left_out}).",
     ]
@@ -334,13 +346,25 @@ def label(setting: str) -> str:
 
 
 def shares_figure(found: pd.DataFrame) -> Figure:
-    """Rows: parameters, most important first; a column for each result.
+    """Rows: parameters, most important first; a column for each result, over 0 to 100 % at least.
 
-    Table: result, parameter, first, first_low, first_high, total, total_low, total_high.
+    What lies beyond 0 and 100 %, where no true share can, is shaded. Table: result, parameter,
+    first, first_low, first_high, total, total_low, total_high.
     """
     order = found.groupby("parameter")["total"].max().sort_values(ascending=False).index.tolist()
     series = (("first", "By itself", BLUE), ("total", "With interactions", "white"))
-    return _by_result(found, order, series, "Share of variance")
+    percent = found.set_index(["result", "parameter"]).mul(100.0)
+    beyond = Patch(color=BEYOND, lw=0, label="Beyond 0 to 100 %: noise of the estimate")
+    figure = _by_result(percent.reset_index(), order, series, "Share of variance (%)", [beyond])
+    for result, axes in zip(RESULTS, figure.axes, strict=True):
+        values = percent.loc[result].to_numpy()
+        low, high = min(values.min(), 0.0), max(values.max(), 100.0)
+        room = 0.04 * (high - low)
+        axes.set_xlim(low - room, high + room)
+        axes.axvspan(low - room, 0.0, color=BEYOND, lw=0, zorder=0)
+        axes.axvspan(100.0, high + room, color=BEYOND, lw=0, zorder=0)
+        axes.xaxis.set_major_locator(MultipleLocator(50.0 if high - low <= 200.0 else 100.0))
+    return figure
 
 
 def screening_figure(screened: pd.DataFrame) -> Figure:
@@ -355,7 +379,11 @@ def screening_figure(screened: pd.DataFrame) -> Figure:
 
 
 def _by_result(
-    table: pd.DataFrame, order: Sequence[str], series: Sequence[tuple[str, str, str]], unit: str
+    table: pd.DataFrame,
+    order: Sequence[str],
+    series: Sequence[tuple[str, str, str]],
+    unit: str,
+    also: Sequence[Patch] = (),
 ) -> Figure:
     """Dots of two columns of a table, with intervals where the table has their ends."""
     with style():
@@ -371,8 +399,9 @@ def _by_result(
             axes.xaxis.set_major_locator(MaxNLocator(3))
         cells[0].set_yticks(range(len(order)), [label(name) for name in order])
         cells[0].set_ylim(len(order) - 0.4, -0.6)
-        handles, names = cells[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper right", ncols=len(series))
+        dots, _ = cells[0].get_legend_handles_labels()
+        handles = [*dots, *also]
+        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
         figure.supxlabel(unit, fontsize=SMALL)
     return figure
 
