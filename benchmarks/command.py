@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import document
 from benchmarks.rows import HEADER, Measured, aligned, cells_of, markdown
+from experiments.command import CommandLine, folder_to_write, whole_number
 
 BUSY = 0.5  # load, in processes, from which figures spread more than they should
 
@@ -36,24 +37,24 @@ def options(
         unknown = [name for name in wanted if name not in names]
         if unknown:
             raise argparse.ArgumentTypeError(
-                f"there is no benchmark {', '.join(unknown)}; choose among {', '.join(names)}."
+                f"names no benchmark with '{', '.join(unknown)}'; choose among {', '.join(names)}"
             )
         return [name for name in names if name in wanted]
 
-    parser = argparse.ArgumentParser(prog=program, description=about)
+    parser = CommandLine(program, about)
     parser.add_argument(
         "--only", type=chosen_names, default=list(names), metavar="NAMES",
         help=f"measure these alone, separated by commas: {', '.join(names)}",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="fewer and smaller, for a first look")
-    parser.add_argument("--seed", type=int, default=0, help=f"of the {seeded}")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help=f"of the {seeded}")
     parser.add_argument(
         "--document", action="store_true", help="also write the table into docs/benchmarks.md"
     )
-    parser.add_argument("--folder", type=Path, default=folder)
+    parser.add_argument("--folder", type=folder_to_write, default=folder)
     chosen = parser.parse_args(words)
     if chosen.document and (chosen.quick or len(chosen.only) < len(names)):
-        parser.error("--document takes a full run: leave out --only and --quick.")
+        parser.error("--document takes a full run; leave out --only and --quick")
     return chosen
 
 

@@ -5,7 +5,7 @@ are named and can be looked at one by one with --replay.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ from benchmarks import document
 from benchmarks.certificate import Gaps, gaps_of, resolution_of, stranded
 from benchmarks.rows import aligned, markdown, shown
 from benchmarks.wild import wild_market
+from experiments.command import CommandLine, whole_number
 
 CERTIFIED = 1e-9  # residual, relative to volume, by the solver's own account
 LOOSER = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)  # tried where a market is not certified
@@ -174,31 +175,19 @@ def split(lines: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], list[tuple
     return lines[0], list(lines[1:])
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Reads a whole number from the command line that is no less than `least`."""
-
-    def number(word: str) -> int:
-        value = int(word)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{word} is below {least}")
-        return value
-
-    return number
-
-
 def options(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stress", description="Clear many wild markets."
-    )
-    parser.add_argument("--markets", type=at_least(1), default=100_000, help="how many (100,000)")
+    parser = CommandLine("python -m benchmarks.stress", "Clear many wild markets.")
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, help="seed of the first (0); the rest follow"
+        "--markets", type=whole_number(1), default=100_000, help="how many (100,000)"
     )
     parser.add_argument(
-        "--check", type=at_least(1), default=CHECK_ONE_IN, metavar="N",
+        "--seed", type=whole_number(0), default=0, help="seed of the first (0); the rest follow"
+    )
+    parser.add_argument(
+        "--check", type=whole_number(1), default=CHECK_ONE_IN, metavar="N",
         help=f"recompute one in N ({CHECK_ONE_IN})",
     )  # fmt: skip
-    parser.add_argument("--replay", type=at_least(0), metavar="SEED", help="look at one market")
+    parser.add_argument("--replay", type=whole_number(0), metavar="SEED", help="look at one market")
     parser.add_argument(
         "--document", action="store_true", help="also write the figures into docs/benchmarks.md"
     )

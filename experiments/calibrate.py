@@ -9,7 +9,6 @@ was cut off goes on where it stood when it is made again.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -46,6 +45,7 @@ from experiments.calibration.results import (
     Region,
     Wave,
 )
+from experiments.command import CommandLine, whole_number
 from experiments.engine.workers import start_workers
 
 ROOT = Path(__file__).parent.parent
@@ -270,12 +270,16 @@ def left_out(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Calibrate, write the results folder and, if asked, the tables that the model ships with."""
-    parser = argparse.ArgumentParser(
-        prog=COMMAND, description=(__doc__ or "").replace("\n\n", "\n").split("\n", 1)[1]
+    parser = CommandLine(COMMAND, (__doc__ or "").replace("\n\n", "\n").split("\n", 1)[1])
+    parser.add_argument(
+        "--budget", type=whole_number(1), default=4000, help="candidates to run (%(default)s)"
     )
-    parser.add_argument("--budget", type=int, default=4000, help="candidates to run (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything (%(default)s)")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0: one a core")
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, help="seed of everything (%(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=whole_number(0), default=0, help="processes; 0: one a core"
+    )
     parser.add_argument("--episodes", nargs="+", default=None, help="hindcasts to fit on")
     parser.add_argument("--results", default="results/calibration", help="folder (%(default)s)")
     parser.add_argument(

@@ -7,7 +7,6 @@ those that were never begun. Tables are read and written piece by piece.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from experiments.command import CommandLine
 from experiments.engine.parts import FAILURE, PARTS, failure_of, finished
 from experiments.engine.store import PLAN, SCHEMA_VERSION, ResultsFolderError
 
@@ -195,7 +195,7 @@ def _labelled(rows: pa.Table, job: CollectedJob, told: Sequence[str]) -> pa.Tabl
 
 def main(words: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.collect", description=__doc__)
+    parser = CommandLine("python -m experiments.collect", __doc__)
     parser.add_argument("folder", type=Path, help="folder of a sweep or of results")
     parser.add_argument("--table", default="", help="table to collect, such as monthly")
     chosen = parser.parse_args(words)

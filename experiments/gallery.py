@@ -7,7 +7,6 @@ table, so that experiments may be run one by one.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from experiments.command import CommandLine
 from experiments.engine.store import write_json
 from experiments.ensemble import PROJECT
 from experiments.figures.again import figure_from, read_manifest
@@ -193,9 +193,9 @@ def page(sources: Mapping[str, Mapping[str, str]]) -> str:
 
 def main(arguments: Sequence[str] | None = None, docs: Path = PROJECT / "docs") -> int:
     """Command line: draw the gallery from a folder of results, by default `results`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.gallery",
-        description="Draw the gallery from the latest saved tables of every experiment.",
+    parser = CommandLine(
+        "python -m experiments.gallery",
+        "Draw the gallery from the latest saved tables of every experiment.",
     )
     parser.add_argument("results", nargs="?", type=Path, default=Path("results"),
                         help="folder that holds results folders (default: results)")  # fmt: skip

@@ -7,7 +7,6 @@ the exit code is 1 and one sentence names the documents that are out of date.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +38,7 @@ from abm.opening import (
     share_comparison,
 )
 from abm.tables import PARAMETERS, Tables, read_tables
+from experiments.command import CommandLine
 
 ROOT = Path(__file__).parent.parent
 COMMAND = "python -m experiments.shares"
@@ -63,7 +63,7 @@ class Setting:
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Rewrite the documents, or with `--check` only say which are out of date."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").split("\n\n")[1])
+    parser = CommandLine(COMMAND, (__doc__ or "").split("\n\n")[1])
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if stale")
     check = parser.parse_args(arguments).check
     try:

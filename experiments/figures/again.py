@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from experiments.accession.figures import (
     pairs_heatmap,
     shapley_bars,
 )
+from experiments.command import CommandLine
 from experiments.figures.dependence import dependence_heatmap
 from experiments.figures.drawn import save
 from experiments.figures.effects import bloc_effects, membership_effect
@@ -158,9 +158,9 @@ def redraw(folder: Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: draw again the figures of a results folder, by default the latest."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.figures",
-        description="Draw the figures of a results folder again, from their saved tables.",
+    parser = CommandLine(
+        "python -m experiments.figures",
+        "Draw the figures of a results folder again, from their saved tables.",
     )
     parser.add_argument("folder", nargs="?", type=Path, help="results folder (default: the latest)")
     chosen = parser.parse_args(arguments).folder
