@@ -24,6 +24,7 @@ from experiments.figures import (
 from experiments.figures import again as drawing
 from experiments.figures.effects import drawn_effects
 from experiments.figures.look import DOUBLE, mark_events
+from experiments.figures.prices import price_paths
 from experiments.finding import Headline, headline
 from experiments.measures.effects import (
     Estimate,
@@ -404,6 +405,57 @@ def test_a_measure_that_moves_nowhere_is_left_out_and_said_to_be(
         assert any("price" in title for title in titles)
         assert not any("Unmet" in title for title in titles)
         assert "Unmet need is left out" in shown[name].caption
+
+
+def test_unmet_need_that_is_clear_in_no_country_takes_no_panel(
+    monthly: pd.DataFrame, effects: pd.DataFrame
+) -> None:
+    """One small value across zero: told in the caption; a clear one has its panel."""
+    titles = {}
+    for low, high in ((-0.12, 0.05), (-0.12, -0.02), (np.nan, np.nan)):
+        small = effects.copy()
+        unmet = small["measure"] == "unmet_share"
+        small.loc[unmet, ["mean", "low", "high"]] = 0.0
+        one = unmet & (small["country"] == "USA") & (small["window"] == "crisis")
+        small.loc[one, ["mean", "low", "high"]] = -0.041, low, high
+        shown = drawn_effects(
+            small[(small["country"] != "all") & (small["mineral"] == "all")], SCENE
+        )
+        titles[low, high] = [axes.get_title(loc="left") for axes in shown.figure.axes]
+        told = "clearly in no country (most in United States, by −0.041 percentage points, 95 %"
+        assert (told in shown.caption) == (high > 0.0)
+    panels = [any("Unmet" in title for title in found) for found in titles.values()]
+    assert panels == [False, True, True]
+
+
+def test_shades_of_prices_are_those_of_one_world(drawn: dict[str, Drawn]) -> None:
+    """Bands of every membership over each other were one brown in which none could be told."""
+    table = drawn["price_paths"].table
+    assert table["membership"].nunique() > 2
+    rows = table[(table.mineral == SHOCKED[0]) & (table.group == "members")]
+    axes = drawn["price_paths"].figure.axes[0]
+    without = rows[rows.membership == "none"]
+    assert len(axes.collections) == 2
+    for shade, (low, high) in zip(
+        axes.collections, (("p025", "p975"), ("p10", "p90")), strict=True
+    ):
+        ends = shade.get_paths()[0].vertices[:, 1]
+        assert ends.min() == pytest.approx(without[low].min())
+        assert ends.max() == pytest.approx(without[high].max())
+    shown = [line.get_ydata() for line in axes.get_lines()]
+    for _, line in rows[rows.membership != "none"].groupby("membership"):
+        for edge in ("p10", "p90"):
+            assert any(len(y) == len(line) and np.allclose(y, line[edge]) for y in shown)
+
+
+def test_the_key_below_a_single_panel_of_prices_is_not_cut_off(drawn: dict[str, Drawn]) -> None:
+    table = drawn["price_paths"].table
+    figure = price_paths(table, replace(SCENE, shock_minerals=SHOCKED[:1]))
+    figure.draw_without_rendering()
+    (key,) = figure.legends
+    box = key.get_window_extent()
+    assert box.x0 >= 0.0
+    assert box.x1 <= figure.bbox.x1
 
 
 def test_caveats_say_what_the_intervals_hold() -> None:

@@ -30,6 +30,7 @@ from experiments.measures.effects import (
     REST,
 )
 
+UNMET = "unmet_share"
 FIGURE_BLOCS = (MEMBERS, OTHER_ALLIED, REST, NON_ALLIED)
 
 
@@ -98,10 +99,22 @@ def bloc_effects(effects: pd.DataFrame, scene: Scene) -> Figure:
 
 
 def _effect_panels(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Price, dependence and unmet need, calm before crisis; without panels where nothing moves."""
-    measures = ("landed_price", "non_allied_share", "unmet_share")
+    """Price, dependence and unmet need, calm before crisis; without panels where nothing moves.
+
+    Unmet need, nearly everywhere zero, has a panel only where it clearly moves in some country.
+    """
+    measures = ("landed_price", "non_allied_share", UNMET)
     pairs = [(m, w) for m in measures for w in ("calm", "crisis")]
-    return [pair for pair in pairs if _moved(table, *pair)] or [pairs[0]]
+    shown = [p for p in pairs if _moved(table, *p) and (p[0] != UNMET or _clearly(table, p[1]))]
+    return shown or [pairs[0]]
+
+
+def _clearly(table: pd.DataFrame, window: str) -> bool:
+    """Whether unmet need moves so that the interval leaves out zero; with one seed, at all."""
+    rows = table[(table["measure"] == UNMET) & (table["window"] == window)]
+    rows = rows[rows["mean"].abs() > NEGLIGIBLE]
+    holds_zero = (rows["low"] <= 0.0) & (rows["high"] >= 0.0)  # never where there is no interval
+    return bool((~holds_zero).any())
 
 
 def _moved(table: pd.DataFrame, measure: str, window: str) -> bool:
@@ -199,7 +212,7 @@ def drawn_effects(effects: pd.DataFrame, scene: Scene) -> Drawn:
         "without alliance under the same draws, mean over seeds with 95 % t-interval, over "
         f"{_spans(table, scene)}. "
         "Filled: member of that circle. Lines part members, members of the wider circles only, "
-        "others and the non-allied." + _quiet(table),
+        "others and the non-allied." + (_unclear(table, scene) or _quiet(table)),
         alt=_effects_alt(table[table["bloc"] == MEMBERS], "member countries", scene),
         figure=membership_effect(table, scene),
         table=table,
@@ -223,6 +236,20 @@ def _quiet(table: pd.DataFrame) -> str:
     if "calm" not in set(rows["window"]) or _moved(rows, "unmet_share", "calm"):
         return ""
     return " In calm years membership changes unmet need nowhere."
+
+
+def _unclear(table: pd.DataFrame, scene: Scene) -> str:
+    """What the chart by country leaves out because it is small and clear in no country."""
+    rows = table[(table["measure"] == UNMET) & (table["mean"].abs() > NEGLIGIBLE)]
+    if rows.empty or any(_clearly(table, window) for window in set(rows["window"])):
+        return ""
+    most = rows.loc[rows["mean"].abs().idxmax()]
+    mean, low, high = (f"{most[name]:.2g}".replace("-", "−") for name in ("mean", "low", "high"))
+    return (
+        " Unmet need is left out: membership changes it clearly in no country (most in "
+        f"{scene.names.get(most['country'], most['country'])}, by {mean} percentage points, "
+        f"95 % interval {low} to {high})."
+    )
 
 
 def drawn_blocs(effects: pd.DataFrame, scene: Scene) -> Drawn:

@@ -154,5 +154,8 @@ def mineral_grid(minerals: Sequence[str], handles: Sequence[Any]) -> tuple[Figur
         flat[len(minerals)].legend(handles=handles, loc="center left", handlelength=2.6)
     else:
         below = 3 if columns > 1 else 2
-        figure.legend(handles=handles, loc="outside lower center", ncols=below, handlelength=2.6)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=below, handlelength=2.6,
+            columnspacing=1.2,
+        )  # fmt: skip
     return figure, flat[: len(minerals)]

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 
 from experiments.figures.drawn import Drawn
 from experiments.figures.look import (
+    BLUE,
     GREEN,
     GREY,
     PURPLE,
@@ -38,6 +39,8 @@ from experiments.measures.effects import (
     seed_bands,
 )
 
+NARROW, WIDE = "#c9c9c9", "#e6e6e6"  # what holds 80 and 95 % of seeds
+EDGE = 0.5  # width of the lines between which 80 % of seeds lie
 OUTSIDERS_DASH: Any = (0, (6, 1.5, 1, 1.5))
 
 
@@ -45,7 +48,8 @@ def price_paths(table: pd.DataFrame, scene: Scene) -> Figure:
     """A panel a shocked mineral: members' landed price by membership, outsiders', exporter's home.
 
     Table: mineral, group (members | outsiders | home), membership, month, median, p025, p10, p90,
-    p975 in usd/kg. Shades: 80 and 95 % of seeds.
+    p975 in usd/kg. Shades: 80 and 95 % of seeds of the first membership (without the alliance);
+    thin lines: 80 % of seeds of each other. Shades of several would mix to a colour of none.
     """
     minerals = [m for m in scene.shock_minerals if m in set(table["mineral"])]
     memberships = ordered(list(table["membership"]))
@@ -77,8 +81,12 @@ def _price_panel(
         colour, dash, _ = styles[membership]
         line = part[(part["group"] == MEMBERS) & (part["membership"] == membership)]
         at = dates(line["month"])
-        axes.fill_between(at, line["p025"], line["p975"], color=colour, alpha=0.1, lw=0)
-        axes.fill_between(at, line["p10"], line["p90"], color=colour, alpha=0.18, lw=0)
+        if membership == memberships[0]:
+            axes.fill_between(at, line["p025"], line["p975"], color=WIDE, lw=0, zorder=0.5)
+            axes.fill_between(at, line["p10"], line["p90"], color=NARROW, lw=0, zorder=0.6)
+        else:
+            edges = line[["p10", "p90"]].to_numpy()
+            axes.plot(at, edges, color=colour, lw=EDGE, zorder=1.5)
         axes.plot(at, line["median"], color=colour, linestyle=dash, lw=1.2)
     drawn = np.concatenate([values.reshape(-1) for values in shown])
     price_axis(axes, float(drawn.min()), float(drawn.max()))
@@ -106,8 +114,21 @@ def _price_key(
         *membership_lines(memberships, styles, scene, "Members pay, "),
         Line2D([], [], color=GREEN, linestyle=OUTSIDERS_DASH, lw=0.9, label="Outsiders pay"),
         Line2D([], [], color=PURPLE, lw=1.6, label=f"Home price, {home}"),
-        Patch(color=GREY, alpha=0.35, lw=0, label="80 % and 95 % of seeds"),
+        *_seeds_key(memberships, scene),
     ]
+
+
+def _seeds_key(memberships: Sequence[str], scene: Scene) -> list[Line2D | Patch]:
+    """Whose seeds shades and thin lines hold."""
+    without = memberships[0] == NO_MEMBERSHIP
+    first = "without" if without else scene.membership_label(memberships[0])
+    shades = ((NARROW, "80"), (WIDE, "95"))
+    found: list[Line2D | Patch] = [
+        Patch(color=colour, lw=0, label=f"{share} % of seeds, {first}") for colour, share in shades
+    ]
+    if len(memberships) > 1:
+        found.append(Line2D([], [], color=BLUE, lw=EDGE, label="80 % of seeds, with"))
+    return found
 
 
 def home_gap(table: pd.DataFrame, scene: Scene) -> Figure:
@@ -155,7 +176,8 @@ def drawn_paths(layout: Layout, prices: pd.DataFrame, scene: Scene) -> Drawn:
         caption=f"Price of the refined product under the shock: what members pay on delivery "
         f"with and without the alliance (the countries inside every circle: {core}), what "
         f"outsiders pay and the home price in {home} (both with the alliance: {widest}). Lines "
-        "are medians over seeds, shades hold 80 and 95 % of them; vertical lines date the shock. "
+        "are medians over seeds; shades hold 80 and 95 % of the seeds without the alliance, thin "
+        "lines of a circle’s colour 80 % of those with it; vertical lines date the shock. "
         "Scales differ by panel: from zero, or logarithmic where prices span a factor of six.",
         alt=_paths_alt(table, scene),
         figure=price_paths(table, scene),
