@@ -161,7 +161,7 @@ def test_shocks_are_told_apart_from_worlds_to_words() -> None:
         "falls by 2.5 percentage points (95 % interval 2.5 to 2.5), each at a net cost of" in best
     )
     assert "of 1.0 million US$ a year (1.0 to 1.0), clearly ahead of the next, stockpiles" in best
-    assert "falls most with standards and tracing alone (−9.5 %, " in rest
+    assert "falls clearly, and most, with standards and tracing alone (−9.5 %, " in rest
     assert "together change that price by −14 % (−14 to −14)" in rest
     for drawn, panels in zip(found.figures, (2, 4), strict=True):
         assert list(dict.fromkeys(drawn.table["shock"])) == list(worth)
@@ -221,6 +221,24 @@ def test_what_pays_for_itself_buys_most_and_its_lead_is_tested(lead: float, word
     assert words in first
     assert ("not clearly ahead" in first) == (lead < 0.1)
     assert "the next, research and recycling at a gain of" in first
+    assert "clearly falls with none of them alone" in second
+
+
+def test_an_instrument_that_is_clear_by_luck_among_nine_is_not_named() -> None:
+    rows, pattern = [], np.array([1.0, -1.0, 2.0, -2.0])
+    for number, name in enumerate(("all", *NAMES)):
+        for seed, wobble in enumerate(pattern):
+            lucky = 2.7 * (name == "standards")  # its own 95 % interval leaves out zero, just
+            effect = -(wobble * (1 + 0.1 * number) / 2.0 + lucky)
+            values = {"price": effect / 100, "dependence": effect, "net_cost": 5.0}
+            rows += [(name, "alone", "licence", seed, *item) for item in values.items()]
+    columns = ["instrument", "role", "shock", "seed", "measure", "value"]
+    mean = pd.DataFrame(rows, columns=columns)
+    own = mean[(mean["instrument"] == "standards") & (mean["measure"] == "dependence")]["value"]
+    high = stats.t.interval(0.95, 3, own.mean(), stats.sem(own))[1]
+    assert high < 0.0
+    first, second = instruments._sentences(mean, ["licence"])
+    assert "none of the 9 instruments alone clearly lowers members’ non-allied share" in first
     assert "clearly falls with none of them alone" in second
 
 

@@ -30,6 +30,7 @@ from experiments.studies.instrument_figures import (
     instruments_figure,
     shock_label,
 )
+from experiments.studies.multiple_tests import clear_together
 from experiments.study import Cell, Study, with_settings
 
 NONE, ALL_ON, ONLY, WITHOUT = "none", "all", "only", "without"
@@ -356,7 +357,8 @@ def answer(outcomes: pd.DataFrame, world: World) -> Answer:
             "least; negative is a gain.",
             "The finding is on the mean of the shocks, each counting the same. What pays for "
             "itself comes first, the largest gain before all. “Clearly” is by the 95 % interval of "
-            "the paired difference from the next.",
+            "the paired difference from the next. To be named, an instrument must be clear with "
+            "all of them tested together (Holm’s correction).",
             f"Every instrument stands in {len(outcomes['instruments'].unique())} combinations in "
             f"calm and under {len(order) - 1} shock{'s' * several}: "
             f"{len(outcomes[['instruments', 'shock']].drop_duplicates())} worlds a seed. The calm "
@@ -419,19 +421,21 @@ def best_buy(mean: pd.DataFrame, alone: Mapping[str, pd.DataFrame]) -> str:
     """What buys most for its money, and whether clearly more than the next.
 
     That is the instrument which alone avoids a point of dependence at the least net cost, of those
-    that clearly avoid any; of those that gain money, the one that gains most.
+    that clearly avoid any, all tested together; of those that gain money, the one that gains most.
     """
-    costs = cost_effectiveness(mean[mean["instrument"] != "all"])
-    costs.index = pd.Index([name for name in dict.fromkeys(mean["instrument"]) if name != "all"])
-    costs = costs.dropna(subset="net_mn_usd_per_point")
+    falls = {name: estimate(-alone[name][DEPENDENCE].to_numpy(), "points") for name in NAMES}
+    clear = clear_ones(falls)
+    costs = cost_effectiveness(mean[mean["instrument"].isin(clear)])
     share = "members’ non-allied share of purchases"
-    if costs.empty:
-        return f"none of the {len(alone) - 1} instruments alone clearly lowers {share}"
+    if not clear or costs["net_mn_usd_per_point"].isna().all():
+        return f"none of the {len(NAMES)} instruments alone clearly lowers {share}"
+    costs.index = pd.Index([name for name in dict.fromkeys(mean["instrument"]) if name in clear])
+    costs = costs.dropna(subset="net_mn_usd_per_point")
     order = costs.assign(paid=costs["net_mn_usd_per_point"].clip(lower=0.0)).sort_values(
         ["paid", "net_cost_mn_usd_a_year"]
     )
     best = order.iloc[0]
-    fall = estimate(-alone[order.index[0]][DEPENDENCE].to_numpy(), "points")
+    fall = falls[str(order.index[0])]
     text = (
         f"{best['instrument'].lower()} buys most for its money of the {len(alone) - 1} instruments "
         f"alone: {share} falls by {number(fall.mean)} percentage points ({interval(fall)}), each "
@@ -439,7 +443,7 @@ def best_buy(mean: pd.DataFrame, alone: Mapping[str, pd.DataFrame]) -> str:
     )
     if len(order) == 1:
         return f"{text}; no other clearly lowers that share"
-    gains = best["net_mn_usd_per_point"] < 0.0
+    gains = (order["net_mn_usd_per_point"].iloc[:2] < 0.0).all()
     first, second = (
         alone[name][NET_COST].to_numpy() if gains else ratios(alone[name])
         for name in order.index[:2]
@@ -450,6 +454,13 @@ def best_buy(mean: pd.DataFrame, alone: Mapping[str, pd.DataFrame]) -> str:
         f"{text}, {clearly}clearly ahead of the next, {following['instrument'].lower()} "
         f"at a {per_point(following)}"
     )
+
+
+def clear_ones(lowered: Mapping[str, Estimate]) -> list[str]:
+    """Instruments that clearly lower something, all of them tested together, the most first."""
+    tests = pd.DataFrame([vars(found) for found in lowered.values()], index=list(lowered))
+    rows = tests[clear_together(tests) & (tests["mean"] > 0.0)]
+    return [str(name) for name in rows.sort_values("mean", ascending=False).index]
 
 
 def per_point(costs: pd.Series) -> str:
@@ -467,14 +478,15 @@ def per_point(costs: pd.Series) -> str:
 def lowest_price(alone: Mapping[str, pd.DataFrame]) -> str:
     """The instrument that alone lowers the price most, and whether clearly more than the next."""
     known = {name: alone[name][PRICE].to_numpy() for name in NAMES}
-    order = sorted(known, key=lambda name: known[name].mean())
-    best = estimate(known[order[0]], "%", relative=True)
-    if not best.has_interval or best.high >= 0.0:
+    clear = clear_ones({name: estimate(-known[name], "log") for name in NAMES})
+    order = sorted(known, key=lambda name: (name not in clear[:1], known[name].mean()))
+    if not clear:
         return "clearly falls with none of them alone"
+    best = estimate(known[order[0]], "%", relative=True)
     less = estimate(known[order[0]] - known[order[1]], "%", relative=True)
     clearly = "" if less.clear else "not "
     return (
-        f"falls most with {LABELS[order[0]].lower()} alone "
+        f"falls clearly, and most, with {LABELS[order[0]].lower()} alone "
         f"({number(best.mean, signed=True)} %, {interval(best)}), {clearly}clearly more than with "
         f"{LABELS[order[1]].lower()}"
     )
