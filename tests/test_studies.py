@@ -347,7 +347,7 @@ def test_luck_among_many_mechanisms_is_not_called_clear() -> None:
     assert said.count("points") == 1
     said = mechanisms._sentences(base, told.drop(index=7))[1]
     assert said.startswith("None of 45 mechanisms")
-    assert "largest, but not clear: Mechanism 9" in said
+    assert "the largest, Mechanism 9 (" in said
 
 
 def test_p_values_of_holm_are_those_worked_out_by_hand() -> None:

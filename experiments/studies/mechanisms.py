@@ -377,10 +377,8 @@ def _sentences(effects: pd.DataFrame, worth: pd.DataFrame) -> list[str]:
         for row in rows.head(NAMED).itertuples()
     ]
     if not (moved & clear(worth)).any():
-        return [
-            first,
-            f"None {tested} clearly moves that effect; largest, but not clear: {named[0]}.",
-        ]
+        none = f"None {tested} clearly moves that effect"
+        return [first, f"{none}; the largest, {named[0]}, may be luck: more seeds would tell."]
     verb = "move" if len(rows) > 1 else "moves"
     most = "most of all " * (len(rows) > NAMED) + ", ".join(named)
     return [first, f"{len(rows)} {tested} clearly {verb} that effect: {most}."]
