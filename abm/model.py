@@ -106,6 +106,7 @@ class MineralModel(mesa.Model):
         super().__init__(rng=0)  # Mesa's generator is not used: all draws are in `events`
         world = opening_duties_apart(world, case.controls)
         self.world, self.case, self.events = world, case, events
+        self.opening_case = case  # as `case` was before countries chose to join or leave
         self.config = config
         self.behaviour, self.horizon = config.behaviour, config.horizon
         self.months = config.horizon.years * MONTHS

@@ -140,6 +140,17 @@ class Scenario:
         """[country] who is a member of any circle in a month."""
         return self.inside(month) > 0
 
+    def founders(self, months: int) -> np.ndarray:
+        """[country] who is a member in any of so many months by the circles as they stand here.
+
+        Of the scenario that a run opens with: whom the definition of its circles lets in, whoever
+        joins or leaves by choice.
+        """
+        found = np.zeros(self.count, dtype=bool)
+        for month in range(months):
+            found |= self.members(month)
+        return found
+
     def participation(self, month: int, instrument: str) -> np.ndarray:
         """[country] how far each country takes part in an instrument of the alliance, 0 to 1.
 

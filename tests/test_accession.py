@@ -24,6 +24,7 @@ from abm.scenario import Scenario, scenarios
 from abm.shocks import draw_events
 from abm.tables import Tables
 from abm.world import World, build_world
+from experiments.measures.brief import openings
 
 USA, CHN, AUS, ROW = range(4)
 BOTH = np.array([1.0, 0.0, 1.0, 0.0])
@@ -362,6 +363,36 @@ def test_a_paired_run_starts_from_its_own_circle_again(tiny_world: World) -> Non
     assert records[0].member[-1, ROW]
     np.testing.assert_array_equal(records[0].member, records[1].member)
     assert_same_history(*records)
+
+
+def test_a_circle_is_measured_by_its_founders_whoever_joins_or_leaves(tiny_world: World) -> None:
+    """By choice ROW joins and, in another run, the founders leave: the circle stays the same."""
+    joined = after(choosing(contribution=0.0), tiny_world, 48)
+    left = after(choosing(contribution=1.0, patience=1), tiny_world, 48)
+    assert joined.record.member[-1, ROW]
+    assert not left.record.member[-1].any()
+    for model in (joined, left):
+        np.testing.assert_array_equal(model.opening_case.founders(48), BOTH > 0)
+        rows = openings(model, "2025-01")
+        assert set(rows.loc[rows["member"], "country"]) == {"USA", "AUS"}
+
+
+def test_with_dates_the_founders_are_whoever_is_inside_within_the_run(tiny_world: World) -> None:
+    """Without choice that is what the record says, of those who come late and leave early, too."""
+    config = quiet_config(years=2)
+    config.membership.circles = {
+        "club": Circle(
+            add=["USA", "AUS", "ROW"],
+            joins={"AUS": "2026-03", "ROW": "2027-03"},
+            exits={"USA": "2025-09"},
+        )
+    }
+    config.membership.circles["club"].since = "2025-02"
+    model = model_of(config, tiny_world, "club")
+    record = model.run()
+    founders = model.opening_case.founders(model.months)
+    np.testing.assert_array_equal(founders, record.member.any(axis=0))
+    np.testing.assert_array_equal(founders, [True, False, True, False])
 
 
 def test_a_candidate_that_no_table_lists_is_refused(tiny_world: World) -> None:

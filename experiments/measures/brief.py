@@ -49,8 +49,11 @@ def brief_months(model: MineralModel) -> pd.DataFrame:
 
 
 def openings(model: MineralModel, start: str) -> pd.DataFrame:
-    """What seeds have to share, a row a place: as `effects.opening_of` reads it off a panel."""
-    world, record = model.world, model.record
+    """What seeds have to share, a row a place: as `effects.opening_of` reads it off a panel.
+
+    Members are the founders, so that circles hold the same countries in every run and seed.
+    """
+    world = model.world
     market, country = _places(model)
     first = {
         name: _of_places(model, name, market, country)[:OPENING_MONTHS].astype(float)
@@ -62,7 +65,7 @@ def openings(model: MineralModel, start: str) -> pd.DataFrame:
             **{name: known_mean(values, axis=0) for name, values in first.items()},
             "mineral": np.array(world.minerals)[world.mineral_of_market[market]],
             "stage": np.array(STAGES)[world.is_refined[market].astype(int)],
-            "member": record.member.any(axis=0)[country],
+            "member": model.opening_case.founders(model.months)[country],
         }
     )
 

@@ -560,7 +560,7 @@ def opening_of(panel: Panel) -> pd.DataFrame:
     """What seeds have to share, a row a membership, shock, seed, market and country.
 
     The mean purchase and price over what is known of the first twelve months, and whether the
-    country is ever in the circle.
+    country is in the circle of the panel.
     """
     known = {name: panel.column(name)[:, :, :, :OPENING_MONTHS] for name in OPENING}
     means = {name: known_mean(values, axis=3) for name, values in known.items()}
@@ -588,7 +588,7 @@ def opening_of(panel: Panel) -> pd.DataFrame:
 def common_of(openings: Iterable[pd.DataFrame]) -> Common:
     """What all seeds share, from the `opening_of` each of them, or of some of them together.
 
-    A country is in a circle if it is in any run; the basket is the mean over seeds of the run
+    A country is in a circle if a table says so of any run; the basket is the mean over seeds of the run
     without membership, without shock if there is one.
     """
     circles: dict[str, set[str]] = {}

@@ -21,7 +21,8 @@ class Common:
     Attributes
     ----------
     circles
-        Countries ever inside, by membership.
+        Founding members by membership: who is inside in any month by the circle's definition,
+        whoever joins or leaves by choice.
     basket
         Opening purchases (t/month) and price (USD/kg) by mineral, stage and country.
     """
@@ -50,7 +51,8 @@ class Outline:
 class Panel:
     """The monthly table as dense arrays [membership, shock, seed, month, market, country].
 
-    A panel of some seeds of an experiment is given what all of them share, `common`.
+    A panel of some seeds of an experiment is given what all of them share, `common`; without it
+    a circle is whoever is inside in any month of the table, also by choice.
 
     Every function here takes the table or a panel made from it: make one first to measure a large
     table several times. Columns are laid out when first asked for. Raises a `ValueError` for a
