@@ -14,6 +14,7 @@ from abm.opening import concentration
 from abm.scenario import Scenario
 from abm.tables import Tables
 from abm.world import MONTHS, World
+from experiments.aftermath import aftermath
 from experiments.engine.store import (
     origin,
     plain,
@@ -26,6 +27,7 @@ from experiments.engine.workers import Workers
 from experiments.figures import Scene, Shown, draw, read_and_draw
 from experiments.figures.membership import DRAWN_FROM
 from experiments.finding import Subject, headline_of
+from experiments.measures.aftermath import by_choice
 from experiments.measures.effects import (
     CRISIS_MONTHS,
     calm_window,
@@ -37,7 +39,7 @@ from experiments.measures.effects import (
 from experiments.measures.panel import Common, Outline
 from experiments.measures.replications import Asked
 from experiments.measures.welfare import INDUSTRY_COLUMNS, WELFARE_COLUMNS, summary_of
-from experiments.report import finding, write_report
+from experiments.report import finding, named_once, write_report
 
 
 def describe(
@@ -58,7 +60,9 @@ def describe(
         The HTML report.
     """
     drawn: dict[str, Future[list[Shown]]] = {}
-    for name in ("flows", "prices", "dependence"):  # what takes longest comes first
+    chosen = by_choice(config)
+    # What takes longest comes first.
+    for name in ("flows", "prices", "dependence", *(["stays"] if chosen else [])):
         drawn[name] = workers.submit(read_and_draw, folder, outline, scene, name)
     effects = effects_of(read_by_seed(folder, "effects"))
     write_described(effects, folder / "effects.parquet")
@@ -67,10 +71,13 @@ def describe(
     drawn["welfare"] = workers.submit(draw, folder, outline, scene, "welfare", welfare)
     levels, peaks, home = (read_by_seed(folder, name) for name in ("headline", "peaks", "home"))
     found = headline_of(levels, peaks, home, asked.subject, outline, config.seeds)
-    figures = [shown for name in DRAWN_FROM for shown in drawn[name].result()]
+    first = aftermath(folder, config, scene) if chosen else None
+    figures = [shown for name in DRAWN_FROM if name in drawn for shown in drawn[name].result()]
     runs = pd.read_parquet(folder / "runs.parquet")
     manifest: dict[str, Any] = {
-        "finding": " ".join(finding(found, scene)),
+        "finding": " ".join(
+            named_once([*(first.sentences if first else ()), *finding(found, scene)])
+        ),
         "seeds": f"{config.first_seed} to {config.first_seed + config.seeds - 1}",
         "largest_residual_of_a_market": f"{runs['certificate_max'].max():.2g}",
         "largest_imbalance_of_tonnes": f"{runs['tonnes_gap_max'].max():.2g}",
@@ -89,6 +96,7 @@ def describe(
         manifest,
         {"effects": effects, "assumptions": assumptions(tables)},
         scene,
+        first,
     )
     write_manifest(folder, manifest)
     print(manifest["finding"])

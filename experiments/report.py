@@ -23,6 +23,7 @@ from experiments.finding import Headline, MembershipFinding
 from experiments.measures.effects import ALL, HEADLINE_MEASURES, MEASURES, MEMBERS, Estimate
 
 TEMPLATES = Path(__file__).parent / "templates"
+TITLE = "What membership does to prices and dependence"
 MINUS, DASH = "−", "–"
 WINDOWS = {"crisis": "shock"}
 
@@ -104,7 +105,7 @@ def finding(headline: Headline, scene: Scene) -> list[str]:
             )
             for i, f in enumerate(headline.findings)
         ]
-        sentences.append(f"In calm years, {_join(clauses)}.")
+        sentences.append(f"In calm years, {joined(clauses)}.")
         named = True
     if headline.shock is not None:
         clauses = [
@@ -116,7 +117,7 @@ def finding(headline: Headline, scene: Scene) -> list[str]:
         ]
         months = headline.crisis_months
         start = f"In the first {f'{months} months' if months > 1 else 'month'} of the shock"
-        sentences.append(f"{start}, {_join(clauses, '; ')}.")
+        sentences.append(f"{start}, {joined(clauses, '; ')}.")
     elif scene.shock is not None:
         sentences.append(
             f"The shock starts in {scene.shock_start}, after the end of the run, so nothing is "
@@ -145,7 +146,7 @@ def _shock_clause(found: MembershipFinding, price: str) -> str:
         effect_clause(found.dependence_shock, "the non-allied share of members’ purchases"),
         _unmet_clause(found),
     ]
-    return _join(parts)
+    return joined(parts)
 
 
 def _unmet_clause(found: MembershipFinding) -> str:
@@ -161,11 +162,12 @@ def _basket(headline: Headline) -> str:
     names = [name[0].lower() + name[1:] for name in names]
     if len(names) > 1:
         which = "minerals under control" if headline.shock else "minerals chosen"
-        return f"the {len(names)} {which} ({_join(names)})"
+        return f"the {len(names)} {which} ({joined(names)})"
     return names[0] if names else "all minerals"
 
 
-def _join(parts: Sequence[str], comma: str = ", ") -> str:
+def joined(parts: Sequence[str], comma: str = ", ") -> str:
+    """Parts of a sentence in a row, "and" before the last."""
     if len(parts) < 2:
         return "".join(parts)
     last = comma if comma != ", " else " and "
@@ -321,18 +323,24 @@ def write_report(
     manifest: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame],
     scene: Scene,
+    first: Answer | None = None,
 ) -> Path:
     """Write `report.html` into `folder` and return its path.
 
     The figures are read as PNG from `folder`/figures, where `figures.save` puts them. `manifest`
     may hold config, seeds, versions, commit and data_hash; `tables` "effects" (by country is
-    shown), "assumptions" (the estimated parameters) and others, shown under their names. Raises
-    FileNotFoundError for a figure that was not saved.
+    shown), "assumptions" (the estimated parameters) and others, shown under their names. `first` is
+    what the report answers before the headline. Raises FileNotFoundError for a figure that was not
+    saved.
     """
+    first = first or Answer((), (), {})
     others = {k: v for k, v in tables.items() if k not in {"effects", "assumptions"}}
+    others |= first.tables
     effects = tables.get("effects")
     page = _template("report.html").render(
-        finding=finding(headline, scene),
+        title=first.title or TITLE,
+        notes=first.notes,
+        finding=named_once([*first.sentences, *finding(headline, scene)]),
         context=context(headline, scene),
         headline=headline,
         headline_table=headline_table(headline, scene),
@@ -362,6 +370,7 @@ class Answer:
     figures: Sequence[Drawn]
     tables: Mapping[str, pd.DataFrame]
     notes: Sequence[str] = ()
+    title: str = ""
 
 
 def write_study_report(

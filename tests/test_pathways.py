@@ -12,6 +12,7 @@ from abm.config import Config, ConfigError, check
 from abm.tables import TableError, Tables
 from abm.world import World, build_world
 from experiments.figures.again import figure_from
+from experiments.measures.effects import wilson
 from experiments.pathways.milestones import (
     MEASURES,
     Milestone,
@@ -20,7 +21,6 @@ from experiments.pathways.milestones import (
     reached_shares,
     read_milestones,
     verdicts,
-    wilson,
     years_of,
 )
 from experiments.pathways.study import bands, differences, pathways_study, switches

@@ -16,6 +16,7 @@ from experiments.engine.parts import Job, batches, read_part, row_groups
 from experiments.engine.store import ResultTables, run_health, run_tables, write_described
 from experiments.engine.workers import let_go
 from experiments.ensemble import TABLES, one_run, seeds
+from experiments.measures.aftermath import LEFT_BY_RUNS
 from experiments.measures.brief import BRIEF, MONTHLY, brief_months
 from experiments.measures.effects import common_of
 from experiments.measures.panel import Common
@@ -46,7 +47,7 @@ def run_batch(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The tables of some runs, each a seed and the number of a scenario.
 
-    All of them of the first seeds, of every seed what it is measured by.
+    All of them of the first seeds, of every seed what it is measured by and who was inside when.
     """
     for seed, case in batch:
         result = one_run(config, seed, case)
@@ -55,6 +56,7 @@ def run_batch(
             yield from run_tables(result, memberships, shocks)
         yield MONTHLY, brief_months(result.model)
         yield from run_tables(result, memberships, shocks, BRIEF)
+        yield from run_tables(result, memberships, shocks, LEFT_BY_RUNS)
         yield "runs", run_health(result)
         del result
         let_go()
@@ -76,6 +78,9 @@ def take_in(parts: Iterable[Path], results: ResultTables) -> tuple[list[Path], C
             for name in TABLES:
                 for rows in row_groups(part, name):
                     results.append(name, rows)
+            for name in LEFT_BY_RUNS:
+                for rows in row_groups(part, name):
+                    results.append(f"{name}_by_seed", rows)
             taken.append(part)
             health.append(left_by_every_run(part, "runs"))
             yield left_by_every_run(part, "openings")

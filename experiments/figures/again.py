@@ -21,6 +21,7 @@ from experiments.figures.dependence import dependence_heatmap
 from experiments.figures.drawn import save
 from experiments.figures.effects import bloc_effects, membership_effect
 from experiments.figures.flows import bloc_flows, flow_map
+from experiments.figures.inside import inside_figure
 from experiments.figures.prices import home_gap, price_paths
 from experiments.figures.scene import Scene
 from experiments.figures.welfare import welfare_bars
@@ -41,6 +42,7 @@ from experiments.studies.standoff import standoff_figure
 
 # By the name under which a figure is saved; those of a scene need to know what was run.
 OF_SCENE: dict[str, Callable[[pd.DataFrame, Scene], Figure]] = {
+    "inside": inside_figure,
     "price_paths": price_paths,
     "home_gap": home_gap,
     "dependence_heatmap": dependence_heatmap,

@@ -12,6 +12,7 @@ from experiments.figures.dependence import drawn_dependence
 from experiments.figures.drawn import Drawn, Shown, save
 from experiments.figures.effects import drawn_blocs, drawn_effects
 from experiments.figures.flows import drawn_trade, read_flows
+from experiments.figures.inside import drawn_inside
 from experiments.figures.prices import drawn_gap, drawn_paths
 from experiments.figures.scene import Scene
 from experiments.figures.welfare import drawn_welfare
@@ -36,8 +37,13 @@ def of_welfare(welfare: pd.DataFrame, layout: Layout, scene: Scene) -> Iterator[
     yield drawn_welfare(welfare, scene)
 
 
+def of_stays(stays: pd.DataFrame, layout: Layout, scene: Scene) -> Iterator[Drawn]:
+    yield drawn_inside(layout, stays, scene)
+
+
 # What is drawn from a table, by its name; in the order of the report.
 DRAWN_FROM: dict[str, Callable[[pd.DataFrame, Layout, Scene], Iterator[Drawn]]] = {
+    "stays": of_stays,
     "prices": of_prices,
     "dependence": of_dependence,
     "flows": drawn_trade,

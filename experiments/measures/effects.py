@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from experiments.measures.panel import Array, Common, Outline, Panel
 
@@ -271,6 +271,16 @@ def yearly(monthly: pd.DataFrame) -> pd.DataFrame:
 def student_quantile(freedom: int) -> float:
     """Student's t at 97.5 %; thousands of estimates of a run ask for the same one."""
     return float(stdtrit(freedom, 0.975))
+
+
+def wilson(count: int, runs: int) -> tuple[float, float]:
+    """The 95 % interval of a share of runs, in percent (Wilson 1927): also where all agree."""
+    z = float(ndtri(0.975))
+    part, wide = count / runs, z * z / runs
+    middle = part + wide / 2.0
+    half = float(np.sqrt(wide * (part * (1.0 - part) + wide / 4.0)))
+    low, high = (100.0 * end / (1.0 + wide) for end in (middle - half, middle + half))
+    return max(low, 0.0), min(high, 100.0)
 
 
 def estimate(values: Array, unit: str, relative: bool = False) -> Estimate:
@@ -588,8 +598,8 @@ def opening_of(panel: Panel) -> pd.DataFrame:
 def common_of(openings: Iterable[pd.DataFrame]) -> Common:
     """What all seeds share, from the `opening_of` each of them, or of some of them together.
 
-    A country is in a circle if a table says so of any run; the basket is the mean over seeds of the run
-    without membership, without shock if there is one.
+    A country is in a circle if a table says so of any run; the basket is the mean over seeds of the
+    run without membership, without shock if there is one.
     """
     circles: dict[str, set[str]] = {}
     sums: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}

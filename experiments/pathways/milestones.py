@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from abm.config import Config, ConfigError
 from abm.recorder import Record
 from abm.tables import STAGES, STATUSES, Column, Schema, TableError, read_table
 from abm.world import MONTHS, World
 from experiments.ensemble import PROJECT
-from experiments.measures.effects import estimate
+from experiments.measures.effects import estimate, wilson
 
 MEMBERS = "members"
 AT_LEAST, AT_MOST = "at_least", "at_most"
@@ -271,12 +270,6 @@ def verdicts(outcomes: pd.DataFrame, milestones: Sequence[Milestone]) -> pd.Data
         )
         parts.append(found.reset_index())
     return pd.concat(parts, ignore_index=True)
-
-
-def wilson(reached: int, runs: int) -> tuple[float, float]:
-    """The 95 % interval of a share of runs (Wilson 1927), in percent."""
-    found = binomtest(reached, runs).proportion_ci(0.95, "wilson")
-    return 100.0 * float(found.low), 100.0 * float(found.high)
 
 
 def reached_shares(table: pd.DataFrame) -> pd.DataFrame:
