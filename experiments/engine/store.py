@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from abm.posterior import POSTERIOR, read_posterior
 from experiments.ensemble import TABLES, Maker, RunResult
 
-SCHEMA_VERSION = 2  # docs/results.md says what each version changed
+SCHEMA_VERSION = 3  # docs/results.md says what each version changed
 PLAN = "plan.json"  # what a results folder is for
 PACKAGES = ("chokepoint", "mesa", "numpy", "scipy", "numba", "pandas", "pyarrow", "hydra-core")
 # What a manifest repeats of the calibration that left a table of draws.
