@@ -214,7 +214,7 @@ def _moves(rows: pd.DataFrame, asked: Aftermath) -> str:
     rest = len(moved) - NAMED
     if rest > 0:
         most = number(float(moved["percent"].iloc[NAMED]))
-        parts.append(f"{rest} more in up to {most} %")
+        parts.append(f"{rest} more" + f" in up to {most} %" * (len(asked.seeds) > 1))
     return joined(parts, "; ")
 
 
