@@ -71,7 +71,9 @@ def read_flows(folder: Path, scene: Scene) -> pd.DataFrame:
         ("mineral", "in", list(scene.shock_minerals)),
         ("shock", "==", scene.shock or NO_SHOCK),
     ]
-    return pd.read_parquet(folder / "flows.parquet", columns=list(FLOW_COLUMNS), filters=chosen)
+    return pd.read_parquet(
+        folder / "flows.parquet", columns=list(FLOW_COLUMNS), filters=chosen, pre_buffer=False
+    )
 
 
 def trade_table(flows: pd.DataFrame, panel: Layout, scene: Scene) -> pd.DataFrame:

@@ -812,6 +812,7 @@ def exporter_home_gap(
 def home_gap_of(prices: pd.DataFrame) -> pd.DataFrame:
     """Members' price over the home price, from a table of `price_series`: gap (a multiple)."""
     keys = ["membership", "seed", "month", "mineral"]
+    prices = prices[prices["group"].isin([MEMBERS, HOME])]
     wide = prices.pivot(index=keys, columns="group", values="usd_per_kg")
     return (wide[MEMBERS] / wide[HOME]).dropna().rename("gap").reset_index()
 
