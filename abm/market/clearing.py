@@ -16,7 +16,7 @@ from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import FIGURES, ROWS, Problem
 from abm.market.survey import CHOKED, LEAST, MOST, Rows, layout_of, look_over
 
-RUNS_OF_A_THREAD = 12
+RUNS_OF_A_THREAD = 64
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,10 @@ def runs_of(clusters: int, threads: int) -> list[tuple[int, int]]:
 
 
 def share_out(work: Callable[[int], Any], parts: range) -> list[Any]:
-    """What `work` returns for every part, each done by a thread of its own."""
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return list(pool.map(work, parts))
+    """What `work` returns for every part, the first done here, the others by threads."""
+    with ThreadPoolExecutor(len(parts) - 1) as pool:
+        others = pool.map(work, parts[1:])
+        return [work(parts[0]), *others]
 
 
 def pack(problem: Problem) -> tuple[Batch, Room]:
