@@ -434,7 +434,7 @@ def test_projects_are_given_up_when_prices_collapse_but_finished_when_nearly_bui
     pipeline, lead = site.pipeline, int(site.traits.lead_months[0])
     free = (site.traits.expansion > 0) & (site.traits.capacity > 0) & (pipeline.lead == lead)
     for month in (0, lead - 12):
-        pipeline.coming[(month + lead) % len(pipeline.coming), free] = 0.1
+        pipeline.coming[free, (month + lead) % pipeline.coming.shape[1]] = 0.1
         pipeline.building[free] += 0.1
     site.lives = replace(site.lives, host_ceiling=site.traits.capacity)
     site.month(lead - 11, 2.0)

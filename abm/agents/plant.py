@@ -196,10 +196,10 @@ def capital_cost(traits: FirmTraits, settings: Entry) -> np.ndarray:
 class Pipeline:
     """Capacity under construction, as shares of the planned capacity; one cohort a month.
 
-    The month of completion, counted round and round, is the row.
+    Months of completion are counted round and round.
     """
 
-    coming: np.ndarray  # [month of completion, firm]
+    coming: np.ndarray  # [firm, month of completion]
     lead: np.ndarray  # [firm] whole months from decision to output
     building: np.ndarray  # [firm] sum of all cohorts
     soon: np.ndarray  # [firm] whole months to output where a running site is expanded
@@ -212,7 +212,7 @@ class Pipeline:
         soon = np.maximum(np.rint(settings.brownfield_time * lead), 1.0).astype(np.int64)
         rows = int(lead.max(initial=1)) if settings.active else 0
         nothing = np.zeros(lead.size)
-        return cls(np.zeros((rows, lead.size)), lead, nothing, soon, settings.brownfield_share)
+        return cls(np.zeros((lead.size, rows)), lead, nothing, soon, settings.brownfield_share)
 
 
 def move_pipeline(

@@ -273,19 +273,23 @@ def foreseen_fall(
 
 @compiled
 def give_up(
-    coming: np.ndarray, f: int, lead: int, worth: float, month: int, trigger: float, share: float
+    coming: np.ndarray, lead: int, worth: float, month: int, trigger: float, share: float
 ) -> float:
     """Cut by a share the cohorts of a firm that are worth less than they still cost.
 
-    What is unspent falls evenly over the `lead`; a cohort's row of `coming` [row, F] is its month,
+    What is unspent falls evenly over the `lead`; a cohort's place in `coming` [row] is its month,
     round and round. Returns the sum of what is left.
     """
-    rows, total = coming.shape[0], 0.0
-    for row in range(rows):
-        ahead = (row - month - 1) % rows + 1
-        if worth < trigger * min(ahead / lead, 1.0):
-            coming[row, f] *= 1.0 - share
-        total += coming[row, f]
+    first, total = (month + 1) % coming.size, 0.0
+    later, sooner = coming[first:], coming[:first]
+    for n in range(later.size):
+        unspent = min((n + 1) / lead, 1.0)
+        later[n] *= 1.0 - share if worth < trigger * unspent else 1.0
+    for n in range(sooner.size):
+        unspent = min((later.size + n + 1) / lead, 1.0)
+        sooner[n] *= 1.0 - share if worth < trigger * unspent else 1.0
+    for row in range(coming.size):
+        total += coming[row]
     return total
 
 
@@ -332,7 +336,7 @@ def build_and_wear(
     unit, from the price at which it just pays. What is ready next month is taken out of `coming`.
     Firms of a place stand together and mostly share price and plans: a power is taken once.
     """
-    rows = coming.shape[0]
+    rows = coming.shape[1]
     ready = (month + 1) % rows
     last_ratio, last_elasticity, lasting, wanted = np.nan, np.nan, 1.0, 1.0
     last_capacity, last_power, root = np.nan, np.nan, 1.0
@@ -354,8 +358,8 @@ def build_and_wear(
         begun = max(min(wanted, room) - had, 0.0) / decision_months
         if begun > 0.0:
             opens, early = month % rows + lead[f], month % rows + soon[f]
-            coming[opens - rows if opens >= rows else opens, f] += begun - brownfield * begun
-            coming[early - rows if early >= rows else early, f] += brownfield * begun
+            coming[f, opens - rows if opens >= rows else opens] += begun - brownfield * begun
+            coming[f, early - rows if early >= rows else early] += brownfield * begun
             building[f] += begun
         if building[f] > 0.0:
             power = 1.0 / elasticity[f] if elasticity[f] > 0.0 else 0.0
@@ -364,7 +368,7 @@ def build_and_wear(
                 root = max(last_capacity, 1e-9) ** power
             worth = (later / (asked * root) - running_share) / (1.0 - running_share)
             if worth < trigger:
-                building[f] = give_up(coming, f, lead[f], worth, month, trigger, share)
-        expansion[f] += coming[ready, f] - max(expansion[f] - lasting, 0.0) / attrition
-        building[f] = max(building[f] - coming[ready, f], 0.0)
-        coming[ready, f] = 0.0
+                building[f] = give_up(coming[f], lead[f], worth, month, trigger, share)
+        expansion[f] += coming[f, ready] - max(expansion[f] - lasting, 0.0) / attrition
+        building[f] = max(building[f] - coming[f, ready], 0.0)
+        coming[f, ready] = 0.0
