@@ -5,6 +5,13 @@ Everything that Hydra knows about this project stands here.
 
 from __future__ import annotations
 
+import sys
+
+from experiments.engine.workers import start_loading, start_workers
+
+if __name__ == "__main__" and not {"workers=1", "-h", "--help"} & set(sys.argv):
+    start_loading()  # while this process loads the same
+
 import contextlib
 import dataclasses
 import difflib
@@ -13,7 +20,6 @@ import io
 import logging
 import os
 import re
-import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +60,6 @@ from experiments.engine.parts import (
 )
 from experiments.engine.store import ResultTables
 from experiments.engine.sweep import MISUSE
-from experiments.engine.workers import start_workers
 from experiments.ensemble import (
     config_opening,
     prepare,

@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +18,9 @@ from threading import Thread
 from typing import Any
 
 from tqdm import tqdm
+
+# What workers need: to take a job, to be told what the command is, to run and to draw.
+LOADED = ("hydra", "experiments.engine.batch", "experiments.figures")
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,27 @@ def in_order[Result](
                 job.cancel()
 
 
+def start_loading() -> None:
+    """Start the process that workers are forked from: it loads once what all of them need.
+
+    Nothing on other systems, whose own libraries may not survive a fork.
+    """
+    if sys.platform == "linux":
+        from multiprocessing.forkserver import ensure_running
+
+        multiprocessing.set_forkserver_preload(list(LOADED))
+        ensure_running()
+
+
 @contextmanager
 def start_workers(count: int) -> Iterator[Workers]:
     """Worker processes, which start with their first job and end with the block."""
     if count == 1:
         yield Workers(1)
         return
-    # A forked process could inherit a lock that a thread of this one holds.
-    context = multiprocessing.get_context("spawn")
+    start_loading()
+    # A process forked from this one could inherit a lock that a thread of it holds.
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=end_with_the_command) as pool:
         yield Workers(count, pool)
 
