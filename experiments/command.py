@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-MISUSE = 2
+MISUSE = 2  # exit code of a wrong input
 # What the parser says, and what a reader is told of it.
 WORDING = (
     (r"argument ([^:]+): invalid number value: (.*)", r"\1 is \2, which is no whole number"),

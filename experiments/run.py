@@ -45,6 +45,7 @@ from abm.market import MarketNotCleared
 from abm.scenario import Scenario, scenarios
 from abm.tables import TableError
 from abm.world import build_world
+from experiments.command import MISUSE
 from experiments.engine.batch import ensemble_jobs, measure_jobs, take_in, take_in_measures
 from experiments.engine.parts import (
     ANOTHER_FOLDER,
@@ -59,7 +60,6 @@ from experiments.engine.parts import (
     plan_of,
 )
 from experiments.engine.store import ResultTables
-from experiments.engine.sweep import MISUSE
 from experiments.ensemble import (
     config_opening,
     prepare,

@@ -281,14 +281,9 @@ def give_up(
     round and round. Returns the sum of what is left.
     """
     first, total = (month + 1) % coming.size, 0.0
-    later, sooner = coming[first:], coming[:first]
-    for n in range(later.size):
-        unspent = min((n + 1) / lead, 1.0)
-        later[n] *= 1.0 - share if worth < trigger * unspent else 1.0
-    for n in range(sooner.size):
-        unspent = min((later.size + n + 1) / lead, 1.0)
-        sooner[n] *= 1.0 - share if worth < trigger * unspent else 1.0
     for row in range(coming.size):
+        ahead = row - first + (1 if row >= first else coming.size + 1)
+        coming[row] *= 1.0 - share if worth < trigger * min(ahead / lead, 1.0) else 1.0
         total += coming[row]
     return total
 

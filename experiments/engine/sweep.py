@@ -8,9 +8,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from experiments.command import MISUSE
 from experiments.engine.parts import FAILURE
-
-MISUSE = 2  # exit code of a wrong input
 
 
 class FailedJobs(Callback):

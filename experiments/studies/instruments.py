@@ -17,7 +17,7 @@ from abm.world import World
 from experiments.figures import Drawn
 from experiments.measures.effects import CRISIS_MONTHS, Estimate, estimate
 from experiments.measures.indicators import CALM, window_outcomes
-from experiments.report import Answer, interval, named_once, number
+from experiments.report import Answer, interval, joined, named_once, number
 from experiments.studies.instrument_figures import (
     DEPENDENCE,
     LABELS,
@@ -401,8 +401,7 @@ def _sentences(mean: pd.DataFrame, shocks: Sequence[str]) -> list[str]:
         for name, part in by.items()
     }
     names = [shock_label(name).lower() for name in shocks]
-    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
-    where = f"a shock (mean of {listed})" if listed else f"the {names[0]}"
+    where = f"a shock (mean of {joined(names)})" if len(names) > 1 else f"the {names[0]}"
     package = alone["all"]
     price = estimate(package[PRICE].to_numpy(), "%", relative=True)
     share = estimate(package[DEPENDENCE].to_numpy(), "points")
