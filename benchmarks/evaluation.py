@@ -15,6 +15,7 @@ from abm.market.desk import new_desk
 from abm.market.kernel import (
     HERE,
     ORIGINS,
+    POINT_END,
     POINT_START,
     SELLER_PIECE,
     SELLER_PRICE,
@@ -39,11 +40,11 @@ def evaluations(batch: Any, desk: Any, start: Any, repeats: int) -> float:
     batch, desk, start = held(batch, Batch), held(desk, Desk), held(start, Start)
     link, value = desk.link, desk.value
     for c in range(batch.market_from.shape[0] - 1):
-        open_cluster(batch, desk, c)
+        open_cluster(batch, desk, c, start)
         begin(batch, desk, c, start)
         for _ in range(repeats):
             for k in range(desk.size[ORIGINS]):
-                first, end = link[POINT_START, k], link[POINT_START, k + 1]
+                first, end = link[POINT_START, k], link[POINT_END, k]
                 price, sold = value[SELLER_PRICE, k], value[SELLER_QUANTITY, k]
                 link[SELLER_PIECE, k], _, value[SELLER_QUANTITY, k] = place_of(
                     desk.point, first, end, price, sold

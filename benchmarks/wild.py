@@ -26,6 +26,7 @@ are then 1 to 3 and the dispersion is at least 0.03, since prices many millions 
 dispersion leave no digits for the shares. If all its arcs are closed the market has no clearing.
 Magnitudes: tonnes and dollars a kilogram are scaled by 1e-6 to 1e9 each (in logarithms).
 Families: a tenth of the cases join two or three markets of one shape under common limits.
+Crowds: in a tenth of the cases each firm is cut into 2 to 8, with asks of their own.
 """
 
 from collections.abc import Callable
@@ -75,7 +76,25 @@ def wild_market(seed: int) -> Problem:
         problem = with_endless_demand(rng, problem)
     if rng.random() < 1 / 24:
         problem = with_stranded_destination(rng, problem)
-    return scaled(problem, 10.0 ** rng.uniform(-6.0, 9.0), 10.0 ** rng.uniform(-6.0, 9.0))
+    problem = scaled(problem, 10.0 ** rng.uniform(-6.0, 9.0), 10.0 ** rng.uniform(-6.0, 9.0))
+    return crowded(rng, problem) if rng.random() < 0.1 else problem
+
+
+def crowded(rng: Draw, problem: Problem) -> Problem:
+    """The market with each firm cut into 2 to 8 of unlike size that ask prices of their own."""
+    parts = rng.integers(2, 9, problem.capacity.size)
+    ends = np.concatenate([[0], np.cumsum(parts)])
+    share = rng.exponential(1.0, ends[-1])
+    share /= np.repeat(np.add.reduceat(share, ends[:-1]) if parts.size else share, parts)
+    away = rng.lognormal(0.0, 0.3, ends[-1])
+    low, high = (np.repeat(ask, parts) for ask in (problem.low_ask, problem.high_ask))
+    return replace(
+        problem,
+        capacity=np.repeat(problem.capacity, parts) * share,
+        low_ask=low * away,
+        high_ask=low * away + (high - low),
+        firm_offset=ends[problem.firm_offset],
+    )
 
 
 def drawn_shape(rng: Draw) -> Shape:

@@ -232,6 +232,33 @@ def test_a_warm_start_finds_the_same_clearing_sooner() -> None:
     np.testing.assert_allclose(warm.flow, cold.flow, atol=1e-9 * cold.flow.sum())
 
 
+@pytest.mark.parametrize("moved", [1.0, 1.03, 0.25, 4.0])
+def test_a_start_near_or_far_finds_the_clearing_of_many_firms(moved: float) -> None:
+    """Whether the price stays where supply was drawn at first or leaves it, up or down."""
+    rng = np.random.default_rng(14)
+    origins, firms = 3, 90
+    problem = market(rng, origins, 4)
+    low = rng.uniform(2.0, 14.0, firms)
+    width = np.where(rng.random(firms) < 0.4, 0.0, rng.uniform(0.01, 3.0, firms))
+    problem = replace(
+        problem,
+        capacity=rng.lognormal(-1.0, 1.0, firms) * (rng.random(firms) < 0.9),
+        low_ask=low,
+        high_ask=low + width,
+        firm_offset=np.array([[0, 40, 80, 90]]),
+    )
+    problem = with_limits(problem, (0.5 * clear(problem).flow[0, 0].sum(), all_from(0, 4)))
+    elsewhere = clear(replace(problem, need=problem.need * moved))
+    cold, warm = clear(problem), clear(problem, start=elsewhere)
+    assert not warm.fell_back.any()
+    np.testing.assert_allclose(warm.origin_price, cold.origin_price, rtol=1e-7)
+    np.testing.assert_allclose(warm.flow, cold.flow, atol=1e-8 * cold.flow.sum())
+    np.testing.assert_allclose(warm.sales, cold.sales, atol=1e-8 * cold.sales.sum())
+    np.testing.assert_allclose(
+        np.add.reduceat(warm.sales, [0, 40, 80]), warm.flow[0].sum(axis=1), rtol=1e-7
+    )
+
+
 def test_a_batch_clears_each_market_as_if_alone() -> None:
     rng = np.random.default_rng(11)
     problems = [market(rng) for _ in range(5)]

@@ -12,6 +12,7 @@ import numpy as np
 from abm.market.kernel import (
     BID_ROWS,
     DIGITS,
+    LANES,
     LINK_ROWS,
     MOST_DIGIT,
     TERM_ROWS,
@@ -42,6 +43,11 @@ def roomy(number: int) -> int:
     return 1 << (number - 1).bit_length() if number else 0
 
 
+def whole_lanes(number: int) -> int:
+    """Columns for whole `LANES`, and half of them more: rows must not lie a power of two apart."""
+    return -(-number // LANES) * LANES + LANES // 2
+
+
 def new_desk(room: Room) -> Desk:
     """Memory to solve one cluster at a time."""
     sellers = room.markets * room.origins + room.limits
@@ -65,7 +71,8 @@ def new_desk(room: Room) -> Desk:
         term=real((TERM_ROWS * room.terms, places)),
         bid=real((BID_ROWS * room.bids, places)),
         side=real((2, sellers, places + room.limits)),
-        matrix=real((both, both)),
+        facing=real((places, whole_lanes(sellers))),
+        matrix=real((both, whole_lanes(both))),
         reduced=real((2, both)),
     )
 

@@ -7,7 +7,8 @@ code.
 Supply is a *graph*, a chain of points rising in price and quantity: upright where a firm offers
 all it has at one price, level where nobody answers a higher price. A place on it is a piece, a
 price and a quantity, so that steps and capacity limits are met exactly and not to the rounding of
-a price.
+a price. With a start at hand the graph of an origin of many firms is drawn around the start's price
+only, since few asks lie there to be sorted; whole as soon as a step leads out of what was drawn.
 
 Sellers are the origins, and the holders of rights under a limit: a limit of Q tonnes is a seller of
 rights who offers up to Q at no charge and not a tonne more at any price, so its price is the rent.
@@ -22,6 +23,7 @@ nothing is allocated while markets are solved.
 from typing import Any, NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
@@ -46,10 +48,15 @@ TANGENT_BELOW = 0.01
 NARROWEST_RAMP = 1e-3  # least width of a ramp of demand, relative to its price
 REDUNDANT = 1e-9  # a pivot below this means that the rights before it do the same work
 RUN = 64  # asks that are sorted by counting
+FEW = 16  # asks up to which each is put between those before it
 MANY = 256  # asks from which on they are sorted digit by digit
 DIGIT_BITS, DIGITS = 11, 6  # of a price's 64 bits
 MOST_DIGIT = (1 << DIGIT_BITS) - 1
 RIDGE = 1e-13  # least pivot of the normalised derivative
+NEAR = 0.03  # of a start's price: so far to either side supply is drawn to begin with
+SEVERAL = 8  # firms from which on it pays to draw a part only
+CUT_BELOW, CUT_ABOVE = 1, 2  # sides on which a drawn graph ends before the whole one
+LANES = 16  # columns of a system that are worked out at a time
 
 # Entries of `Desk.size`.
 SELLERS, ORIGINS, PLACES, ARCS, FLOORS, MARKETS, RESTRICTED = 0, 1, 2, 3, 4, 5, 6
@@ -65,6 +72,7 @@ NAME, POINT_START, SELLER_MARKET, NUMBER, SELLER_PIECE = 0, 1, 2, 3, 4  # and 5 
 ROW_START, FIRST_PLACE, LAST_PLACE, OPEN, FREE = 6, 7, 8, 9, 10
 DESTINATION, PLACE_MARKET = 11, 12
 ARC, ARC_SELLER, ARC_PLACE, RIGHT_START = 13, 14, 15, 16
+POINT_END, CUT, FIRST_FIRM, LAST_FIRM = 17, 18, 19, 20  # by seller, the latter two of origins
 # Rows of `Desk.value`: by arc, those of a seller together; by place; by seller; by number among the
 # free sellers. A right has a row of SHARE and PULL too, the sums over its arcs to each place.
 FACTOR, ADDITION, FLOOR, QUALITY, SHARE, RESPONSE, PULL = 0, 1, 2, 3, 4, 5, 6
@@ -74,7 +82,7 @@ THETA, OWN_THETA, INVERSE, TOP, TOTAL, LANDED, DEMAND, SLOPE, SWAP, REST, ROW = 
 SELLER_PRICE, SELLER_QUANTITY = 18, 20  # and 19, 21 for TRIAL
 SALES, GAP, WEIGHT, STEP, BY_PRICE, DEARER, OWN, SWAPPED = 22, 23, 24, 25, 26, 27, 28, 29
 RIGHT, EXTRA, MOST, PIVOT = 30, 31, 32, 33
-LINK_ROWS, VALUE_ROWS = 17, 34
+LINK_ROWS, VALUE_ROWS = 21, 34
 
 
 class Batch(NamedTuple):
@@ -140,7 +148,7 @@ class Desk(NamedTuple):
     size: np.ndarray  # [7] sellers, origins, places, arcs, arcs with a floor, markets, under limits
     blur: np.ndarray  # [1] USD/kg by which floors and ramps of demand are softened on the way
     volume: np.ndarray  # [2, M] t/month: traded, and the least that counts
-    link: np.ndarray  # [17, widest + 1] what refers to what
+    link: np.ndarray  # [21, widest + 1] what refers to what
     value: np.ndarray  # [34, widest] wedges, prices, flows and steps
     right: np.ndarray  # [R] sellers of the rights that each arc under limits needs
     table: np.ndarray  # [M, I, J] rights that an arc needs, below -1 its number among such arcs
@@ -151,7 +159,8 @@ class Desk(NamedTuple):
     term: np.ndarray  # [H x 5, P] demand terms
     bid: np.ndarray  # [N x 3, P]
     side: np.ndarray  # [2, S, P + limits] see `through_places`
-    matrix: np.ndarray  # [S + P, S + P]
+    facing: np.ndarray  # [P, S] whole LANES
+    matrix: np.ndarray  # [S + P, S + P], rows of whole LANES
     reduced: np.ndarray  # [2, S + P] right-hand side and solution, most of a step
 
 
@@ -237,6 +246,91 @@ def part(
     return types.Array(table.dtype, 1, "C")(table, row, first, last), build
 
 
+@intrinsic
+def put(
+    typing: Any, table: types.Array, row: types.Type, column: types.Type, number: types.Type
+) -> Any:
+    """Write a number in a table, row and column not counted from the end."""
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        cells, width = cells_of(context, builder, signature.args[0], given[0])
+        row, column = (
+            context.cast(builder, given[n], signature.args[n], types.intp) for n in (1, 2)
+        )
+        place = builder.add(builder.mul(row, width), column)
+        builder.store(given[3], builder.gep(cells, [place], inbounds=True))
+        return context.get_dummy_value()
+
+    return types.void(table, row, column, table.dtype), build
+
+
+@intrinsic
+def weighted_sums(
+    typing: Any,
+    row: types.Array,
+    weight: types.Array,
+    table: types.Array,
+    from_row: types.Type,
+    out: types.Array,
+    i: types.Type,
+    column: types.Type,
+) -> Any:
+    """Write in row `i` of `out`, in the `LANES` columns from `column` on, weight x row x table.
+
+    The table's rows are counted from `from_row`, as many as `row` has numbers. In vectors of the
+    compiler's own, because a loop that keeps so many sums at a time it does not find by itself.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        (left, numbers), (weights, _), (cells, width), (target, stride) = (
+            cells_of(context, builder, signature.args[n], given[n]) for n in (0, 1, 2, 4)
+        )
+        from_row, i, column = (
+            context.cast(builder, given[n], signature.args[n], types.intp) for n in (3, 5, 6)
+        )
+        vector = ir.VectorType(ir.DoubleType(), LANES // 2)
+        begin = builder.add(builder.mul(from_row, width), column)
+        sums = [cgutils.alloca_once(builder, vector) for _ in range(2)]
+        for total in sums:
+            builder.store(ir.Constant(vector, [0.0] * vector.count), total)
+        with cgutils.for_range(builder, numbers) as loop:
+            one, other = (builder.load(builder.gep(n, [loop.index])) for n in (left, weights))
+            number = spread_out(builder, builder.fmul(one, other), vector)
+            place = builder.add(begin, builder.mul(loop.index, width))
+            for half, total in enumerate(sums):
+                factor = builder.load(lanes_at(builder, cells, place, half, vector), align=8)
+                product = builder.fmul(number, factor, flags=("contract",))
+                added = builder.fadd(builder.load(total), product, flags=("contract",))
+                builder.store(added, total)
+        place = builder.add(builder.mul(i, stride), column)
+        for half, total in enumerate(sums):
+            at = lanes_at(builder, target, place, half, vector)
+            builder.store(builder.load(total), at, align=8)
+        return context.get_dummy_value()
+
+    return types.void(row, weight, table, from_row, out, i, column), build
+
+
+def cells_of(context: Any, builder: Any, kind: types.Array, given: Any) -> tuple[Any, Any]:
+    """Where an array's numbers are, and how many there are along its last axis."""
+    array = make_array(kind)(context, builder, given)
+    return array.data, cgutils.unpack_tuple(builder, array.shape)[-1]
+
+
+def lanes_at(builder: Any, cells: Any, place: Any, half: int, vector: ir.VectorType) -> Any:
+    """The address of one of the vectors that follow each other from a place on."""
+    place = builder.add(place, ir.Constant(place.type, half * vector.count))
+    return builder.bitcast(builder.gep(cells, [place], inbounds=True), vector.as_pointer())
+
+
+def spread_out(builder: Any, number: Any, vector: ir.VectorType) -> Any:
+    """A vector of nothing but a number."""
+    whole, none = ir.IntType(32), ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(none, number, ir.Constant(whole, 0))
+    everywhere = ir.Constant(ir.VectorType(whole, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, none, everywhere)
+
+
 @compiled
 def ramp_width(low: float, high: float) -> float:
     """Width of a falling ramp in USD/kg, never so narrow that a price cannot resolve it."""
@@ -316,6 +410,19 @@ def rank(desk: Desk, begin: int, end: int) -> None:
 
 
 @compiled
+def insert(desk: Desk, count: int) -> None:
+    """Sort so many asks of row 0 of `desk.key` and `desk.event`, each put between those before."""
+    key, event = desk.key, desk.event
+    for n in range(1, count):
+        ask, what = key[0, n], event[0, n]
+        m = n
+        while m > 0 and key[0, m - 1] > ask:
+            key[0, m], event[0, m] = key[0, m - 1], event[0, m - 1]
+            m -= 1
+        key[0, m], event[0, m] = ask, what
+
+
+@compiled
 def ordered_bits(price: float) -> int:
     """A whole number for each price, in the same order."""
     bits: Any = np.float64(price + 0.0).view(np.int64)  # the sum makes one of both zeros
@@ -365,12 +472,14 @@ def sort_by_digits(desk: Desk, count: int) -> int:
 
 
 @compiled
-def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int]:
-    """Sort the asks of firms `first` to `last` in `desk.key` and `desk.event`.
+def sort_asks(
+    batch: Batch, desk: Desk, first: int, last: int, low: float, high: float
+) -> tuple[int, int]:
+    """Sort the asks of firms `first` to `last` from `low` to `high` in `desk.key` and `desk.event`.
 
-    Returns the row that holds them and how many there are. A step has its low ask only. Merge sort
-    from runs sorted by `rank`, or by digits where asks are many; equal asks keep the order of the
-    firms.
+    Returns the row that holds them and how many there are. A step has its low ask only, a ramp
+    that is under way at `low` asks from there. Merge sort from runs sorted by `rank`, or by digits
+    where asks are many; equal asks keep the order of the firms.
     """
     capacity, low_ask, high_ask = batch.capacity, batch.low_ask, batch.high_ask
     key, event = desk.key, desk.event
@@ -378,15 +487,21 @@ def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int
     highest = -np.inf
     sorted_already = True
     for f in range(first, last):
-        if capacity[f] > 0.0:
-            sorted_already &= low_ask[f] >= highest
-            highest = high_ask[f]
-            key[0, count], event[0, count] = low_ask[f], 2 * f
+        bottom, top = low_ask[f], high_ask[f]
+        if (capacity[f] > 0.0) & (bottom <= high) & ((bottom >= low) | (top > low)):
+            bottom = max(bottom, low)
+            sorted_already &= bottom >= highest
+            key[0, count], event[0, count] = bottom, 2 * f
             count += 1
-            if highest > low_ask[f]:
-                key[0, count], event[0, count] = highest, 2 * f + 1
+            highest = bottom
+            if (top > bottom) & (top <= high):
+                key[0, count], event[0, count] = top, 2 * f + 1
                 count += 1
+                highest = top
     if sorted_already:
+        return 0, count
+    if count <= FEW:
+        insert(desk, count)
         return 0, count
     if count >= MANY:
         return sort_by_digits(desk, count), count
@@ -416,22 +531,85 @@ def sort_asks(batch: Batch, desk: Desk, first: int, last: int) -> tuple[int, int
     return source, count
 
 
+@rowwise
+def offered_at(
+    batch: Batch, first: int, last: int, low: float, high: float
+) -> tuple[float, float, float, float]:
+    """What firms `first` to `last` offer just below price `low`, t/month, and those of them who
+    offer all they have; what those have who ask more than `high`, and what all have.
+    """
+    capacity, low_ask = batch.capacity[first:last], batch.low_ask[first:last]
+    high_ask = batch.high_ask[first:last]
+    offered, complete, everything, beyond = 0.0, 0.0, 0.0, 0.0
+    for f in range(capacity.size):
+        width = high_ask[f] - low_ask[f]
+        complete_here = high_ask[f] <= low if width > 0.0 else low_ask[f] < low
+        climbed = min(max((low - low_ask[f]) / (width if width > 0.0 else 1.0), 0.0), 1.0)
+        climbed = climbed if width > 0.0 else 1.0 if complete_here else 0.0
+        offered += climbed * capacity[f]
+        complete += capacity[f] if complete_here else 0.0
+        beyond += capacity[f] if high_ask[f] > high else 0.0
+        everything += capacity[f]
+    return offered, complete, beyond, everything
+
+
 @compiled
-def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin: int) -> int:
-    """Write the supply graph of some firms from point `begin` on; returns where it ends.
+def draw_near(batch: Batch, desk: Desk, k: int, price: float) -> float:
+    """Write the supply graph of seller `k` as far as NEAR a price, where that saves anything.
+
+    Returns the seller's capacity, t/month.
+    """
+    index, first, last = desk.link, desk.link[FIRST_FIRM, k], desk.link[LAST_FIRM, k]
+    low, high = price - NEAR * abs(price), price + NEAR * abs(price)
+    if last - first < SEVERAL or not low < price < high:
+        return draw_whole(batch, desk, k)
+    offered, complete, beyond, everything = offered_at(batch, first, last, low, high)
+    low = low if offered > 0.0 else -np.inf
+    high = high if beyond > 0.0 else np.inf
+    end = draw_supply(batch, desk, k, low, high, offered, complete)
+    if end == index[POINT_START, k]:
+        return draw_whole(batch, desk, k)
+    index[POINT_END, k] = end
+    index[CUT, k] = (CUT_BELOW if low > -np.inf else 0) + (CUT_ABOVE if high < np.inf else 0)
+    return everything
+
+
+@compiled
+def draw_whole(batch: Batch, desk: Desk, k: int) -> float:
+    """Write the whole supply graph of seller `k`; returns its capacity, t/month."""
+    index = desk.link
+    end = draw_supply(batch, desk, k, -np.inf, np.inf, 0.0, 0.0)
+    index[POINT_END, k] = end
+    index[CUT, k] = 0
+    return desk.point[QUANTITY, end - 1] if end > index[POINT_START, k] else 0.0
+
+
+@compiled
+def draw_supply(
+    batch: Batch, desk: Desk, k: int, low: float, high: float, offered: float, complete: float
+) -> int:
+    """Write the supply graph of seller `k` from price `low` to `high`; returns where it ends.
+
+    At `low` the seller's firms have `offered`, of which `complete` comes from those who offer all
+    they have.
 
     The slope between two points is a running sum kept in two parts (Knuth), since a ramp a
     billion times steeper than its neighbour would otherwise leave its rounding behind.
     """
     low_ask, high_ask, key, event = batch.low_ask, batch.high_ask, desk.key, desk.event
-    row, events = sort_asks(batch, desk, first_firm, last_firm)
+    first_firm, last_firm = desk.link[FIRST_FIRM, k], desk.link[LAST_FIRM, k]
+    row, events = sort_asks(batch, desk, first_firm, last_firm, low, high)
     point = desk.point
+    begin = desk.link[POINT_START, k]
     end = begin
     slope = 0.0
     lost = 0.0
     climbing = 0
-    complete = 0.0
-    here = 0.0
+    here = offered
+    if offered > 0.0:
+        point[PRICE, end] = low
+        point[QUANTITY, end] = here
+        end += 1
     for n in range(events):
         at = key[row, n]
         f = event[row, n] >> 1
@@ -469,6 +647,12 @@ def draw_supply(batch: Batch, desk: Desk, first_firm: int, last_firm: int, begin
             lost = 0.0
             here = max(complete, point[QUANTITY, end - 2])
             point[QUANTITY, end - 1] = here
+    if high < np.inf and end > begin and point[PRICE, end - 1] < high:
+        if climbing > 0:
+            here += (slope + lost) * (high - point[PRICE, end - 1])
+        point[PRICE, end] = high
+        point[QUANTITY, end] = here
+        end += 1
     return end
 
 
@@ -558,9 +742,9 @@ def open_row(batch: Batch, desk: Desk, b: int, k: int) -> None:
     for j in range(quality.size):
         quality[j] = theta * weight[j] if needs[j] >= 0 else -np.inf
     for j in range(quality.size):
-        factor[j] = from_factor[j] if quality[j] > -np.inf else 1.0
+        factor[j] = from_factor[j]
     for j in range(quality.size):
-        addition[j] = from_addition[j] if quality[j] > -np.inf else 0.0
+        addition[j] = from_addition[j]
     for j in range(quality.size):
         has_floor = quality[j] > -np.inf and from_floor[j] > 0.0
         floor[j] = from_floor[j] if has_floor else -np.inf
@@ -636,7 +820,9 @@ def open_rights(batch: Batch, desk: Desk, c: int) -> None:
         for corner in range(2):
             point[PRICE, begin + corner] = 0.0
             point[QUANTITY, begin + corner] = limit[g] if corner else 0.0
+        index[POINT_END, k] = begin + 2
         index[POINT_START, k + 1] = begin + 2
+        index[CUT, k] = 0
         index[NAME, k] = g
         index[SELLER_MARKET, k] = -2
         index[FIRST_PLACE, k] = 0
@@ -662,10 +848,16 @@ def open_rights(batch: Batch, desk: Desk, c: int) -> None:
 
 
 @compiled
-def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
+def knows(start: Start, batch: Batch) -> bool:
+    """Whether there is a start."""
+    return start.rent.size == batch.limit.size and start.origin_price.size > 0
+
+
+@compiled
+def open_cluster(batch: Batch, desk: Desk, c: int, start: Start) -> None:
     """Gather cluster `c` on the desk: sellers with something to sell, places that want it, arcs.
 
-    A limit of zero closes its arcs.
+    A limit of zero closes its arcs. Where the start knows a price, supply is drawn around it.
     """
     count, index, offset = desk.size, desk.link, batch.firm_offset
     first_market = batch.market_from[c]
@@ -677,22 +869,28 @@ def open_cluster(batch: Batch, desk: Desk, c: int) -> None:
     index[POINT_START, 0] = 0
     index[RIGHT_START, 0] = 0
     k = count[SELLERS]
+    warm = knows(start, batch)
     for local in range(count[MARKETS]):
         b = batch.cluster_market[first_market + local]
         first_seller = k
         capacity = 0.0
         for i in range(desk.table.shape[1]):
-            begin = index[POINT_START, k]
-            end = draw_supply(batch, desk, offset[b, i], offset[b, i + 1], begin)
-            if end == begin:
+            index[FIRST_FIRM, k] = offset[b, i]
+            index[LAST_FIRM, k] = offset[b, i + 1]
+            price = start.origin_price[b, i] if warm else np.nan
+            capacity += draw_near(batch, desk, k, price)
+            end = index[POINT_END, k]
+            if end == index[POINT_START, k]:
                 for j in range(desk.table.shape[2]):
                     desk.table[local, i, j] = -1
                 continue
-            capacity += desk.point[QUANTITY, end - 1]
             index[NAME, k] = i
             index[SELLER_MARKET, k] = local
             k += 1
-            index[POINT_START, k] = end
+            # of a graph that is drawn in part the whole will find room, too
+            all_points = 2 * (offset[b, i + 1] - offset[b, i])
+            cut = index[CUT, k - 1] != 0
+            index[POINT_START, k] = index[POINT_START, k - 1] + all_points if cut else end
         first_place = count[PLACES]
         all_wanted = open_places(batch, desk, b, local, first_seller, k)
         for seller in range(first_seller, k):
@@ -925,9 +1123,7 @@ def look(desk: Desk, at: int) -> None:
         corner = index[POINT_START, k] + index[SELLER_PIECE + at, k]
         if index[SELLER_PIECE + at, k] == 0:
             value[SELLER_QUANTITY + at, k] = min(sales[k], 0.0)
-        elif (
-            corner < index[POINT_START, k + 1] and point[PRICE, corner] <= point[PRICE, corner - 1]
-        ):
+        elif corner < index[POINT_END, k] and point[PRICE, corner] <= point[PRICE, corner - 1]:
             low, high = point[QUANTITY, corner - 1], point[QUANTITY, corner]
             value[SELLER_QUANTITY + at, k] = min(max(sales[k], low), high)
 
@@ -945,12 +1141,10 @@ def residual_of(desk: Desk) -> float:
     everything = 0.0
     for b in range(count[MARKETS]):
         bought = 0.0
-        for d in range(count[PLACES]):
-            if index[PLACE_MARKET, d] == b:
-                bought += value[DEMAND, d]
         offered = 0.0
         for k in range(count[ORIGINS]):
             if index[SELLER_MARKET, k] == b:
+                bought += sales[k]
                 offered += max(quantity[k], 0.0)
         volume[0, b] = max(bought, offered, volume[1, b])
         everything += volume[0, b]
@@ -973,7 +1167,7 @@ def face(desk: Desk) -> None:
     index, value, point = desk.link, desk.value, desk.point
     for k in range(desk.size[SELLERS]):
         first = index[POINT_START, k]
-        points = index[POINT_START, k + 1] - first
+        points = index[POINT_END, k] - first
         piece = index[SELLER_PIECE, k]
         price, quantity = value[SELLER_PRICE, k], value[SELLER_QUANTITY, k]
         short = quantity < desk.value[SALES, k]
@@ -1026,7 +1220,7 @@ def lift_to_floors(desk: Desk) -> bool:
                 nearest[right[r]] = -np.inf
     moved = False
     for k in range(count[SELLERS]):
-        pieces = index[POINT_START, k + 1] - index[POINT_START, k]
+        pieces = index[POINT_END, k] - index[POINT_START, k]
         short_of_goods = value[SELLER_QUANTITY, k] < value[SALES, k]
         if index[SELLER_PIECE, k] == pieces and short_of_goods and 0.0 < nearest[k] < np.inf:
             price[k] += nearest[k]
@@ -1132,7 +1326,7 @@ def choose_system(desk: Desk, in_logs: bool) -> tuple[int, int, bool]:
         weight = value[WEIGHT, k]
         by_price, by_quantity = 0.0, 1.0
         at = index[POINT_START, k] + index[SELLER_PIECE, k]
-        if at == index[POINT_START, k + 1]:
+        if at == index[POINT_END, k]:
             by_price, by_quantity = 1.0 / weight, 0.0
         elif index[SELLER_PIECE, k] > 0:
             rise = point[PRICE, at] - point[PRICE, at - 1]
@@ -1189,44 +1383,26 @@ def dot(left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
-@compiled
-def follow_on(index: np.ndarray, n: int) -> bool:
-    """Whether the rows of free sellers `n` to `n` + 3 follow each other, for the same places."""
-    k, fourth = index[FREE, n], index[FREE, n + 3]
-    wide = index[LAST_PLACE, k] - index[FIRST_PLACE, k]
-    return (
-        index[FIRST_PLACE, fourth] == index[FIRST_PLACE, k]
-        and index[LAST_PLACE, fourth] == index[LAST_PLACE, k]
-        and index[ROW_START, fourth] == index[ROW_START, k] + 3 * wide
-    )
-
-
-@rowwise
-def four_dots(
-    row: np.ndarray, value: np.ndarray, first: int, wide: int
-) -> tuple[float, float, float, float]:
-    """Sums of products of a row with PULL from `first` on, and three times `wide` further each."""
-    size = row.size
-    one, two = (
-        part(value, PULL, first, first + size),
-        part(value, PULL, first + wide, first + wide + size),
-    )
-    third, fourth = first + 2 * wide, first + 3 * wide
-    three, four = part(value, PULL, third, third + size), part(value, PULL, fourth, fourth + size)
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for n in range(size):
-        a += row[n] * one[n]
-        b += row[n] * two[n]
-        c += row[n] * three[n]
-        d += row[n] * four[n]
-    return a, b, c, d
-
-
 @rowwise
 def subtract(row: np.ndarray, part: float, other: np.ndarray) -> None:
     """Take a multiple of another row of the same length away from a row."""
     for n in range(row.size):
         row[n] -= part * other[n]
+
+
+@rowwise
+def face_places(desk: Desk, free: int) -> None:
+    """Write in `facing` how each place's landed price falls along each free seller's graph."""
+    index, value, facing = desk.link, desk.value, desk.facing
+    if desk.size[MARKETS] > 1:
+        for d in range(desk.size[PLACES]):
+            wipe(part(facing, d, 0, facing.shape[1]))
+    for n in range(free):
+        k = index[FREE, n]
+        begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
+        pull, less = part(value, PULL, begin, begin + last - first), -value[BY_PRICE, k]
+        for d in range(pull.size):
+            put(facing, first + d, n, less * pull[d])
 
 
 @rowwise
@@ -1237,30 +1413,16 @@ def among_sellers(desk: Desk, free: int) -> None:
     the sellers that each arc pays.
     """
     index, value, matrix, rights = desk.link, desk.value, desk.matrix, desk.right
+    face_places(desk, free)
     for i in range(free):
         k = index[FREE, i]
         begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
-        row, share = part(value, ROW, first, last), part(value, SHARE, begin, begin + last - first)
-        rest = part(value, REST, first, last)
-        for d in range(row.size):
-            row[d] = rest[d] * share[d]
-        n: Any = np.int64(0)  # a literal would be compiled for in `follow_on`
-        while n < free:
-            m = index[FREE, n]
-            after = max(first, index[FIRST_PLACE, m])
-            size = max(min(last, index[LAST_PLACE, m]) - after, 0)
-            other = index[ROW_START, m] + after - index[FIRST_PLACE, m]
-            row = part(value, ROW, after, after + size)
-            if n + 3 < free and follow_on(index, n):
-                wide = index[LAST_PLACE, m] - index[FIRST_PLACE, m]
-                a, b, c, d = four_dots(row, value, other, wide)
-                matrix[i, n], matrix[i, n + 1], matrix[i, n + 2], matrix[i, n + 3] = a, b, c, d
-                n += 4
-            else:
-                matrix[i, n] = dot(row, part(value, PULL, other, other + size))
-                n += 1
-        for n in range(free):
-            matrix[i, n] *= -value[BY_PRICE, index[FREE, n]]
+        share, rest = (
+            part(value, SHARE, begin, begin + last - first),
+            part(value, REST, first, last),
+        )
+        for n in range(0, free, LANES):
+            weighted_sums(share, rest, desk.facing, first, matrix, i, n)
         matrix[i, i] = value[EXTRA, i] + value[OWN, k] * value[BY_PRICE, k]
         desk.reduced[0, i] = value[RIGHT, i]
         desk.reduced[1, i] = value[MOST, i]
@@ -1471,7 +1633,49 @@ def stay(desk: Desk) -> bool:
 
 
 @compiled
-def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
+def walk(desk: Desk, k: int, length: float) -> None:
+    """Write as TRIAL where seller `k` gets from HERE by a length of its step."""
+    index, value = desk.link, desk.value
+    (
+        index[SELLER_PIECE + TRIAL, k],
+        value[SELLER_PRICE + TRIAL, k],
+        value[SELLER_QUANTITY + TRIAL, k],
+    ) = move(
+        desk.point,
+        index[POINT_START, k],
+        index[POINT_END, k],
+        index[SELLER_PIECE, k],
+        value[SELLER_PRICE, k],
+        value[SELLER_QUANTITY, k],
+        value[WEIGHT, k],
+        length * value[STEP, k],
+    )
+
+
+@compiled
+def beyond_cut(desk: Desk, k: int) -> bool:
+    """Whether TRIAL of seller `k` is where its graph was not drawn any more."""
+    index, price = desk.link, desk.value[SELLER_PRICE + TRIAL, k]
+    below = price <= desk.point[PRICE, index[POINT_START, k]]
+    above = price >= desk.point[PRICE, index[POINT_END, k] - 1]
+    return (below and index[CUT, k] & CUT_BELOW != 0) or (above and index[CUT, k] & CUT_ABOVE != 0)
+
+
+@compiled
+def place_again(desk: Desk, k: int) -> None:
+    """Find HERE of seller `k` on its graph drawn anew."""
+    index, value = desk.link, desk.value
+    index[SELLER_PIECE, k], value[SELLER_PRICE, k], value[SELLER_QUANTITY, k] = place_of(
+        desk.point,
+        index[POINT_START, k],
+        index[POINT_END, k],
+        value[SELLER_PRICE, k],
+        value[SELLER_QUANTITY, k],
+    )
+
+
+@compiled
+def advance(batch: Batch, desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     """Find how far to walk along the step from HERE; whether an end was accepted, which is TRIAL.
 
     `by_pull` looks for where the gaps' pull along the step has fallen to half or less without
@@ -1479,7 +1683,7 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     gradient of a convex function, and the pull its slope along the move, so a move that leaves some
     pull has gone down it. Otherwise, and `near` the solution, the sum of squared gaps must fall.
     """
-    index, value, point = desk.link, desk.value, desk.point
+    index, value = desk.link, desk.value
     sellers = desk.size[SELLERS]
     merit = 0.0
     for k in range(sellers):
@@ -1493,20 +1697,11 @@ def advance(desk: Desk, by_pull: bool, near: bool, trials: int) -> bool:
     last = False
     for n in range(trials + 1):
         for k in range(sellers):
-            (
-                index[SELLER_PIECE + TRIAL, k],
-                value[SELLER_PRICE + TRIAL, k],
-                value[SELLER_QUANTITY + TRIAL, k],
-            ) = move(
-                point,
-                index[POINT_START, k],
-                index[POINT_START, k + 1],
-                index[SELLER_PIECE, k],
-                value[SELLER_PRICE, k],
-                value[SELLER_QUANTITY, k],
-                value[WEIGHT, k],
-                length * value[STEP, k],
-            )
+            walk(desk, k, length)
+            if index[CUT, k] != 0 and beyond_cut(desk, k):
+                draw_whole(batch, desk, k)
+                place_again(desk, k)
+                walk(desk, k, length)
         look(desk, TRIAL)
         if last:
             return True
@@ -1559,9 +1754,16 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> bool:
     whether there was a start.
     """
     count, index, value, point = desk.size, desk.link, desk.value, desk.point
-    warm = start.rent.size == batch.limit.size and start.origin_price.size > 0
+    warm = knows(start, batch)
     for k in range(count[SELLERS]):
-        first, end = index[POINT_START, k], index[POINT_START, k + 1]
+        if index[OPEN, k] == 0:
+            if index[CUT, k] != 0:
+                draw_whole(batch, desk, k)
+            index[SELLER_PIECE, k] = 0
+            value[SELLER_PRICE, k] = point[PRICE, index[POINT_START, k]]
+            value[SELLER_QUANTITY, k] = 0.0
+            continue
+        first, end = index[POINT_START, k], index[POINT_END, k]
         name = index[NAME, k]
         price = np.nan
         sold = 0.0
@@ -1571,19 +1773,31 @@ def begin(batch: Batch, desk: Desk, c: int, start: Start) -> bool:
                 b = batch.cluster_market[batch.market_from[c] + index[SELLER_MARKET, k]]
                 if np.isfinite(start.origin_price[b, name]):
                     price = start.origin_price[b, name]
-                    sold = 0.0
-                    for j in range(start.flow.shape[2]):
-                        sold += start.flow[b, name, j]
+                    sold = flow_of(start, b, name) if on_step(point, first, end, price) else 0.0
         elif warm:
             price = start.rent[name]
         index[SELLER_PIECE, k], value[SELLER_PRICE, k], value[SELLER_QUANTITY, k] = place_of(
             point, first, end, price, sold
         )
-        if index[OPEN, k] == 0:
-            index[SELLER_PIECE, k] = 0
-            value[SELLER_PRICE, k] = point[PRICE, first]
-            value[SELLER_QUANTITY, k] = 0.0
     return warm
+
+
+@compiled
+def on_step(point: np.ndarray, first: int, end: int, price: float) -> bool:
+    """Whether an upright part of a supply graph is at this price."""
+    corners = 0
+    for n in range(first, end):
+        corners += point[PRICE, n] == price
+    return corners > 1
+
+
+@compiled
+def flow_of(start: Start, b: int, i: int) -> float:
+    """What an origin sold at the start, t/month."""
+    sold = 0.0
+    for j in range(start.flow.shape[2]):
+        sold += start.flow[b, i, j]
+    return sold
 
 
 @compiled
@@ -1625,7 +1839,7 @@ def solve_batch(
     for c in range(first, end):
         guessed = True
         if not resume:
-            open_cluster(batch, desk, c)
+            open_cluster(batch, desk, c, start)
             guessed = begin(batch, desk, c, start)
         look(desk, HERE)
         residual = residual_of(desk)
@@ -1665,7 +1879,7 @@ def solve_batch(
                 if sound:
                     trials = 1 if again else 8 if attempt == 0 else 30 if attempt == 1 else 12
                     by_pull = attempt < 2 and not again
-                    accepted = advance(desk, by_pull, residual < 1e-2, trials)
+                    accepted = advance(batch, desk, by_pull, residual < 1e-2, trials)
                     if accepted:
                         factored = not easy and attempt == 0 and not by_places
                         break
@@ -1695,7 +1909,7 @@ def share_out(batch: Batch, desk: Desk, k: int, first: int, last: int, answer: A
     at = index[POINT_START, k] + piece
     capacity, low_ask = batch.capacity[first:last], batch.low_ask[first:last]
     high_ask, sales = batch.high_ask[first:last], answer.sales[first:last]
-    if piece == 0 or at == index[POINT_START, k + 1]:
+    if piece == 0 or at == index[POINT_END, k]:
         every = 1.0 if piece > 0 else 0.0
         for f in range(sales.size):
             sales[f] = every * capacity[f]
@@ -1743,8 +1957,7 @@ def write_answer(
             continue
         b = batch.cluster_market[first_market + index[SELLER_MARKET, k]]
         answer.origin_price[b, name] = here[k]
-        first, last = batch.firm_offset[b, name], batch.firm_offset[b, name + 1]
-        share_out(batch, desk, k, first, last, answer)
+        share_out(batch, desk, k, index[FIRST_FIRM, k], index[LAST_FIRM, k], answer)
     for d in range(count[PLACES]):
         b = batch.cluster_market[first_market + index[PLACE_MARKET, d]]
         j = index[DESTINATION, d]
@@ -1768,7 +1981,7 @@ def write_answer(
 def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
     """Copy flows and delivered prices of the open arcs of seller `k` of market `b`.
 
-    Their mean by tonnes is added up in ROW; SHARE and PULL are spent.
+    Their mean by tonnes is added up in ROW; PULL is spent.
     """
     index, value = desk.link, desk.value
     begin, first, last = index[ROW_START, k], index[FIRST_PLACE, k], index[LAST_PLACE, k]
@@ -1786,18 +1999,15 @@ def write_row(desk: Desk, k: int, b: int, answer: Answer) -> None:
         rent[n] = max(factor[n] * here + addition[n] + rent[n], floor[n])
     for n in range(share.size):
         mean[n] += rent[n] * share[n]
-    for n in range(share.size):
-        rent[n] = rent[n] if quality[n] > -np.inf else np.nan
-    for n in range(share.size):
-        share[n] *= demand[n]
     if share.size == flow.size:  # places are all destinations
         for j in range(flow.size):
-            flow[j] = share[j]
-            delivered[j] = rent[j]
+            flow[j] = share[j] * demand[j]
+        for j in range(delivered.size):
+            delivered[j] = rent[j] if quality[j] > -np.inf else np.nan
         return
     for n in range(destination.size):
-        flow[destination[n]] = share[n]
-        delivered[destination[n]] = rent[n]
+        flow[destination[n]] = share[n] * demand[n]
+        delivered[destination[n]] = rent[n] if quality[n] > -np.inf else np.nan
 
 
 @entry
@@ -1812,7 +2022,7 @@ def sweep(desk: Any) -> None:
     look(desk, HERE)
     weigh(desk)
     for k in range(desk.size[SELLERS]):
-        first, end = index[POINT_START, k], index[POINT_START, k + 1]
+        first, end = index[POINT_START, k], index[POINT_END, k]
         weight = value[WEIGHT, k]
         look(desk, HERE)
         gap = value[SELLER_QUANTITY, k] - value[SALES, k]
