@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 WIDTH, HEIGHT = 7.2, 2.1  # a journal's double column, and one row of panels, inches
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))  # Okabe and Ito
 AXES = {  # panel -> label of x, targets by place on x
-    "times quicker than": ("", {0: 30.0, 1: 200.0}),
-    "evaluations a solve": ("", {0: 15.0, 1: 5.0}),
+    "times quicker than": ("", {0: 30.0, 1: 30.0, 2: 200.0, 3: 200.0}),
+    "evaluations a solve": ("", {0: 15.0, 1: 15.0, 2: 5.0, 3: 5.0}),
     "time per market (µs)": ("markets in the batch", {}),
     "time per arc (ns)": ("origins", {}),
     "time per firm added (ns)": ("firms", {}),
@@ -46,11 +46,11 @@ def draw_strips(axes: Axes, points: pd.DataFrame, targets: dict[int, float]) -> 
     places: dict[str, int] = {}
     for (name, x), own in points.groupby(["series", "x"], sort=False):
         places[name] = int(x)
-        colour, marker = STYLES[int(x) % len(STYLES)]
+        colour, marker = STYLES[int(x) % 2]
         spread = np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else np.zeros(1)
         axes.plot(x + spread, own["y"], marker, color=colour, markersize=2.5, alpha=0.7)
         axes.hlines(targets[int(x)], x - 0.35, x + 0.35, color="#222222", linestyle=(0, (4, 2)))
-    axes.set_xticks(list(places.values()), list(places), fontsize=7)
+    axes.set_xticks(list(places.values()), list(places), fontsize=5.5)
     axes.set_xlim(min(places.values()) - 0.6, max(places.values()) + 0.6)
     axes.set_yscale("log")
     label_ticks(axes.yaxis, points["y"])
@@ -87,4 +87,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def tick_text(value: float, _: int) -> str:
-    return f"{value:,.4g}" if value < 1e4 else f"10$^{{{np.log10(value):.0f}}}$"
+    power = np.log10(value)
+    if value < 1e4 or power % 1.0 > 1e-9:
+        return f"{value:,.6g}"
+    return f"10$^{{{power:.0f}}}$"

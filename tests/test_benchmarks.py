@@ -11,7 +11,7 @@ from abm.config import Behaviour
 from abm.market import Clearing, MarketNotCleared, Problem, clear
 from abm.world import World
 from benchmarks import __main__ as bench
-from benchmarks import cold, core, document, stress
+from benchmarks import cold, core, document, plain, stress
 from benchmarks import model as whole
 from benchmarks.certificate import gaps_of, resolution_of, stranded
 from benchmarks.conic import DEFAULT, TIGHT, Program, price_gap
@@ -109,6 +109,29 @@ def test_residual_given_to_scipy_is_that_of_the_reference(seed: int) -> None:
     for price in np.random.default_rng(seed).uniform(-5.0, 60.0, (10, 4)):
         excess = reference.excess(price, np.empty(0))
         np.testing.assert_allclose(residual(price) * residual.volume, excess, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_plain_evaluation_is_that_of_the_reference(seed: int) -> None:
+    problem = small(seed)
+    price = np.random.default_rng(seed).uniform(-5.0, 60.0, (1, 4))
+    excess = plain.excess_of(problem, price, np.zeros(problem.shape))
+    offered_less_sold = Reference(problem).excess(price[0], np.empty(0))
+    np.testing.assert_allclose(-excess[0], offered_less_sold, atol=1e-9)
+
+
+def test_plain_evaluation_knows_the_clearing_under_limits() -> None:
+    problem = controlled()
+    found = clear(problem)
+    free, rent = plain.with_rents(problem, found)
+    assert not free.limit.size
+    assert rent.any()
+    excess = plain.excess_of(free, found.origin_price, rent)
+    assert np.abs(excess).max() < 1e-8 * problem.capacity.sum()
+    plain.plain_seconds(problem, found, 1)
+    elsewhere = replace(found, origin_price=1.1 * found.origin_price)
+    with pytest.raises(RuntimeError, match="Excess demand at the clearing prices is"):
+        plain.plain_seconds(problem, elsewhere, 1)
 
 
 def test_scipy_starts_where_seven_tenths_are_offered() -> None:
@@ -279,6 +302,7 @@ def test_wild_markets_are_well_formed_and_come_from_their_seed_alone() -> None:
         "a floor": any((p.floor_price > 0.0).any() for p in drawn),
         "no choke": any(np.isinf(p.choke_price).any() for p in drawn),
         "no clearing": any(stranded(p) for p in drawn),
+        "a crowd": any(np.diff(p.firm_offset).max(initial=0) > 15 for p in drawn),
     }
     assert [what for what, found in seen.items() if not found] == []
     money = [p.low_ask.max() for p in drawn if p.low_ask.size]
@@ -298,6 +322,7 @@ def test_what_is_certified_loosely_is_the_market_itself(seed: int) -> None:
 def test_few_wild_markets_hold() -> None:
     tally = stress.stress(range(40), one_in=1)
     assert tally.failures == {}
+    assert tally.certified - 4 <= tally.again <= tally.certified
     assert tally.certified + tally.refused + tally.rounded == 40
     assert tally.checked == tally.certified
     assert 0.0 < tally.worst_gap < 1e-8

@@ -54,7 +54,7 @@ def new_desk(room: Room) -> Desk:
     places = room.markets * room.destinations
     arcs = places * room.origins
     both = sellers + places
-    widest = max(sellers, places, arcs + room.limits * places)
+    widest = max(sellers, places + 8, arcs + room.limits * places)
     real, whole = np.empty, lambda shape: np.empty(shape, np.int64)
     return Desk(
         size=whole(7),
@@ -68,8 +68,8 @@ def new_desk(room: Room) -> Desk:
         event=whole((3, 2 * room.firms_of_one_origin)),
         tally=whole((DIGITS, MOST_DIGIT + 1)),
         point=real((2, 2 * room.firms + 2 * room.limits + 2)),
-        term=real((TERM_ROWS * room.terms, places)),
-        bid=real((BID_ROWS * room.bids, places)),
+        term=real((TERM_ROWS * room.terms, places + 8)),
+        bid=real((BID_ROWS * room.bids, places + 8)),
         side=real((2, sellers, places + room.limits)),
         facing=real((places, whole_lanes(sellers))),
         matrix=real((both, whole_lanes(both))),

@@ -1,9 +1,11 @@
 """What to do where Newton's method alone does not clear a market: slow, and never led astray.
 
 Sweeps clear one seller at a time. Where they do not help either, an easy relative of the market is
-solved and led to the market step by step. What is found is a start from which the market itself is
-solved and certified once more.
+solved and led to the market step by step, on several ways if need be. What is found is a start from
+which the market itself is solved and certified once more.
 """
+
+from itertools import product
 
 import numpy as np
 
@@ -35,6 +37,15 @@ from abm.market.kernel import (
 
 MOST_STEPS = 80  # of Newton's method at one go
 BETWEEN_SWEEPS = 12  # steps of Newton's method before it is helped by a sweep
+# What an easy relative of a market has otherwise, and in which order it is led to the market:
+# where one way ends at a fold, another need not pass there.
+WEDGES, DISPERSION, BLUR = range(3)
+ORDERS = (
+    (WEDGES, DISPERSION, BLUR),
+    (WEDGES, BLUR, DISPERSION),
+    (BLUR, WEDGES, DISPERSION),
+)
+LONGEST_STRIDES = (0.5, 0.15, 0.04)
 NO_START = Start(np.empty((0, 0)), np.empty((0, 0, 0)), np.empty(0))  # knows nothing
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray]  # piece, price, quantity of every seller
@@ -49,18 +60,19 @@ def solve_stubborn(batch: Batch, desk: Desk, answer: Answer, tolerance: float) -
 
 
 def solve_cluster(batch: Batch, desk: Desk, c: int, answer: Answer, tolerance: float) -> None:
-    """Clear one cluster: from a cold start, with sweeps, and last along a path."""
+    """Clear one cluster: from a cold start, with sweeps, and last along paths."""
     markets = batch.cluster_market[batch.market_from[c] : batch.market_from[c + 1]]
     newton = Newton(batch, desk, c, answer)
     newton.iterations = int(answer.iterations[markets[0]])
     newton.gather()
-    cold = remember(desk)
-    own = wedges_of(desk)
     residual = newton.helped_by_sweeps(tolerance, 1)
-    for longest in (0.5, 0.15, 0.04):
+    for order, longest in product(ORDERS, LONGEST_STRIDES):
         if residual <= tolerance:
             break
-        residual = follow(newton, cold, own, tolerance, longest)
+        newton.gather()
+        follow(newton, tolerance, longest, order)
+        # also where a way was not walked to its end: that may be near enough
+        residual = newton.confirm(tolerance)
     newton.confirm(tolerance)
     answer.iterations[markets] = newton.iterations
     answer.fell_back[markets] = True
@@ -79,10 +91,10 @@ class Newton:
         """Put the cluster on the desk, its sellers at a cold start."""
         self._run(NO_START, np.inf, 0, resume=False)
 
-    def confirm(self, tolerance: float) -> None:
-        """Solve the cluster itself once more, from where its sellers are on the desk."""
+    def confirm(self, tolerance: float) -> float:
+        """Solve the cluster itself once more, from where sellers are on the desk; its residual."""
         start = start_from(self.batch, self.desk, self.cluster)
-        self._run(start, tolerance, MOST_STEPS, resume=False)
+        return self._run(start, tolerance, MOST_STEPS, resume=False)
 
     def helped_by_sweeps(self, tolerance: float, sweeps: int) -> float:
         """Go on from where the sellers are, put on the way again by a sweep each time it is stuck
@@ -102,29 +114,24 @@ class Newton:
         return float(self.answer.residual[self.market])
 
 
-def follow(newton: Newton, cold: Place, own: Wedges, tolerance: float, longest: float) -> float:
-    """Solve an easy relative of the cluster, then lead it to the cluster, each answer a start.
+def follow(newton: Newton, tolerance: float, longest: float, order: tuple[int, int, int]) -> None:
+    """Solve an easy relative of the gathered cluster and lead it to the cluster in strides.
 
     First with specific wedges, wide dispersion and blurred kinks, where excess supply is the
-    gradient of a smooth convex function. From 0 to 1 the wedges and floors come in, from 1 to 2
-    dispersion narrows, from 2 to 3 the blur goes; in strides of at most `longest`. Returns the
-    residual, infinite if the way was not walked to its end.
+    gradient of a smooth convex function. One after the other, in the given order, wedges and floors
+    come in, dispersion narrows and the blur goes. A stride starts from where the last one led, at
+    most `longest`, a third of the way being 1. Leaves the sellers where that ends.
     """
     desk = newton.desk
-    return_to(desk, cold)
+    own = wedges_of(desk)
     wide = spread_of(desk, own)
-    reached = cold
-    residual = np.inf
+    reached = remember(desk)
     progress = -1.0
     stride = longest
     while progress < 3.0 and stride > 1e-4:
         first = progress < 0.0
         ahead = 0.0 if first else min(progress + stride, np.floor(progress) + 1.0)
-        ease(desk, own, min(ahead, 1.0), wide, min(max(ahead - 1.0, 0.0), 1.0))
-        narrowest = desk.value[THETA, : desk.size[PLACES]].min(initial=np.inf)
-        desk.blur[0] = 0.3 * narrowest * 10.0 ** (-9.0 * max(ahead - 2.0, 0.0))
-        if ahead == 3.0:
-            desk.blur[0] = 0.0
+        ease(desk, own, wide, [min(max(ahead - order.index(n), 0.0), 1.0) for n in range(3)])
         goal = tolerance if ahead == 3.0 else 1e-3 if longest > 0.3 else 1e-8
         residual = newton.helped_by_sweeps(goal, 8 if first or longest < 0.3 else 2)
         if residual <= goal or first:
@@ -134,7 +141,6 @@ def follow(newton: Newton, cold: Place, own: Wedges, tolerance: float, longest: 
         else:
             return_to(desk, reached)
             stride *= 0.4
-    return residual if progress == 3.0 else np.inf
 
 
 def wedges_of(desk: Desk) -> Wedges:
@@ -143,23 +149,26 @@ def wedges_of(desk: Desk) -> Wedges:
     return arc[FACTOR].copy(), arc[FLOOR].copy()
 
 
-def ease(desk: Desk, own: Wedges, wedges: float, wide: float, narrowed: float) -> None:
-    """Set wedges, floors and dispersion on the way to the market's own.
+def ease(desk: Desk, own: Wedges, wide: float, done: list[float]) -> None:
+    """Set wedges, floors, dispersion and blur on the way to the market's own.
 
-    At `wedges` 0 they are specific and floors are gone, at 1 they are the market's own; dispersion
-    goes from `wide` at `narrowed` 0 to its own at 1.
+    `done` tells how much of the way has been gone in each, from 0 to 1: from specific wedges and no
+    floors, from a dispersion of `wide`, from floors and ramps blurred by a part of the dispersion.
     """
     arc = desk.value[:, : desk.size[ARCS]]
     own_factor, own_floor = own
-    arc[FACTOR] = own_factor**wedges
+    arc[FACTOR] = own_factor ** done[WEDGES]
     arc[FLOOR] = -np.inf
     floored = np.isfinite(own_floor)
-    if wedges > 0.0:
-        arc[FLOOR, floored] = own_floor[floored] * (1.0 + np.log(wedges))
+    if done[WEDGES] > 0.0:
+        arc[FLOOR, floored] = own_floor[floored] * (1.0 + np.log(done[WEDGES]))
     place = desk.value[:, : desk.size[PLACES]]
     own_theta = place[OWN_THETA]
     start = np.maximum(wide, own_theta)
-    place[THETA] = own_theta if narrowed >= 1.0 else start * (own_theta / start) ** narrowed
+    narrowed = done[DISPERSION]
+    place[THETA] = own_theta if narrowed == 1.0 else start * (own_theta / start) ** narrowed
+    narrowest = place[THETA].min(initial=np.inf)
+    desk.blur[0] = 0.0 if done[BLUR] == 1.0 else 0.3 * narrowest * 10.0 ** (-9.0 * done[BLUR])
 
 
 def spread_of(desk: Desk, own: Wedges) -> float:

@@ -337,6 +337,25 @@ def ramp_width(low: float, high: float) -> float:
     return max(high - low, NARROWEST_RAMP * max(abs(low), abs(high)), 1e-300)
 
 
+@compiled
+def whole_vectors(places: int) -> int:
+    """So many places, and empty ones to a multiple of eight."""
+    return (places + 7) & -8
+
+
+@compiled
+def empty_places(desk: Desk) -> None:
+    """Write the places that follow the last one, which want nothing."""
+    value, term, bid = desk.value, desk.term, desk.bid
+    for d in range(desk.size[PLACES], whole_vectors(desk.size[PLACES])):
+        value[LANDED, d] = 1.0
+        for h in range(0, term.shape[0], TERM_ROWS):
+            term[h + NEED, d], term[h + REFERENCE, d], term[h + ELASTICITY, d] = 0.0, 1.0, 0.0
+            term[h + BACKSTOP, d], term[h + FADING, d] = np.inf, 1.0
+        for n in range(0, bid.shape[0], BID_ROWS):
+            bid[n + BID, d], bid[n + BID_LOW, d], bid[n + BID_WIDTH, d] = 0.0, 0.0, 1.0
+
+
 @fused
 def buy(desk: Desk) -> None:
     """Write demand at every place's landed price, t/month, and its slope.
@@ -344,7 +363,7 @@ def buy(desk: Desk) -> None:
     The desk's blur (USD/kg) widens ramps to either side; zero gives the market's own demand.
     """
     value, term, bid, blur = desk.value, desk.term, desk.bid, desk.blur[0]
-    places = desk.size[PLACES]
+    places = whole_vectors(desk.size[PLACES])
     landed, demand = part(value, LANDED, 0, places), part(value, DEMAND, 0, places)
     slope = part(value, SLOPE, 0, places)
     for d in range(places):
@@ -901,6 +920,7 @@ def open_cluster(batch: Batch, desk: Desk, c: int, start: Start) -> None:
         # Where next to nothing is traded, a millionth of what could be is the measure.
         desk.volume[1, local] = 1e-6 * min(all_wanted, capacity)
     count[ORIGINS] = k
+    empty_places(desk)
     open_rights(batch, desk, c)
 
 

@@ -400,13 +400,17 @@ def _sentences(outcomes: pd.DataFrame, table: pd.DataFrame, config: Config) -> l
 def _survival(row: pd.Series, months: int) -> str:
     if not np.isfinite(row[SURVIVE]):
         return f"holds out all {months} months"
-    return f"holds out {row[SURVIVE]:g} months{_span(row, SURVIVE)}"
+    return f"holds out {_months(row[SURVIVE])}{_span(row, SURVIVE)}"
 
 
 def _recovery(row: pd.Series) -> str:
     if not np.isfinite(row[RECOVER]):
         return "has not recovered by the end of the run"
-    return f"has recovered after {row[RECOVER]:g} months{_span(row, RECOVER)}"
+    return f"has recovered after {_months(row[RECOVER])}{_span(row, RECOVER)}"
+
+
+def _months(number: float) -> str:
+    return f"{number:g} {'month' if number == 1.0 else 'months'}"
 
 
 def _interval(row: pd.Series) -> str:
