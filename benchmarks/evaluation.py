@@ -40,7 +40,7 @@ def evaluations(batch: Any, desk: Any, start: Any, repeats: int) -> float:
     batch, desk, start = held(batch, Batch), held(desk, Desk), held(start, Start)
     link, value = desk.link, desk.value
     for c in range(batch.market_from.shape[0] - 1):
-        open_cluster(batch, desk, c, start)
+        open_cluster(batch, desk, c, start, 0.0)
         begin(batch, desk, c, start)
         for _ in range(repeats):
             for k in range(desk.size[ORIGINS]):

@@ -369,6 +369,14 @@ def test_prices_that_run_away_are_no_clearing() -> None:
         assert np.nanmax(found.origin_price) < 2.0 * problem.high_ask.max()
 
 
+@pytest.mark.parametrize("seed", [45637, 1021446, 1088282, 1029130])
+def test_markets_on_which_hardly_any_way_leads_home_are_cleared(seed: int) -> None:
+    """In turn: only without a leash, so too, by bold steps, only with wedges brought in last."""
+    tally = stress.stress([seed], one_in=1)
+    assert tally.failures == {}
+    assert (tally.certified, tally.again) == (1, 1)
+
+
 # --- The whole model ------------------------------------------------------------------------------
 
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from abm.market.desk import Room, keep_desks, take_desks
-from abm.market.fallback import MOST_STEPS, NO_START, solve_stubborn
+from abm.market.fallback import LEASH, MOST_STEPS, NO_START, solve_stubborn
 from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import FIGURES, ROWS, Problem
 from abm.market.survey import CHOKED, LEAST, MOST, Rows, layout_of, look_over
 
 RUNS_OF_A_THREAD = 64
+NEAR = 0.03  # of a start's price: so far to either side supply is drawn to begin with
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ def clear(
 
     def work(part: int) -> float:
         where_to = tuple(batch), tuple(desks[part]), *arrays
-        settings = float(tolerance), MOST_STEPS, False
+        settings = float(tolerance), MOST_STEPS, NEAR, LEASH, False, False
         return max((solve_batch(*where_to, *own, *settings) for own in runs), default=0.0)
 
     worst = max(run(work, parts))
     if not worst <= tolerance:
-        solve_stubborn(batch, desks[0], answer, float(tolerance))
+        solve_stubborn(batch, desks[0], answer, float(tolerance), start is not None)
         worst = answer.residual.max()
     keep_desks(room, desks)
     if not worst <= tolerance:

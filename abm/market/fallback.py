@@ -1,11 +1,12 @@
 """What to do where Newton's method alone does not clear a market: slow, and never led astray.
 
 Sweeps clear one seller at a time. Where they do not help either, an easy relative of the market is
-solved and led to the market step by step, on several ways if need be. What is found is a start from
-which the market itself is solved and certified once more.
+solved and led to the market step by step, on several ways if need be; last, markets of slightly
+other demand are solved likewise. What is found is a start from which the market itself is solved
+and certified once more.
 """
 
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 
@@ -40,42 +41,58 @@ BETWEEN_SWEEPS = 12  # steps of Newton's method before it is helped by a sweep
 # What an easy relative of a market has otherwise, and in which order it is led to the market:
 # where one way ends at a fold, another need not pass there.
 WEDGES, DISPERSION, BLUR = range(3)
-ORDERS = (
-    (WEDGES, DISPERSION, BLUR),
-    (WEDGES, BLUR, DISPERSION),
-    (BLUR, WEDGES, DISPERSION),
-)
+ORDERS = tuple(permutations((WEDGES, DISPERSION, BLUR)))
 LONGEST_STRIDES = (0.5, 0.15, 0.04)
+# Of the market's demand: which market's ways lead home is chance where hardly any does.
+NEIGHBOURS = (1.003, 0.997, 1.01, 0.99, 1.001, 0.999, 1.03, 0.97)
+BOLD_ROUNDS, BOLD_STEPS = 8, 15
+# Times the highest landed price: further no price goes in one step. Without, prices may run away to
+# where nobody buys and nothing tells the way back; with it, the way may be long.
+LEASH = 2.0
+LEASHES = (LEASH, np.inf, 0.02)
 NO_START = Start(np.empty((0, 0)), np.empty((0, 0, 0)), np.empty(0))  # knows nothing
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray]  # piece, price, quantity of every seller
 Wedges = tuple[np.ndarray, np.ndarray]  # factor and floor of every arc
 
 
-def solve_stubborn(batch: Batch, desk: Desk, answer: Answer, tolerance: float) -> None:
-    """Clear what is not cleared yet in `answer`; its residuals tell whether that succeeded."""
+def solve_stubborn(
+    batch: Batch, desk: Desk, answer: Answer, tolerance: float, started: bool
+) -> None:
+    """Clear what is not cleared yet in `answer`; its residuals tell whether that succeeded.
+
+    `started` tells whether that was from an earlier clearing, a cold start being the next thing.
+    """
     first_market = batch.cluster_market[batch.market_from[:-1]]
     for c in np.flatnonzero(~(answer.residual[first_market] <= tolerance)):
-        solve_cluster(batch, desk, int(c), answer, tolerance)
+        solve_cluster(batch, desk, int(c), answer, tolerance, started)
 
 
-def solve_cluster(batch: Batch, desk: Desk, c: int, answer: Answer, tolerance: float) -> None:
-    """Clear one cluster: from a cold start, with sweeps, and last along paths."""
+def solve_cluster(
+    batch: Batch, desk: Desk, c: int, answer: Answer, tolerance: float, started: bool
+) -> None:
+    """Clear one cluster: from a cold start, with sweeps, along paths, last by way of neighbours."""
     markets = batch.cluster_market[batch.market_from[c] : batch.market_from[c + 1]]
     newton = Newton(batch, desk, c, answer)
     newton.iterations = int(answer.iterations[markets[0]])
-    newton.gather()
-    residual = newton.helped_by_sweeps(tolerance, 1)
-    for order, longest in product(ORDERS, LONGEST_STRIDES):
+    residual = newton.afresh(tolerance) if started else np.inf
+    if not residual <= tolerance:
+        residual = persist(newton, tolerance, LONGEST_STRIDES)
+    for factor in NEIGHBOURS:
         if residual <= tolerance:
             break
-        newton.gather()
-        follow(newton, tolerance, longest, order)
-        # also where a way was not walked to its end: that may be near enough
+        neighbour = Newton(with_demand(batch, factor), desk, c, answer)
+        persist(neighbour, tolerance, LONGEST_STRIDES[:1])
         residual = newton.confirm(tolerance)
+        newton.iterations += neighbour.iterations
     newton.confirm(tolerance)
     answer.iterations[markets] = newton.iterations
     answer.fell_back[markets] = True
+
+
+def with_demand(batch: Batch, factor: float) -> Batch:
+    """The batch with all needs and bids so many times as large."""
+    return batch._replace(need=batch.need * factor, bid_quantity=batch.bid_quantity * factor)
 
 
 class Newton:
@@ -86,10 +103,15 @@ class Newton:
         self.cluster = c
         self.market = batch.cluster_market[batch.market_from[c]]
         self.iterations = 0
+        self.leash = LEASH
 
     def gather(self) -> None:
         """Put the cluster on the desk, its sellers at a cold start."""
         self._run(NO_START, np.inf, 0, resume=False)
+
+    def afresh(self, tolerance: float) -> float:
+        """Solve the cluster as without a start; the residual."""
+        return self._run(NO_START, tolerance, MOST_STEPS, resume=False)
 
     def confirm(self, tolerance: float) -> float:
         """Solve the cluster itself once more, from where sellers are on the desk; its residual."""
@@ -107,14 +129,55 @@ class Newton:
             sweeps -= 1
             sweep(tuple(self.desk))
 
-    def _run(self, start: Start, tolerance: float, most: int, resume: bool) -> float:
+    def boldly(self, tolerance: float) -> float:
+        """Take whole steps, uphill too, and go on from the best place they led to; its residual.
+
+        A way down that bends has no step down longer than the bend; a longer one leads up the side,
+        and the next down again further on.
+        """
+        residual = self._run(NO_START, tolerance, 0, resume=True)
+        for _ in range(BOLD_ROUNDS):
+            if residual <= tolerance:
+                break
+            lowest, there = residual, remember(self.desk)
+            for _ in range(BOLD_STEPS):
+                residual = self._run(NO_START, tolerance, 1, resume=True, bold=True)
+                if residual < lowest:
+                    lowest, there = residual, remember(self.desk)
+            return_to(self.desk, there)
+            residual = self.helped_by_sweeps(tolerance, 1)
+        return residual
+
+    def _run(
+        self, start: Start, tolerance: float, most: int, resume: bool, bold: bool = False
+    ) -> float:
         places = tuple(self.batch), tuple(self.desk), tuple(start), tuple(self.answer)
-        solve_batch(*places, self.cluster, self.cluster + 1, tolerance, most, resume)
+        own = self.cluster, self.cluster + 1
+        solve_batch(*places, *own, tolerance, most, 0.0, self.leash, resume, bold)
         self.iterations += int(self.answer.iterations[self.market])
         return float(self.answer.residual[self.market])
 
 
-def follow(newton: Newton, tolerance: float, longest: float, order: tuple[int, int, int]) -> None:
+def persist(newton: Newton, tolerance: float, strides: tuple[float, ...]) -> float:
+    """Solve a cluster with sweeps, then along paths in such longest strides; its residual."""
+    for newton.leash in LEASHES:
+        newton.gather()
+        residual = newton.helped_by_sweeps(tolerance, 1)
+        if residual <= tolerance:
+            return residual
+    for newton.leash, order, longest in product(LEASHES, ORDERS, strides):
+        newton.gather()
+        follow(newton, tolerance, longest, order)
+        # also where a way was not walked to its end: that may be near enough
+        residual = newton.confirm(tolerance)
+        if not residual <= tolerance:
+            residual = newton.boldly(tolerance)
+        if residual <= tolerance:
+            return residual
+    return np.inf
+
+
+def follow(newton: Newton, tolerance: float, longest: float, order: tuple[int, ...]) -> None:
     """Solve an easy relative of the gathered cluster and lead it to the cluster in strides.
 
     First with specific wedges, wide dispersion and blurred kinks, where excess supply is the

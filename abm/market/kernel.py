@@ -53,7 +53,6 @@ MANY = 256  # asks from which on they are sorted digit by digit
 DIGIT_BITS, DIGITS = 11, 6  # of a price's 64 bits
 MOST_DIGIT = (1 << DIGIT_BITS) - 1
 RIDGE = 1e-13  # least pivot of the normalised derivative
-NEAR = 0.03  # of a start's price: so far to either side supply is drawn to begin with
 SEVERAL = 8  # firms from which on it pays to draw a part only
 CUT_BELOW, CUT_ABOVE = 1, 2  # sides on which a drawn graph ends before the whole one
 LANES = 16  # columns of a system that are worked out at a time
@@ -573,13 +572,13 @@ def offered_at(
 
 
 @compiled
-def draw_near(batch: Batch, desk: Desk, k: int, price: float) -> float:
-    """Write the supply graph of seller `k` as far as NEAR a price, where that saves anything.
+def draw_near(batch: Batch, desk: Desk, k: int, price: float, near: float) -> float:
+    """Write the supply graph of seller `k` around a price, to a part `near` of it on either side.
 
-    Returns the seller's capacity, t/month.
+    The whole of it where that saves nothing. Returns the seller's capacity, t/month.
     """
     index, first, last = desk.link, desk.link[FIRST_FIRM, k], desk.link[LAST_FIRM, k]
-    low, high = price - NEAR * abs(price), price + NEAR * abs(price)
+    low, high = price - near * abs(price), price + near * abs(price)
     if last - first < SEVERAL or not low < price < high:
         return draw_whole(batch, desk, k)
     offered, complete, beyond, everything = offered_at(batch, first, last, low, high)
@@ -873,10 +872,10 @@ def knows(start: Start, batch: Batch) -> bool:
 
 
 @compiled
-def open_cluster(batch: Batch, desk: Desk, c: int, start: Start) -> None:
+def open_cluster(batch: Batch, desk: Desk, c: int, start: Start, near: float) -> None:
     """Gather cluster `c` on the desk: sellers with something to sell, places that want it, arcs.
 
-    A limit of zero closes its arcs. Where the start knows a price, supply is drawn around it.
+    A limit of zero closes its arcs. Where the start knows a price, supply is drawn `near` it only.
     """
     count, index, offset = desk.size, desk.link, batch.firm_offset
     first_market = batch.market_from[c]
@@ -897,7 +896,7 @@ def open_cluster(batch: Batch, desk: Desk, c: int, start: Start) -> None:
             index[FIRST_FIRM, k] = offset[b, i]
             index[LAST_FIRM, k] = offset[b, i + 1]
             price = start.origin_price[b, i] if warm else np.nan
-            capacity += draw_near(batch, desk, k, price)
+            capacity += draw_near(batch, desk, k, price, near)
             end = index[POINT_END, k]
             if end == index[POINT_START, k]:
                 for j in range(desk.table.shape[2]):
@@ -1572,10 +1571,11 @@ def put_back(matrix: np.ndarray, system: np.ndarray, size: int) -> None:
 
 
 @compiled
-def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bool:
+def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool, leash: float) -> bool:
     """Write the step of every seller along its graph; whether it is finite.
 
-    Sellers whose price is held answer what the moves of the others do to their sales.
+    No price goes further than `leash` times the highest landed price. Sellers whose price is held
+    answer what the moves of the others do to their sales.
     """
     count, index, value = desk.size, desk.link, desk.value
     solved, out = desk.reduced[0], desk.side[0]
@@ -1593,10 +1593,16 @@ def finish_step(desk: Desk, free: int, free_origins: int, by_places: bool) -> bo
             ) / value[PIVOT, i]
         value[STEP, index[FREE, i]] = step
     sound = True
+    furthest = 0.0
+    for d in range(places):
+        furthest = max(furthest, leash * abs(value[LANDED, d]))
     for k in range(sellers):
         value[DEARER, k] = 0.0
         if index[NUMBER, k] >= 0:
             value[DEARER, k] = value[BY_PRICE, k] * value[STEP, k]
+            if abs(value[DEARER, k]) > furthest:
+                value[STEP, k] *= furthest / abs(value[DEARER, k])
+                value[DEARER, k] = value[BY_PRICE, k] * value[STEP, k]
             sound &= np.isfinite(value[STEP, k])
         else:
             value[STEP, k] = value[SALES, k] - value[SELLER_QUANTITY, k]
@@ -1723,7 +1729,7 @@ def advance(batch: Batch, desk: Desk, by_pull: bool, near: bool, trials: int) ->
                 place_again(desk, k)
                 walk(desk, k, length)
         look(desk, TRIAL)
-        if last:
+        if last or trials == 0:
             return True
         squares = 0.0
         before = 0.0
@@ -1842,7 +1848,10 @@ def solve_batch(
     end: int,
     tolerance: float,
     most: int,
+    near: float,
+    leash: float,
     resume: bool,
+    bold: bool,
 ) -> float:
     """Clear clusters `first` to `end` by damped Newton; returns the worst residual.
 
@@ -1850,7 +1859,10 @@ def solve_batch(
     knows something, in at most `most` steps each. Without a start every seller first closes its own
     gap, as if the others' prices stayed. A poor Newton step is tried again without logarithms, then
     by the sum of squared gaps; one that can do with the derivatives of the step before it takes
-    those. `resume` goes on with what is on the desk, the first of the clusters.
+    those. Supply is drawn to a part `near` of the start's price around it, at 0 the whole of it.
+    No price goes further in a step than `leash` times the highest landed price. `resume` goes on
+    with what is on the desk, the first of the clusters; `bold` takes whole steps and goes on from
+    where they end, better or not.
     """
     batch, desk = held(batch, Batch), held(desk, Desk)
     start, answer = held(start, Start), held(answer, Answer)
@@ -1859,7 +1871,7 @@ def solve_batch(
     for c in range(first, end):
         guessed = True
         if not resume:
-            open_cluster(batch, desk, c, start)
+            open_cluster(batch, desk, c, start, near)
             guessed = begin(batch, desk, c, start)
         look(desk, HERE)
         residual = residual_of(desk)
@@ -1869,7 +1881,7 @@ def solve_batch(
         while not residual <= tolerance and iterations < most:
             iterations += 1
             # leaves some twice the square over the residual before: a tenth of the tolerance
-            again = factored and 20.0 * residual * residual <= tolerance * before
+            again = factored and not bold and 20.0 * residual * residual <= tolerance * before
             easy = again or not guessed
             if not easy:
                 face(desk)
@@ -1895,9 +1907,10 @@ def solve_batch(
                         else:
                             among_sellers(desk, free)
                         solve_linear(desk.matrix, desk.reduced, size, rights_from)
-                    sound = finish_step(desk, free, free_origins, by_places)
+                    sound = finish_step(desk, free, free_origins, by_places, leash)
                 if sound:
                     trials = 1 if again else 8 if attempt == 0 else 30 if attempt == 1 else 12
+                    trials = 0 if bold else trials
                     by_pull = attempt < 2 and not again
                     accepted = advance(batch, desk, by_pull, residual < 1e-2, trials)
                     if accepted:
