@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import thread_time
 from typing import Any
 from unittest.mock import patch
@@ -47,6 +48,13 @@ def seconds_of(
         work()
         best = min(best, clock() - start)
     return best
+
+
+def seconds_each(work: Callable[[int], object], repeats: int) -> float:
+    """Least processor seconds of what `work` does as many times as it is told, each time."""
+    few, many = 5, 25
+    least = {times: seconds_of(partial(work, times), repeats) for times in (few, many)}
+    return (least[many] - least[few]) / (many - few)
 
 
 def solve_seconds(

@@ -4,7 +4,7 @@ Shares, demand and flows at every destination, and the place of every origin on 
 The only file of the benchmarks that knows the inside of `abm/market/kernel.py`.
 """
 
-from time import thread_time
+from functools import partial
 from typing import Any
 
 from numba import njit
@@ -30,6 +30,7 @@ from abm.market.kernel import (
     place_of,
     residual_of,
 )
+from benchmarks.core import seconds_each
 
 
 # Not cached: Numba would not notice a change of the core's file.
@@ -65,11 +66,4 @@ def evaluation_seconds(problem: Problem, found: Clearing, repeats: int) -> float
     worst = evaluations(*fixed, 1)
     if worst > 1e-6:
         raise RuntimeError(f"Excess demand at the clearing prices is {worst:.2g} of the volume.")
-    few, many = 5, 25
-    best = {few: float("inf"), many: float("inf")}
-    for _ in range(repeats):
-        for times in best:
-            start = thread_time()
-            evaluations(*fixed, times)
-            best[times] = min(best[times], thread_time() - start)
-    return (best[many] - best[few]) / (many - few) / problem.shape[0]
+    return seconds_each(partial(evaluations, *fixed), repeats) / problem.shape[0]

@@ -6,13 +6,14 @@ The arrays are walked in the order in which they lie in memory.
 
 import math
 from dataclasses import replace
-from time import thread_time
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import njit
 
 from abm.market import Clearing, Problem, no_limits
+from benchmarks.core import seconds_each
 
 TANGENT_BELOW = 0.01
 SOUND = 1e-6  # largest excess demand at clearing prices, relative to capacity
@@ -140,11 +141,5 @@ def plain_seconds(problem: Problem, found: Clearing, repeats: int) -> float:
     worst = np.abs(excess_of(free, found.origin_price, rent)).max()
     if not worst <= SOUND * problem.capacity.sum() / problem.shape[0]:
         raise RuntimeError(f"Excess demand at the clearing prices is {worst:.2g} t/month.")
-    few, many = 5, 25
-    best = {few: float("inf"), many: float("inf")}
-    for _ in range(repeats):
-        for times in best:
-            start = thread_time()
-            excess_of(free, found.origin_price, rent, times)
-            best[times] = min(best[times], thread_time() - start)
-    return (best[many] - best[few]) / (many - few) / problem.shape[0]
+    seconds = seconds_each(partial(excess_of, free, found.origin_price, rent), repeats)
+    return seconds / problem.shape[0]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from abm.config import Behaviour
-from abm.market import Clearing, MarketNotCleared, Problem, clear
+from abm.market import Clearing, MarketNotCleared, Problem, clear, fallback
 from abm.world import World
 from benchmarks import __main__ as bench
 from benchmarks import cold, core, document, plain, stress
@@ -375,6 +375,14 @@ def test_markets_on_which_hardly_any_way_leads_home_are_cleared(seed: int) -> No
     tally = stress.stress([seed], one_in=1)
     assert tally.failures == {}
     assert (tally.certified, tally.again) == (1, 1)
+
+
+def test_what_does_not_clear_is_given_up_after_some_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = wild_market(1029130)
+    assert clear(problem).iterations[0] > 1000
+    monkeypatch.setattr(fallback, "ENOUGH", 0.0)
+    with pytest.raises(MarketNotCleared, match=r"residual .* after \d{2,3} steps"):
+        clear(problem)
 
 
 # --- The whole model ------------------------------------------------------------------------------

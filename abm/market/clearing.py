@@ -16,7 +16,8 @@ from abm.market.kernel import Answer, Batch, Start, solve_batch
 from abm.market.problem import FIGURES, ROWS, Problem
 from abm.market.survey import CHOKED, LEAST, MOST, Rows, layout_of, look_over
 
-RUNS_OF_A_THREAD = 64
+RUNS_OF_A_THREAD = 64  # at least, where there are several threads
+BYTES_OF_A_RUN = 500_000  # at most
 NEAR = 0.03  # of a start's price: so far to either side supply is drawn to begin with
 
 
@@ -83,23 +84,28 @@ def clear(
     figures = tuple([values.ravel() for values in batch[: len(FIGURES)]])
     clusters = batch.market_from.size - 1
     threads = max(1, min(threads, clusters))
-    run = share_out if threads > 1 else map
-    parts = range(threads)
-    found = list(run(lambda part: look_over(figures, LEAST, MOST, part, threads), parts))
-    if found != [CHOKED] * threads:
-        problem.check()
-        refuse_hopeless(problem, where)
+    runs = runs_of(clusters, threads, sum([values.nbytes for values in figures]))
+    todo = iter(enumerate(runs))
     answer = blank_answer(problem)
     arrays = tuple(warm_start(problem, start)), tuple(answer)
     desks = take_desks(room, threads)
-    runs = iter(runs_of(clusters, threads))
+    unclear: list[int] = []  # runs in which something is wrong, or demand has no choke
 
     def work(part: int) -> float:
         where_to = tuple(batch), tuple(desks[part]), *arrays
         settings = float(tolerance), MOST_STEPS, NEAR, LEASH, False, False
-        return max((solve_batch(*where_to, *own, *settings) for own in runs), default=0.0)
+        worst = 0.0
+        for n, own in todo:
+            # right before they are solved: what is looked over is near at hand then
+            if look_over(figures, LEAST, MOST, n, len(runs)) != CHOKED:
+                unclear.append(n)
+            worst = max(worst, solve_batch(*where_to, *own, *settings))
+        return worst
 
-    worst = max(run(work, parts))
+    worst = work(0) if threads == 1 else max(share_out(work, range(threads)))
+    if unclear:
+        problem.check()
+        refuse_hopeless(problem, where)
     if not worst <= tolerance:
         solve_stubborn(batch, desks[0], answer, float(tolerance), start is not None)
         worst = answer.residual.max()
@@ -110,13 +116,14 @@ def clear(
     return Clearing(*answer, problem)
 
 
-def runs_of(clusters: int, threads: int) -> list[tuple[int, int]]:
-    """First and end of the clusters that are solved in one go.
+def runs_of(clusters: int, threads: int, size: int) -> list[tuple[int, int]]:
+    """First and end of the clusters that are solved in one go, of figures of so many bytes in all.
 
     Every thread takes the next when it is done with one: none waits long for another that had
     harder markets, or a busier core.
     """
-    runs = min(clusters, RUNS_OF_A_THREAD * threads) if threads > 1 else 1
+    wanted = max(RUNS_OF_A_THREAD * threads if threads > 1 else 1, size // BYTES_OF_A_RUN)
+    runs = max(min(clusters, wanted), 1)
     ends = [clusters * n // runs for n in range(runs + 1)]
     return list(pairwise(ends))
 

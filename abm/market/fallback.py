@@ -50,6 +50,10 @@ BOLD_ROUNDS, BOLD_STEPS = 8, 15
 # where nobody buys and nothing tells the way back; with it, the way may be long.
 LEASH = 2.0
 LEASHES = (LEASH, np.inf, 0.02)
+# Effort after which it is enough, and what things take, in microseconds of no machine in
+# particular: a call; a step, alone and for each arc; a sweep, for each seller and arc.
+ENOUGH = 4e6
+CALL, STEP, STEP_ARC, SWEEP_ARC = 20.0, 2.0, 0.008, 0.12
 NO_START = Start(np.empty((0, 0)), np.empty((0, 0, 0)), np.empty(0))  # knows nothing
 
 Place = tuple[np.ndarray, np.ndarray, np.ndarray]  # piece, price, quantity of every seller
@@ -79,12 +83,14 @@ def solve_cluster(
     if not residual <= tolerance:
         residual = persist(newton, tolerance, LONGEST_STRIDES)
     for factor in NEIGHBOURS:
-        if residual <= tolerance:
+        if residual <= tolerance or newton.tired:
             break
         neighbour = Newton(with_demand(batch, factor), desk, c, answer)
+        neighbour.effort = newton.effort
         persist(neighbour, tolerance, LONGEST_STRIDES[:1])
-        residual = newton.confirm(tolerance)
+        newton.effort = neighbour.effort
         newton.iterations += neighbour.iterations
+        residual = newton.confirm(tolerance)
     newton.confirm(tolerance)
     answer.iterations[markets] = newton.iterations
     answer.fell_back[markets] = True
@@ -103,7 +109,13 @@ class Newton:
         self.cluster = c
         self.market = batch.cluster_market[batch.market_from[c]]
         self.iterations = 0
+        self.effort = 0.0
         self.leash = LEASH
+
+    @property
+    def tired(self) -> bool:
+        """Whether enough was tried: what does not clear by then hardly ever does."""
+        return bool(self.effort > ENOUGH)
 
     def gather(self) -> None:
         """Put the cluster on the desk, its sellers at a cold start."""
@@ -128,6 +140,7 @@ class Newton:
                 return residual
             sweeps -= 1
             sweep(tuple(self.desk))
+            self.effort += CALL + SWEEP_ARC * self.desk.size[SELLERS] * self.desk.size[ARCS]
 
     def boldly(self, tolerance: float) -> float:
         """Take whole steps, uphill too, and go on from the best place they led to; its residual.
@@ -137,7 +150,7 @@ class Newton:
         """
         residual = self._run(NO_START, tolerance, 0, resume=True)
         for _ in range(BOLD_ROUNDS):
-            if residual <= tolerance:
+            if residual <= tolerance or self.tired:
                 break
             lowest, there = residual, remember(self.desk)
             for _ in range(BOLD_STEPS):
@@ -154,7 +167,9 @@ class Newton:
         places = tuple(self.batch), tuple(self.desk), tuple(start), tuple(self.answer)
         own = self.cluster, self.cluster + 1
         solve_batch(*places, *own, tolerance, most, 0.0, self.leash, resume, bold)
-        self.iterations += int(self.answer.iterations[self.market])
+        steps = int(self.answer.iterations[self.market])
+        self.iterations += steps
+        self.effort += CALL + steps * (STEP + STEP_ARC * self.desk.size[ARCS])
         return float(self.answer.residual[self.market])
 
 
@@ -163,7 +178,7 @@ def persist(newton: Newton, tolerance: float, strides: tuple[float, ...]) -> flo
     for newton.leash in LEASHES:
         newton.gather()
         residual = newton.helped_by_sweeps(tolerance, 1)
-        if residual <= tolerance:
+        if residual <= tolerance or newton.tired:
             return residual
     for newton.leash, order, longest in product(LEASHES, ORDERS, strides):
         newton.gather()
@@ -172,7 +187,7 @@ def persist(newton: Newton, tolerance: float, strides: tuple[float, ...]) -> flo
         residual = newton.confirm(tolerance)
         if not residual <= tolerance:
             residual = newton.boldly(tolerance)
-        if residual <= tolerance:
+        if residual <= tolerance or newton.tired:
             return residual
     return np.inf
 
@@ -191,7 +206,7 @@ def follow(newton: Newton, tolerance: float, longest: float, order: tuple[int, .
     reached = remember(desk)
     progress = -1.0
     stride = longest
-    while progress < 3.0 and stride > 1e-4:
+    while progress < 3.0 and stride > 1e-4 and not newton.tired:
         first = progress < 0.0
         ahead = 0.0 if first else min(progress + stride, np.floor(progress) + 1.0)
         ease(desk, own, wide, [min(max(ahead - order.index(n), 0.0), 1.0) for n in range(3)])
