@@ -124,5 +124,5 @@ def measure(instances: int, repeats: int, seed: int) -> Measured:
     measured.add("largest gap of prices to SciPy, no limits", max(gaps), "relative", at_most(SOUND))
     measured.add("markets on which SciPy hybr failed", instances - len(gaps), f"of {instances}")
     for place, (how, each) in enumerate((("one call", ratios), ("in a batch", batched))):
-        measured.draw("times quicker than", f"SciPy hybr,\n{how}", [place] * len(each), each)
+        measured.draw("times quicker than", f"SciPy,\n{how}", [place] * len(each), each)
     return measured
