@@ -17,6 +17,7 @@ from abm.market.kernel import (
     MOST_DIGIT,
     TERM_ROWS,
     VALUE_ROWS,
+    VECTOR,
     Desk,
 )
 
@@ -44,8 +45,8 @@ def roomy(number: int) -> int:
 
 
 def whole_lanes(number: int) -> int:
-    """Columns for whole `LANES`, and half of them more: rows must not lie a power of two apart."""
-    return -(-number // LANES) * LANES + LANES // 2
+    """Columns for whole `LANES`, and some more: rows must not lie a power of two apart."""
+    return -(-number // LANES) * LANES + VECTOR
 
 
 def new_desk(room: Room) -> Desk:
@@ -54,7 +55,7 @@ def new_desk(room: Room) -> Desk:
     places = room.markets * room.destinations
     arcs = places * room.origins
     both = sellers + places
-    widest = max(sellers, places + 8, arcs + room.limits * places)
+    widest = max(sellers, places + VECTOR, arcs + room.limits * places)
     real, whole = np.empty, lambda shape: np.empty(shape, np.int64)
     return Desk(
         size=whole(7),
@@ -68,8 +69,8 @@ def new_desk(room: Room) -> Desk:
         event=whole((3, 2 * room.firms_of_one_origin)),
         tally=whole((DIGITS, MOST_DIGIT + 1)),
         point=real((2, 2 * room.firms + 2 * room.limits + 2)),
-        term=real((TERM_ROWS * room.terms, places + 8)),
-        bid=real((BID_ROWS * room.bids, places + 8)),
+        term=real((TERM_ROWS * room.terms, places + VECTOR)),
+        bid=real((BID_ROWS * room.bids, places + VECTOR)),
         side=real((2, sellers, places + room.limits)),
         facing=real((places, whole_lanes(sellers))),
         matrix=real((both, whole_lanes(both))),

@@ -55,7 +55,8 @@ MOST_DIGIT = (1 << DIGIT_BITS) - 1
 RIDGE = 1e-13  # least pivot of the normalised derivative
 SEVERAL = 8  # firms from which on it pays to draw a part only
 CUT_BELOW, CUT_ABOVE = 1, 2  # sides on which a drawn graph ends before the whole one
-LANES = 16  # columns of a system that are worked out at a time
+VECTOR = 8  # numbers that are worked out at a time
+LANES = 2 * VECTOR  # columns of a system that are
 
 # Entries of `Desk.size`.
 SELLERS, ORIGINS, PLACES, ARCS, FLOORS, MARKETS, RESTRICTED = 0, 1, 2, 3, 4, 5, 6
@@ -155,8 +156,8 @@ class Desk(NamedTuple):
     event: np.ndarray  # [3, E] 2f is the low ask of firm f, 2f + 1 the high one; lower asks
     tally: np.ndarray  # [6, 2048] how many asks have each digit, and where they go
     point: np.ndarray  # [2, Q] supply graphs: price, quantity
-    term: np.ndarray  # [H x 5, P] demand terms
-    bid: np.ndarray  # [N x 3, P]
+    term: np.ndarray  # [H x 5, P + VECTOR] demand terms, with room for empty places
+    bid: np.ndarray  # [N x 3, P + VECTOR]
     side: np.ndarray  # [2, S, P + limits] see `through_places`
     facing: np.ndarray  # [P, S] whole LANES
     matrix: np.ndarray  # [S + P, S + P], rows of whole LANES
@@ -287,7 +288,7 @@ def weighted_sums(
         from_row, i, column = (
             context.cast(builder, given[n], signature.args[n], types.intp) for n in (3, 5, 6)
         )
-        vector = ir.VectorType(ir.DoubleType(), LANES // 2)
+        vector = ir.VectorType(ir.DoubleType(), VECTOR)
         begin = builder.add(builder.mul(from_row, width), column)
         sums = [cgutils.alloca_once(builder, vector) for _ in range(2)]
         for total in sums:
@@ -338,8 +339,8 @@ def ramp_width(low: float, high: float) -> float:
 
 @compiled
 def whole_vectors(places: int) -> int:
-    """So many places, and empty ones to a multiple of eight."""
-    return (places + 7) & -8
+    """So many places, and empty ones up to whole vectors."""
+    return (places + VECTOR - 1) & -VECTOR
 
 
 @compiled
@@ -1411,7 +1412,10 @@ def subtract(row: np.ndarray, part: float, other: np.ndarray) -> None:
 
 @rowwise
 def face_places(desk: Desk, free: int) -> None:
-    """Write in `facing` how each place's landed price falls along each free seller's graph."""
+    """Write in `facing` how each place's landed price falls along each free seller's graph.
+
+    Columns behind the last of them hold anything: nothing reads what becomes of those.
+    """
     index, value, facing = desk.link, desk.value, desk.facing
     if desk.size[MARKETS] > 1:
         for d in range(desk.size[PLACES]):
