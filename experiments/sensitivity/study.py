@@ -363,7 +363,8 @@ def shares_figure(found: pd.DataFrame) -> Figure:
         axes.set_xlim(low - room, high + room)
         axes.axvspan(low - room, 0.0, color=BEYOND, lw=0, zorder=0)
         axes.axvspan(100.0, high + room, color=BEYOND, lw=0, zorder=0)
-        axes.xaxis.set_major_locator(MultipleLocator(50.0 if high - low <= 200.0 else 100.0))
+        apart = 50.0 * 2.0 ** max(np.ceil(np.log2((high - low) / 200.0)), 0.0)
+        axes.xaxis.set_major_locator(MultipleLocator(apart))
     return figure
 
 
