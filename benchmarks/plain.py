@@ -13,10 +13,9 @@ import numpy as np
 from numba import njit
 
 from abm.market import Clearing, Problem, no_limits
+from benchmarks.cold import SOUND, TANGENT_BELOW
 from benchmarks.core import seconds_each
 
-TANGENT_BELOW = 0.01
-SOUND = 1e-6  # largest excess demand at clearing prices, relative to capacity
 FIELDS = (
     "capacity", "low_ask", "high_ask", "firm_offset", "need", "reference_price", "elasticity",
     "backstop_price", "choke_price", "bid_quantity", "bid_low", "bid_high", "log_weight",

@@ -73,11 +73,8 @@ class Tally:
             return
         self.certified += 1
         if check:
-            gaps = gaps_of(problem, found)
             self.checked += 1
-            self.worst_gap = max(self.worst_gap, gaps.worst)
-            if not gaps.worst <= CERTIFIED + resolution_of(problem, found):
-                self.failures[seed] = f"recomputed {gaps}"
+            self._recompute(seed, problem, found, "recomputed")
         self._clear_again(seed, problem, check)
 
     def _clear_again(self, seed: int, problem: Problem, check: bool) -> None:
@@ -97,10 +94,13 @@ class Tally:
         self.again += 1
         self.worst = max(self.worst, float(found.residual.max()))
         if check:
-            gaps = gaps_of(problem, found)
-            self.worst_gap = max(self.worst_gap, gaps.worst)
-            if not gaps.worst <= CERTIFIED + resolution_of(problem, found):
-                self.failures[seed] = f"from a start, recomputed {gaps}"
+            self._recompute(seed, problem, found, "from a start, recomputed")
+
+    def _recompute(self, seed: int, problem: Problem, found: Clearing, how: str) -> None:
+        gaps = gaps_of(problem, found)
+        self.worst_gap = max(self.worst_gap, gaps.worst)
+        if not gaps.worst <= CERTIFIED + resolution_of(problem, found):
+            self.failures[seed] = f"{how} {gaps}"
 
 
 def with_other_demand(problem: Problem, seed: int) -> Problem:

@@ -17,7 +17,7 @@ from abm.market.problem import FIGURES, ROWS, Problem
 from abm.market.survey import CHOKED, LEAST, MOST, Rows, layout_of, look_over
 
 RUNS_OF_A_THREAD = 64  # at least, where there are several threads
-BYTES_OF_A_RUN = 500_000  # at most
+BYTES_OF_A_RUN = 500_000  # about, of figures, so that they stay near at hand
 NEAR = 0.03  # of a start's price: so far to either side supply is drawn to begin with
 
 

@@ -497,8 +497,8 @@ def sort_asks(
     """Sort the asks of firms `first` to `last` from `low` to `high` in `desk.key` and `desk.event`.
 
     Returns the row that holds them and how many there are. A step has its low ask only, a ramp
-    that is under way at `low` asks from there. Merge sort from runs sorted by `rank`, or by digits
-    where asks are many; equal asks keep the order of the firms.
+    that is under way at `low` asks from there. Few are put in one by one, many sorted by digits,
+    others merged from runs sorted by `rank`; equal asks keep the order of the firms.
     """
     capacity, low_ask, high_ask = batch.capacity, batch.low_ask, batch.high_ask
     key, event = desk.key, desk.event
